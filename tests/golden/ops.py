@@ -1,0 +1,255 @@
+"""Single ops: FORWARD maps an op name to its definition in PyTorch, and each `*_cases` function is one family.
+
+A new family is its rows in FORWARD, one generator of cases, and that generator in FAMILIES.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from case import Case, rng
+
+
+def softplus(x):  # F.softplus is the identity above 20, off by 2e-9; this is exact (and never evaluated at 0 here)
+    return torch.clamp_min(x, 0) + torch.log1p(torch.exp(-x.abs()))
+
+
+def dims_of(x, attrs):
+    return tuple(attrs["dims"]) or tuple(range(x.dim()))
+
+
+def slice_(x, dim, start, stop, step):
+    index = [slice(None)] * x.dim()
+    index[dim] = slice(start, stop, step)
+    return x[tuple(index)]
+
+
+BINARY = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
+    "maximum": torch.maximum, "minimum": torch.minimum,
+}  # fmt: skip
+UNARY = {
+    "neg": torch.neg, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt,
+    "square": torch.square, "sin": torch.sin, "cos": torch.cos, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+    "silu": F.silu, "gelu": F.gelu, "relu": F.relu, "softplus": softplus, "abs": torch.abs,
+}  # fmt: skip
+REDUCE = {  # (x, dims, keepdim)
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "amax": torch.amax,
+    "logsumexp": torch.logsumexp,
+    "softmax": lambda x, dims, keepdim: torch.exp(x - torch.logsumexp(x, dims, keepdim=True)),
+    "norm": lambda x, dims, keepdim: torch.linalg.vector_norm(x, dim=dims, keepdim=keepdim),
+}
+
+FORWARD = {}  # op -> f(attrs, in.a, in.b, ...) with the inputs as keyword arguments
+FORWARD |= {k: lambda attrs, a, b, f=f: f(a, b) for k, f in BINARY.items()}
+FORWARD |= {k: lambda attrs, x, f=f: f(x) for k, f in UNARY.items()}
+FORWARD |= {k: lambda attrs, x, f=f: f(x, dims_of(x, attrs), attrs["keepdim"]) for k, f in REDUCE.items()}
+FORWARD |= {
+    "leaky_relu": lambda attrs, x: F.leaky_relu(x, attrs["slope"]),
+    "pow": lambda attrs, x: torch.pow(x, attrs["exponent"]),
+    "matmul": lambda attrs, a, b: torch.matmul(a, b),
+    "linear": lambda attrs, x, w, b=None: F.linear(x, w, b),
+    "embedding": lambda attrs, w, idx: w[idx],  # F.embedding cannot differentiate twice with no index
+    "concat": lambda attrs, **parts: torch.cat([parts[k] for k in sorted(parts)], attrs["dim"]),
+    "slice": lambda attrs, x: slice_(x, attrs["dim"], attrs["start"], attrs["stop"], attrs["step"]),
+    "permute": lambda attrs, x: x.permute(attrs["dims"]),
+    "reshape": lambda attrs, x: x.reshape(attrs["shape"]),
+    "pad2d": lambda attrs, x: F.pad(x, attrs["pads"]),  # [left, right, top, bottom], filled with 0
+    "index_select": lambda attrs, x, idx: torch.index_select(x, attrs["dim"], idx),
+}
+
+
+def forward(op, attrs, inputs):
+    return {"out.y": FORWARD[op](attrs, **{k.removeprefix("in."): v for k, v in inputs.items()})}
+
+
+def normal(*shape, scale=1.0):
+    return lambda draw: torch.tensor(draw.standard_normal(shape) * scale)
+
+
+def uniform(low, high, *shape):
+    return lambda draw: torch.tensor(draw.uniform(low, high, shape))
+
+
+def away_from_zero(*shape):
+    return lambda draw: torch.tensor(draw.uniform(0.3, 2.0, shape) * draw.choice([-1.0, 1.0], shape))
+
+
+def values(rows, dtype=torch.float64):
+    return lambda draw: torch.tensor(rows, dtype=dtype)
+
+
+def indices(rows):
+    return values(rows, torch.int64)
+
+
+def case(op, variant, attrs=None, dtype=torch.float64, **inputs):
+    draw = rng(f"{op}__{variant}")
+    return Case(op, variant, attrs or {}, {f"in.{k}": make(draw) for k, make in inputs.items()}, dtype=dtype)
+
+
+def f32(op, attrs=None, **inputs):
+    return case(op, "f32", attrs, torch.float32, **inputs)
+
+
+BROADCASTS = {  # variant -> shapes of a, b
+    "same": ((3, 4), (3, 4)),
+    "broadcast_right": ((2, 3, 4), (4,)),
+    "broadcast_left": ((3, 1), (2, 3, 4)),
+    "broadcast_both": ((3, 1, 5), (2, 1)),
+    "scalar_right": ((2, 3), ()),
+    "scalar_left": ((), (2, 3)),
+    "size_one": ((1, 1), (1,)),
+    "batch_zero": ((0, 3), (3,)),
+}
+
+
+def binary_cases():
+    for op in BINARY:
+        divisor = away_from_zero if op == "div" else normal
+        for variant, (a, b) in BROADCASTS.items():
+            yield case(op, variant, a=normal(*a), b=divisor(*b))
+        yield f32(op, a=normal(3, 1, 5), b=divisor(2, 5))
+    for op in ("maximum", "minimum"):  # at a tie each side gets half of the gradient
+        a = [[0.5, -1.25, 0.0, 2.0], [1.5, -0.75, 3.0, -2.0]]
+        yield case(op, "ties", a=values(a), b=values([[0.5, -1.0, 0.0, 1.0], [1.5, -0.75, 2.5, 4.0]]))
+        yield case(op, "ties_broadcast", a=values(a), b=values([0.5, -0.75, 0.0, 2.0]))
+
+
+LARGE = [-745.0, -500.0, -100.0, -40.0, -30.0, -20.5, -5.0, -1e-3, 1e-3, 5.0, 19.5, 20.5, 30.0, 40.0, 100.0, 500.0, 1000.0]
+
+
+def unary_cases():
+    positive = ("log", "sqrt", "rsqrt")
+    for op in (*UNARY, "leaky_relu"):
+        attrs = {"slope": 0.2} if op == "leaky_relu" else {}
+        make = (lambda *s: uniform(0.2, 3.0, *s)) if op in positive else (lambda *s: normal(*s, scale=1.5))
+        yield case(op, "vector", attrs, x=make(19))
+        yield case(op, "image", attrs, x=make(2, 3, 2, 3))
+        yield case(op, "size_one", attrs, x=make(1, 1))
+        yield case(op, "batch_zero", attrs, x=make(0, 3))
+        yield f32(op, attrs, x=make(3, 7))
+    for op in ("sigmoid", "softplus", "silu", "gelu", "tanh"):
+        yield case(op, "large", x=values(LARGE))
+    yield case("softplus", "large_f32", dtype=torch.float32, x=values(LARGE))
+    yield case("silu", "large_f32", dtype=torch.float32, x=values(LARGE))
+    yield case("leaky_relu", "slope_small", {"slope": 0.01}, x=normal(4, 5))
+    for op, attrs in (("relu", {}), ("abs", {}), ("leaky_relu", {"slope": 0.2}), ("square", {})):
+        yield case(op, "at_zero", attrs, x=values([[-1.5, 0.0, 2.5], [0.0, 0.75, -0.25]]))
+
+
+def pow_cases():
+    for variant, exponent, make in (
+        ("square", 2, normal(3, 5)), ("cube", 3, normal(3, 5)), ("root", 0.5, uniform(0.2, 3.0, 3, 5)),
+        ("minus_three_halves", -1.5, uniform(0.4, 3.0, 3, 5)), ("batch_zero", 3, normal(0, 3)),
+        ("square_at_zero", 2, values([[-1.5, 0.0, 2.5]])), ("cube_at_zero", 3, values([[-1.5, 0.0, 2.5]])),
+    ):  # fmt: skip
+        yield case("pow", variant, {"exponent": exponent}, x=make)
+    yield f32("pow", {"exponent": -1.5}, x=uniform(0.5, 3.0, 3, 5))
+
+
+REDUCTIONS = {  # variant -> shape, dims, keepdim
+    "all": ((3, 4), [], False),
+    "all_keepdim": ((2, 3, 2), [], True),
+    "last": ((3, 5), [-1], False),
+    "first_keepdim": ((3, 5), [0], True),
+    "middle": ((2, 5, 3), [1], False),
+    "several": ((2, 3, 4), [0, 2], False),
+    "several_negative_keepdim": ((2, 3, 4), [-1, -2], True),
+    "size_one": ((3, 1, 2), [1], False),
+    "vector": ((17,), [0], False),
+    "batch_zero": ((0, 3), [1], False),
+}
+
+
+def reduce_cases():
+    for op in REDUCE:
+        for variant, (shape, dims, keepdim) in REDUCTIONS.items():
+            attrs = {"dims": dims, "keepdim": keepdim and op != "softmax"}
+            yield case(op, variant, attrs, x=normal(*shape))
+        yield f32(op, {"dims": [-1], "keepdim": False}, x=normal(4, 9))
+    for op in ("sum", "mean", "norm", "logsumexp"):
+        yield case(op, "several_outer_inner_keepdim", {"dims": [0, -1], "keepdim": True}, x=normal(2, 3, 2, 3))
+    yield case("sum", "over_empty", {"dims": [0], "keepdim": False}, x=normal(0, 3))
+    rows = [[1000.0, 999.0, 998.5], [-1000.0, -1000.5, -1001.0], [700.0, 0.25, -700.0], [-0.5, 0.25, 1.5]]
+    for op in ("logsumexp", "softmax"):
+        yield case(op, "large", {"dims": [-1], "keepdim": False}, x=values(rows))
+        yield case(op, "large_f32", {"dims": [-1], "keepdim": False}, torch.float32, x=values(rows))
+    ties = [[1.5, -2.0, 1.5, 0.0], [3.0, 3.0, 3.0, -1.0], [0.5, 2.0, 1.0, -4.0]]  # shared evenly among the largest
+    yield case("amax", "ties", {"dims": [1], "keepdim": False}, x=values(ties))
+
+
+def matmul_cases():
+    for variant, a, b in (
+        ("plain", (3, 4), (4, 5)), ("one_row", (1, 6), (6, 3)), ("one_column", (4, 6), (6, 1)),
+        ("inner_one", (3, 1), (1, 4)), ("batched", (2, 3, 4), (2, 4, 5)), ("left_matrix", (3, 4), (2, 4, 5)),
+        ("right_matrix", (2, 3, 4), (4, 5)), ("broadcast_batch", (2, 1, 3, 4), (3, 4, 2)),
+        ("broadcast_batch_both", (2, 1, 1, 3), (1, 3, 3, 2)), ("batch_zero", (0, 3, 4), (4, 2)),
+        ("rows_zero", (0, 4), (4, 2)), ("larger", (9, 17), (17, 5)),
+    ):  # fmt: skip
+        yield case("matmul", variant, a=normal(*a), b=normal(*b))
+    yield f32("matmul", a=normal(2, 5, 7), b=normal(7, 3))
+
+
+def linear_cases():
+    for variant, x in (("rank2", (5, 3)), ("rank3", (2, 4, 3)), ("one_row", (1, 3)), ("batch_zero", (0, 3))):
+        yield case("linear", variant, x=normal(*x), w=normal(4, 3), b=normal(4))
+    yield case("linear", "rank2_no_bias", x=normal(5, 3), w=normal(4, 3))
+    yield case("linear", "rank3_no_bias", x=normal(2, 4, 3), w=normal(5, 3))
+    yield case("linear", "one_feature", x=normal(4, 6), w=normal(1, 6), b=normal(1))
+    yield f32("linear", x=normal(5, 7), w=normal(4, 7), b=normal(4))
+
+
+def index_cases():
+    yield case("embedding", "repeated", w=normal(5, 3), idx=indices([4, 0, 4, 2, 4, 0]))
+    yield case("embedding", "rank2", w=normal(4, 2), idx=indices([[3, 1, 1], [0, 3, 1]]))
+    yield case("embedding", "batch_zero", w=normal(4, 2), idx=indices([]))
+    yield f32("embedding", w=normal(5, 3), idx=indices([1, 1, 4, 0]))
+    for variant, dim, idx in (("first_repeated", 0, [3, 0, 3, 1, 3]), ("middle", 1, [2, 0]), ("negative_dim", -1, [4, 4, 0]),
+                              ("empty", 0, [])):  # fmt: skip
+        yield case("index_select", variant, {"dim": dim}, x=normal(4, 3, 5), idx=indices(idx))
+    yield f32("index_select", {"dim": 1}, x=normal(3, 4), idx=indices([0, 3, 3]))
+
+
+def move_cases():
+    yield case("concat", "two_first", {"dim": 0}, a=normal(2, 3), b=normal(4, 3))
+    yield case("concat", "three_middle", {"dim": 1}, a=normal(2, 3, 2), b=normal(2, 1, 2), c=normal(2, 4, 2))
+    yield case("concat", "three_negative", {"dim": -1}, a=normal(2, 3), b=normal(2, 2), c=normal(2, 1))
+    yield case("concat", "one_part_empty", {"dim": 0}, a=normal(0, 3), b=normal(2, 3))
+    yield case("concat", "batch_zero", {"dim": 1}, a=normal(0, 3), b=normal(0, 2))
+    yield f32("concat", {"dim": 1}, a=normal(2, 3), b=normal(2, 2))
+
+    for variant, shape, dim, start, stop, step in (
+        ("plain", (5, 3), 0, 1, 4, 1), ("step_two", (2, 7), 1, 1, 7, 2), ("step_two_short", (2, 7), 1, 0, 6, 2),
+        ("negative_start", (3, 6), -1, -4, 6, 1), ("negative_both_step_three", (2, 8, 2), 1, -7, -1, 3),
+        ("stop_past_end", (4, 3), 0, 2, 100, 1), ("empty", (4, 3), 0, 3, 1, 1), ("batch_zero", (0, 5), 1, 1, 3, 1),
+    ):  # fmt: skip
+        attrs = {"dim": dim, "start": start, "stop": stop, "step": step}
+        yield case("slice", variant, attrs, x=normal(*shape))
+    yield f32("slice", {"dim": 1, "start": 1, "stop": 6, "step": 2}, x=normal(3, 6))
+
+    for variant, shape, dims in (
+        ("transpose", (3, 4), [1, 0]), ("cycle", (2, 3, 4), [2, 0, 1]), ("identity", (2, 3), [0, 1]),
+        ("to_channels_last", (2, 3, 4, 5), [0, 2, 3, 1]), ("negative", (2, 3, 4), [0, -1, 1]),
+        ("size_one", (1, 3, 1), [2, 1, 0]), ("batch_zero", (0, 3, 2), [0, 2, 1]),
+    ):  # fmt: skip
+        yield case("permute", variant, {"dims": dims}, x=normal(*shape))
+    yield f32("permute", {"dims": [1, 2, 0]}, x=normal(2, 3, 4))
+
+    for variant, shape, target in (
+        ("plain", (2, 6), [3, 4]), ("infer", (2, 3, 4), [2, -1]), ("infer_flat", (2, 3, 2), [-1]),
+        ("size_one", (6,), [1, 6, 1]), ("to_scalar", (1, 1), []), ("batch_zero", (0, 4), [0, 2, 2]),
+    ):  # fmt: skip
+        yield case("reshape", variant, {"shape": target}, x=normal(*shape))
+    yield f32("reshape", {"shape": [4, -1]}, x=normal(2, 6))
+
+    for variant, shape, pads in (
+        ("asymmetric", (2, 3, 3, 4), [1, 2, 3, 0]), ("symmetric", (1, 2, 3, 3), [1, 1, 1, 1]),
+        ("one_side", (2, 1, 2, 3), [0, 1, 0, 1]), ("none", (1, 2, 2, 2), [0, 0, 0, 0]), ("batch_zero", (0, 2, 2, 3), [1, 0, 0, 2]),
+    ):  # fmt: skip
+        yield case("pad2d", variant, {"pads": pads}, x=normal(*shape))
+    yield f32("pad2d", {"pads": [2, 0, 1, 1]}, x=normal(1, 2, 3, 2))
+
+
+FAMILIES = [binary_cases, unary_cases, pow_cases, reduce_cases, matmul_cases, linear_cases, index_cases, move_cases]
