@@ -1,0 +1,197 @@
+// Reverse mode. Node numbers grow from inputs to results, so "largest number first" is an order in which every cotangent is
+// complete before it is used, and nothing older than the oldest wanted input can matter.
+
+#include "autograd/grad.h"
+
+#include <algorithm>
+#include <limits>
+#include <queue>
+
+#include "autograd/graph.h"
+#include "autograd/ops.h"
+
+namespace vapo {
+namespace {
+
+std::string describe(const Node& n) {
+  return n.name.empty() ? fmt::format("{} {}", n.op, n.shape.str()) : fmt::format("'{}' {}", n.name, n.shape.str());
+}
+
+}  // namespace
+
+class Engine {
+ public:
+  Engine(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options)
+      : outputs_(outputs), inputs_(inputs), options_(options), retain_(options.retain_graph.value_or(options.create_graph)) {}
+
+  std::vector<Var> run(std::span<const Var> grad_outputs) {
+    collect();
+    mark_needed();
+    seed(grad_outputs);
+    for (Visit& v : visits_)
+      if (v.needed && v.cotangent.defined()) propagate(v);
+    return results();
+  }
+
+ private:
+  struct Visit {
+    explicit Visit(NodePtr n) : node(std::move(n)) {}
+    NodePtr node;
+    bool needed = false, wanted = false;
+    Var cotangent;
+  };
+
+  // Every node reachable from the outputs and not older than the oldest input, newest first.
+  void collect() {
+    uint64_t oldest = std::numeric_limits<uint64_t>::max();
+    for (const Var& x : inputs_)
+      if (x.requires_grad()) oldest = std::min(oldest, x.node()->id);
+    auto older = [](const NodePtr& a, const NodePtr& b) { return a->id < b->id; };
+    std::vector<NodePtr> heap;
+    auto push = [&](const NodePtr& n) {
+      if (!n || n->id < oldest) return;
+      heap.push_back(n);
+      std::push_heap(heap.begin(), heap.end(), older);
+    };
+    for (const Var& y : outputs_) push(y.node());
+    visits_.reserve(64);
+    while (!heap.empty()) {
+      std::pop_heap(heap.begin(), heap.end(), older);
+      NodePtr n = std::move(heap.back());
+      heap.pop_back();
+      if (!visits_.empty() && visits_.back().node.get() == n.get()) continue;
+      for (Edge& e : n->edges()) push(e.input);
+      visits_.emplace_back(std::move(n));
+    }
+  }
+
+  Visit* find(const NodePtr& node) {
+    auto it = std::lower_bound(visits_.begin(), visits_.end(), node->id, [](const Visit& v, uint64_t id) { return v.node->id > id; });
+    return it != visits_.end() && it->node.get() == node.get() ? &*it : nullptr;
+  }
+
+  // A node is needed if it is a wanted input or leads to one: oldest first.
+  void mark_needed() {
+    for (const Var& x : inputs_)
+      if (x.requires_grad())
+        if (Visit* v = find(x.node())) v->wanted = v->needed = true;
+    for (auto v = visits_.rbegin(); v != visits_.rend(); ++v)
+      for (Edge& e : v->node->edges()) {
+        if (v->needed) break;
+        Visit* input = e.input ? find(e.input) : nullptr;
+        v->needed = input && input->needed;
+      }
+  }
+
+  void seed(std::span<const Var> grad_outputs) {
+    VAPO_CHECK(grad_outputs.empty() || grad_outputs.size() == outputs_.size(), "[grad] {} grad_outputs for {} outputs",
+               grad_outputs.size(), outputs_.size());
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const Var& y = outputs_[i];
+      VAPO_CHECK(y.requires_grad() || options_.allow_unused,
+                 "[grad] output {} {} has no history: none of its inputs requires a gradient, or it was made under NoGradGuard", i,
+                 y.defined() ? y.shape().str() : "");
+      if (!y.requires_grad()) continue;
+      if (grad_outputs.empty())
+        VAPO_CHECK(y.numel() == 1, "[grad] output {} has shape {}: grad_outputs must be given where it is not one element", i,
+                   y.shape().str());
+      Visit* v = find(y.node());
+      if (!v) continue;  // older than every input
+      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.dtype())) : grad_outputs[i], "grad_outputs", i);
+    }
+  }
+
+  void add_cotangent(Visit& v, const Var& g, const char* op, size_t argument) {
+    const Node& n = *v.node.get();
+    VAPO_CHECK(g.defined() && g.shape() == n.shape && g.dtype() == n.dtype,
+               "[grad] {}, argument {}: cotangent {} {} for {} {}", op, argument, g.defined() ? name_of(g.dtype()) : "undefined",
+               g.defined() ? g.shape().str() : "", describe(n), name_of(n.dtype));
+    v.cotangent = v.cotangent.defined() ? add(v.cotangent, g) : g;
+  }
+
+  void propagate(Visit& v) {
+    Node& n = *v.node.get();
+    VAPO_CHECK(!n.released,
+               "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there", n.op);
+    Var y;
+    bool ran = false;
+    for (size_t i = 0; i < n.edge_count; ++i) {
+      Edge& e = n.edges()[i];
+      Visit* input = find(e.input);
+      if (!input || !input->needed) continue;
+      if (e.vjp.wants_result() && !y.defined()) y = Var(n.result, v.node);
+      add_cotangent(*input, e.vjp(v.cotangent, y), n.op, i);
+      ran = true;
+    }
+    if (!v.wanted) v.cotangent = Var();  // free early: it has been passed on
+    if (ran && !retain_) n.release_edges();
+  }
+
+  std::vector<Var> results() {
+    std::vector<Var> out;
+    out.reserve(inputs_.size());
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const Var& x = inputs_[i];
+      Visit* v = x.requires_grad() ? find(x.node()) : nullptr;
+      if (v && v->cotangent.defined()) {
+        out.push_back(v->cotangent);
+        continue;
+      }
+      VAPO_CHECK(options_.allow_unused, "[grad] input {} {}: the outputs do not depend on it. Hint: allow_unused = true gives zeros", i,
+                 x.requires_grad() ? describe(*x.node().get()) : x.shape().str() + ", a constant,");
+      out.push_back(Tensor::zeros(x.shape(), x.dtype()));
+    }
+    return out;
+  }
+
+  std::span<const Var> outputs_, inputs_;
+  const GradOptions& options_;
+  bool retain_;
+  std::vector<Visit> visits_;  // newest first
+};
+
+std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options,
+                      std::span<const Var> grad_outputs) {
+  Engine engine(outputs, inputs, options);
+  if (options.create_graph) {
+    EnableGradGuard on;
+    return engine.run(grad_outputs);
+  }
+  NoGradGuard off;
+  return engine.run(grad_outputs);
+}
+
+std::vector<Var> grad(const Var& output, std::span<const Var> inputs, const GradOptions& options) {
+  return grad(std::span(&output, 1), inputs, options);
+}
+
+Var grad(const Var& output, const Var& input, const GradOptions& options) {
+  return std::move(grad(std::span(&output, 1), std::span(&input, 1), options)[0]);
+}
+
+namespace {
+std::vector<Var> fresh_leaves(std::span<const Var> inputs) {
+  std::vector<Var> leaves;
+  for (size_t i = 0; i < inputs.size(); ++i) leaves.push_back(Var::leaf(inputs[i].value(), fmt::format("input {}", i)));
+  return leaves;
+}
+}  // namespace
+
+std::pair<Var, std::vector<Var>> value_and_grad(const ScalarFunction& f, std::span<const Var> inputs, const GradOptions& options) {
+  EnableGradGuard on;
+  std::vector<Var> leaves = fresh_leaves(inputs);
+  Var y = f(leaves);
+  std::vector<Var> g = grad(y, leaves, options);
+  return {options.create_graph ? y : y.detach(), std::move(g)};
+}
+
+std::vector<Var> hvp(const ScalarFunction& f, std::span<const Var> inputs, std::span<const Var> v) {
+  VAPO_CHECK(inputs.size() == v.size(), "[hvp] {} vectors for {} inputs", v.size(), inputs.size());
+  EnableGradGuard on;
+  std::vector<Var> leaves = fresh_leaves(inputs);
+  Var y = f(leaves);
+  std::vector<Var> g = grad(y, leaves, {.create_graph = true, .allow_unused = true});
+  return grad(g, leaves, {.allow_unused = true}, v);
+}
+
+}  // namespace vapo

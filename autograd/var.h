@@ -1,0 +1,84 @@
+#pragma once
+// Var: a tensor and where it came from. Node: one recorded operation, with one vjp per input that needs a gradient.
+
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "autograd/node.h"
+#include "tensor/tensor.h"
+
+namespace vapo {
+
+struct Rule;
+
+class Var {
+ public:
+  Var() = default;
+  Var(Tensor value) : value_(std::move(value)) {}  // a constant: implicit, so that tensors go where Vars are expected
+  // A leaf that gradients can be taken of. The name appears in error messages.
+  static Var leaf(Tensor value, std::string name = {});
+
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  int rank() const { return value_.rank(); }
+  int64_t dim(int64_t i) const { return value_.dim(i); }
+  int64_t numel() const { return value_.numel(); }
+  DType dtype() const { return value_.dtype(); }
+  double item() const { return value_.item(); }
+  bool defined() const { return value_.defined(); }
+
+  bool requires_grad() const { return static_cast<bool>(node_); }
+  Var detach() const { return Var(value_); }  // the same value, without its history
+  const NodePtr& node() const { return node_; }
+
+ private:
+  friend Var record(const char* op, Tensor value, std::span<const Rule> rules);
+  friend class Engine;
+  Var(Tensor value, NodePtr node) : value_(std::move(value)), node_(std::move(node)) {}
+  Tensor value_;
+  NodePtr node_;
+};
+
+// One input of an operation and its vjp: f maps the cotangent g of the result, or (g, y) with y the result itself,
+// to the cotangent of `input`. f is written in differentiable operations (ops.h).
+struct Rule {
+  template <class F>
+  Rule(const Var& x, F&& f) : input(&x), vjp(std::forward<F>(f)) {}
+  const Var* input;
+  mutable Vjp vjp;  // moved into the node; dropped, with all it captured, where the input needs no gradient
+};
+
+// Makes the result of an operation. A constant when gradients are off or no input needs one.
+Var record(const char* op, Tensor value, std::span<const Rule> rules);
+inline Var record(const char* op, Tensor value, std::initializer_list<Rule> rules) {
+  return record(op, std::move(value), std::span(rules.begin(), rules.size()));
+}
+
+// While one lives, operations of this thread record nothing.
+class NoGradGuard {
+ public:
+  NoGradGuard() : before_(enabled) { enabled = false; }
+  ~NoGradGuard() { enabled = before_; }
+  NoGradGuard(const NoGradGuard&) = delete;
+  NoGradGuard& operator=(const NoGradGuard&) = delete;
+  static bool grad_enabled() { return enabled; }
+
+ private:
+  friend class EnableGradGuard;
+  static thread_local bool enabled;
+  bool before_;
+};
+class EnableGradGuard {  // records again inside a NoGradGuard: the inner ∇Φ of a sampler
+ public:
+  EnableGradGuard() : before_(NoGradGuard::enabled) { NoGradGuard::enabled = true; }
+  ~EnableGradGuard() { NoGradGuard::enabled = before_; }
+  EnableGradGuard(const EnableGradGuard&) = delete;
+  EnableGradGuard& operator=(const EnableGradGuard&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace vapo

@@ -1,0 +1,25 @@
+# vapo_options(target): what every target of ours is compiled with.
+function(vapo_options target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+  if(VAPO_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# vapo_library(name SOURCES … LINKS … [PRIVATE_LINKS …]): the library of one folder, exported as vapo::name.
+# Headers are included from the root of the house: #include "tensor/tensor.h".
+function(vapo_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(vapo_${name} STATIC ${arg_SOURCES})
+  add_library(vapo::${name} ALIAS vapo_${name})
+  set_target_properties(vapo_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(vapo_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/vapo>)
+  target_link_libraries(vapo_${name} PUBLIC ${arg_LINKS} PRIVATE ${arg_PRIVATE_LINKS})
+  vapo_options(vapo_${name})
+  set_property(GLOBAL APPEND PROPERTY VAPO_INSTALL_TARGETS vapo_${name})
+endfunction()
+
+include(GNUInstallDirs)

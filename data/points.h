@@ -1,0 +1,56 @@
+#pragma once
+// D-dimensional points: synthetic sets in the plane, tables from files, standardisation.
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tensor/random.h"
+#include "tensor/tensor.h"
+
+namespace vapo::data {
+
+// A synthetic set of points in the plane, with mean about 0 and spread of order 1.
+class PointSet {
+ public:
+  virtual ~PointSet() = default;
+  virtual Tensor sample(int64_t n, RandomKey key, DType dtype = DType::f32) const = 0;  // (n,2), independent draws
+  // The exact log-density (N), f64, of points (N,2); undefined where the set has none.
+  virtual Tensor log_density(const Tensor&) const { return {}; }
+  virtual bool has_density() const { return false; }
+};
+// two_moons, eight_gaussians, checkerboard, spirals, rings, pinwheel; noise: standard deviation added to each point.
+// Throws InputError listing the names, or for a negative noise.
+std::unique_ptr<PointSet> make_point_set(const std::string& name, double noise);
+std::vector<std::string> point_set_names();
+
+// A table of numbers: rows × columns, f64.
+struct Table {
+  Tensor values;                      // (rows, columns)
+  std::vector<std::string> columns;   // from a header line; empty where there is none
+};
+// .csv (comma, semicolon, tab or space separated; a first line with words is a header) or .npy (rank 2; rank 1 = one column). Throws
+// IoError/InputError naming file and line: not a number, NaN or infinite, ragged rows, fewer than 2 rows.
+Table read_table(const std::filesystem::path& path);
+Table parse_csv(std::string_view text, const std::string& name);
+
+// x → (x − mean)/scale per column; learned from the training rows.
+struct Standardization {
+  Tensor mean, scale;  // (D), f64; a constant column has scale 1
+  Tensor apply(const Tensor& x) const;   // keeps x's dtype
+  Tensor undo(const Tensor& x) const;
+  double log_scale() const;              // Σ log scale: log p(x) = log p(standardised) − log_scale
+  static Standardization learn(const Tensor& x);
+  static Standardization identity(int64_t dims);
+};
+
+// Rows for training and rows held out, a function of the seed alone. fraction in [0,1).
+struct Split {
+  Tensor train, held_out;
+};
+Split split_rows(const Tensor& x, double held_out_fraction, uint64_t seed);
+
+}  // namespace vapo::data

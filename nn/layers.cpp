@@ -1,0 +1,67 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "nn/names.h"
+
+namespace vapo::nn {
+
+Linear::Linear(int64_t in, int64_t out, RandomKey key, bool with_bias, DType dtype) {
+  VAPO_CHECK(in >= 1 && out >= 1, "[linear] {} inputs and {} outputs: both must be at least 1", in, out);
+  // One draw for both, so that a layer uses one key: first the weight, then the bias.
+  double bound = 1 / std::sqrt(static_cast<double>(in));
+  Tensor draw = rand({in * out + (with_bias ? out : 0)}, key, -bound, bound, dtype);
+  weight = Var::leaf(kernel::slice(draw, 0, 0, in * out, 1).reshape({out, in}), "weight");
+  if (with_bias) bias = Var::leaf(kernel::slice(draw, 0, in * out, in * out + out, 1), "bias");
+}
+
+void Linear::parameters(const ParameterVisitor& visit) {
+  visit("weight", weight);
+  if (bias.defined()) visit("bias", bias);
+}
+
+Embedding::Embedding(int64_t count, int64_t width, RandomKey key, DType dtype) {
+  VAPO_CHECK(count >= 1 && width >= 1, "[embedding] {} rows of width {}: both must be at least 1", count, width);
+  weight = Var::leaf(randn({count, width}, key, dtype), "weight");
+}
+
+void Embedding::parameters(const ParameterVisitor& visit) { visit("weight", weight); }
+
+Activation activation_from_name(const std::string& name) {
+  return value_from_name<Activation>("activation", name,
+                                     {{"silu", Activation::silu},
+                                      {"gelu", Activation::gelu},
+                                      {"softplus", Activation::softplus},
+                                      {"relu", Activation::relu},
+                                      {"tanh", Activation::tanh}});
+}
+
+Var activate(Activation a, const Var& x) {
+  switch (a) {
+    case Activation::silu:
+      return silu(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::softplus:
+      return softplus(x);
+    case Activation::relu:
+      return relu(x);
+    case Activation::tanh:
+      return tanh(x);
+  }
+  fail("[activate] unknown activation {}", static_cast<int>(a));
+}
+
+Var time_embedding(const Var& t, int64_t width, double time_scale) {
+  VAPO_CHECK(width >= 2 && width % 2 == 0, "[time_embedding] width {} must be even and at least 2", width);
+  VAPO_CHECK(t.rank() == 1, "[time_embedding] t has shape {}, expected (N)", t.shape().str());
+  int64_t half = width / 2;
+  std::vector<double> f(static_cast<size_t>(half));
+  for (int64_t i = 0; i < half; ++i)
+    f[static_cast<size_t>(i)] = std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half));
+  Var column = reshape(time_scale == 1 ? t : time_scale * t, {t.dim(0), 1});
+  Var angle = column * Tensor::from(f, {half}).to(t.dtype());  // (N,1) × (half) → (N,half)
+  return concat({cos(angle), sin(angle)}, 1);
+}
+
+}  // namespace vapo::nn

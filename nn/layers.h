@@ -1,0 +1,39 @@
+#pragma once
+// Layers, named and shaped as in PyTorch.
+
+#include <string>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "nn/module.h"
+#include "tensor/random.h"
+
+namespace vapo::nn {
+
+// y = x wᵀ + b: (…, in) → (…, out). Initialised as PyTorch does: U(±1/√in) for both.
+class Linear : public Module {
+ public:
+  Linear(int64_t in, int64_t out, RandomKey key, bool bias = true, DType dtype = DType::f32);
+  Var operator()(const Var& x) const { return linear(x, weight, bias); }
+  void parameters(const ParameterVisitor& visit) override;  // weight (out,in), bias (out)
+  Var weight, bias;
+};
+
+// Rows of a table: i64 (…) → (…, width). Initialised N(0,1).
+class Embedding : public Module {
+ public:
+  Embedding(int64_t count, int64_t width, RandomKey key, DType dtype = DType::f32);
+  Var operator()(const Tensor& index) const { return embedding(weight, index); }
+  void parameters(const ParameterVisitor& visit) override;  // weight (count,width)
+  Var weight;
+};
+
+enum class Activation { silu, gelu, softplus, relu, tanh };
+Activation activation_from_name(const std::string& name);  // throws InputError listing the names
+Var activate(Activation a, const Var& x);
+
+// Sinusoidal features of time, (N) → (N, width): [cos(s·t·f), sin(s·t·f)], f_i = 10000^(−i/half), half = width/2
+// (even).
+Var time_embedding(const Var& t, int64_t width, double time_scale = 1);
+
+}  // namespace vapo::nn

@@ -1,0 +1,156 @@
+// Elementwise loops over whole tensors: one pass over memory, split over threads where it pays.
+
+#include <algorithm>
+
+#include "tensor/cpu/cpu.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/cpu/simd.h"
+
+namespace vapo::cpu {
+namespace {
+
+constexpr int64_t cheap_grain = 1 << 16;  // elements a thread at least, for loops bound by memory
+constexpr int64_t grain = 1 << 15;        // for functions with an exponential
+
+// Where an operand of a broadcast stands still, its stride is 0. Neighbouring dimensions that move alike are merged.
+struct Collapsed {
+  int rank = 0;
+  int64_t size[Shape::max_rank], a[Shape::max_rank], b[Shape::max_rank];
+};
+Collapsed collapse(const Shape& out, const Shape& a, const Shape& b) {
+  Collapsed c;
+  int64_t a_stride = 1, b_stride = 1;  // from the innermost dimension outwards
+  for (int i = 0; i < out.rank(); ++i) {
+    int64_t n = out[out.rank() - 1 - i];
+    int64_t na = i < a.rank() ? a[a.rank() - 1 - i] : 1, nb = i < b.rank() ? b[b.rank() - 1 - i] : 1;
+    int64_t sa = na == 1 ? 0 : a_stride, sb = nb == 1 ? 0 : b_stride;
+    a_stride *= na, b_stride *= nb;
+    if (n == 1) continue;
+    int last = c.rank - 1;
+    if (c.rank > 0 && sa == c.a[last] * c.size[last] && sb == c.b[last] * c.size[last]) {
+      c.size[last] *= n;
+      continue;
+    }
+    c.size[c.rank] = n, c.a[c.rank] = sa, c.b[c.rank] = sb;
+    ++c.rank;
+  }
+  for (; c.rank < 2; ++c.rank) c.size[c.rank] = 1, c.a[c.rank] = c.b[c.rank] = 0;
+  return c;
+}
+
+// Calls f(offset into a, offset into b, row) for each position of the dimensions from the third outwards.
+template <class F>
+void for_outer(const Collapsed& c, const F& f) {
+  int64_t position[Shape::max_rank] = {}, a = 0, b = 0, count = 1;
+  for (int i = 2; i < c.rank; ++i) count *= c.size[i];
+  for (int64_t k = 0; k < count; ++k) {
+    f(a, b, k);
+    for (int i = 2; i < c.rank; ++i) {
+      a += c.a[i], b += c.b[i];
+      if (++position[i] < c.size[i]) break;
+      a -= c.a[i] * c.size[i], b -= c.b[i] * c.size[i];
+      position[i] = 0;
+    }
+  }
+}
+
+template <class T>
+void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
+  auto loop = simd<T>().binary[op];
+  const T *pa = a.data<T>(), *pb = b.data<T>();
+  T* py = y.mutable_data<T>();
+  if (a.shape() == b.shape()) {
+    parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
+      loop({pa + begin, pb + begin, py + begin, 1, end - begin, 0, 1, 0, 1});
+    });
+    return;
+  }
+  Collapsed c = collapse(y.shape(), a.shape(), b.shape());
+  int64_t cols = c.size[0], rows = c.size[1];
+  for_outer(c, [&](int64_t oa, int64_t ob, int64_t k) {
+    T* out = py + k * rows * cols;
+    if (rows > 1) {
+      parallel_for(rows, std::max<int64_t>(1, cheap_grain / cols), 1, [&](int64_t begin, int64_t end) {
+        loop({pa + oa + begin * c.a[1], pb + ob + begin * c.b[1], out + begin * cols, end - begin, cols, c.a[1], c.a[0], c.b[1],
+              c.b[0]});
+      });
+    } else {
+      parallel_for(cols, cheap_grain, 16, [&](int64_t begin, int64_t end) {
+        loop({pa + oa + begin * c.a[0], pb + ob + begin * c.b[0], out + begin, 1, end - begin, 0, c.a[0], 0, c.b[0]});
+      });
+    }
+  });
+}
+
+}  // namespace
+
+void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& loops = simd<T>();
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    parallel_for(x.numel(), grain, 16, [&](int64_t begin, int64_t end) {
+      int64_t n = end - begin;
+      if (!a) loops.unary[function](px + begin, py + begin, n, p);
+      else if (!b) loops.scaled[function](px + begin, a->data<T>() + begin, py + begin, n, p);
+      else loops.scaled2[function](px + begin, a->data<T>() + begin, b->data<T>() + begin, py + begin, n, p);
+    });
+  });
+}
+
+void affine(const Tensor& x, double a, double b, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    parallel_for(x.numel(), cheap_grain, 16,
+                 [&](int64_t begin, int64_t end) { simd<T>().affine(px + begin, py + begin, end - begin, a, b); });
+  });
+}
+
+void fill(double value, const Tensor& y) {
+  dispatch_any(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* py = y.mutable_data<T>();
+    std::fill(py, py + y.numel(), static_cast<T>(value));
+  });
+}
+
+void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
+  if (y.numel() == 0) return;
+  dispatch_floating(y.dtype(), [&](auto zero) { binary_of<decltype(zero)>(op, a, b, y); });
+}
+
+void broadcast(const Tensor& x, const Tensor& y) {
+  if (y.numel() == 0) return;
+  dispatch_any(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    Collapsed c = collapse(y.shape(), x.shape(), {});
+    int64_t cols = c.size[0], rows = c.size[1];
+    for_outer(c, [&](int64_t offset, int64_t, int64_t k) {
+      T* out = py + k * rows * cols;
+      for (int64_t i = 0; i < rows; ++i, out += cols) {
+        const T* row = px + offset + i * c.a[1];
+        if (c.a[0]) std::copy_n(row, cols, out);
+        else std::fill_n(out, cols, *row);
+      }
+    });
+  });
+}
+
+void convert(const Tensor& from, const Tensor& to) {
+  dispatch_any(from.dtype(), [&](auto zero_from) {
+    dispatch_any(to.dtype(), [&](auto zero_to) {
+      using From = decltype(zero_from);
+      using To = decltype(zero_to);
+      const From* x = from.data<From>();
+      To* y = to.mutable_data<To>();
+      for (int64_t i = 0; i < from.numel(); ++i) y[i] = static_cast<To>(x[i]);
+    });
+  });
+}
+
+}  // namespace vapo::cpu

@@ -1,0 +1,132 @@
+// Optimizer steps: every parameter's tensors are read and written once.
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tensor/cpu/parallel.h"
+#include "tensor/cpu/simd.h"
+
+namespace vapo::kernel {
+namespace {
+
+template <class T>
+cpu::AdamConstants<T> constants(const AdamUpdate& u) {
+  double t = static_cast<double>(u.step);
+  cpu::AdamConstants<T> k{};
+  k.step_size = static_cast<T>(u.lr / (1 - std::pow(u.beta1, t)));
+  k.beta1 = static_cast<T>(u.beta1), k.beta2 = static_cast<T>(u.beta2), k.eps = static_cast<T>(u.eps);
+  k.root_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(u.beta2, t)));
+  k.shrink = static_cast<T>(u.decoupled ? 1 - u.lr * u.weight_decay : 1);
+  k.l2 = static_cast<T>(u.decoupled ? 0 : u.weight_decay);
+  k.grad_scale = static_cast<T>(u.grad_scale);
+  k.clip_value = static_cast<T>(u.clip_value);
+  // the first step has no second moment to compare with
+  k.clip_std_factor = static_cast<T>(u.clip_std && u.step > 1 ? 3 / std::sqrt(1 - std::pow(u.beta2, t - 1)) : -1);
+  k.ema_rate = static_cast<T>(1 - u.ema_decay);
+  return k;
+}
+
+struct Piece {  // part of one slot
+  const Slot* slot;
+  int64_t begin, count;
+};
+void cut(std::span<const Slot> slots, std::vector<Piece>& pieces) {
+  constexpr int64_t size = 8192;
+  pieces.clear();
+  for (const Slot& s : slots)
+    for (int64_t i = 0; i < s.param.numel(); i += size) pieces.push_back({&s, i, std::min(size, s.param.numel() - i)});
+}
+
+template <class T>
+T* part(const Tensor& x, int64_t begin) {
+  return x.defined() ? x.mutable_data<T>() + begin : nullptr;
+}
+
+template <class F>
+void for_pieces(std::span<const Slot> slots, const F& f) {
+  static thread_local std::vector<Piece> pieces;  // kept, so that a step allocates nothing
+  cut(slots, pieces);
+  cpu::parallel_for(static_cast<int64_t>(pieces.size()), 4, 1, [all = &pieces, &f](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Piece& p = (*all)[static_cast<size_t>(i)];
+      dispatch_floating(p.slot->param.dtype(), [&](auto zero) { f(p, zero); });
+    }
+  });
+}
+
+void check(std::span<const Slot> slots, const char* op, bool second_moment) {
+  for (const Slot& s : slots) {
+    for (const Tensor* x : {&s.grad, &s.m, &s.v, &s.ema}) {
+      if (!x->defined()) continue;
+      VAPO_CHECK(x->shape() == s.param.shape() && x->dtype() == s.param.dtype(), "[{}] parameter {} {}, but its state or gradient is {} {}",
+                 op, s.param.shape().str(), name_of(s.param.dtype()), x->shape().str(), name_of(x->dtype()));
+    }
+    VAPO_CHECK(s.grad.defined() && s.m.defined() && (!second_moment || s.v.defined()), "[{}] a gradient or moment is missing", op);
+  }
+}
+
+}  // namespace
+
+void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
+  check(slots, "adam_update", true);
+  auto k32 = constants<float>(update);
+  auto k64 = constants<double>(update);
+  for_pieces(slots, [&](const Piece& p, auto zero) {
+    using T = decltype(zero);
+    const cpu::AdamConstants<T>* k;
+    if constexpr (sizeof(T) == 4) k = &k32;
+    else k = &k64;
+    const Slot& s = *p.slot;
+    cpu::simd<T>().adam(*k, part<T>(s.param, p.begin), part<T>(s.grad, p.begin), part<T>(s.m, p.begin), part<T>(s.v, p.begin),
+                        part<T>(s.ema, p.begin), p.count);
+  });
+}
+
+void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
+  check(slots, "sgd_update", false);
+  for_pieces(slots, [&](const Piece& p, auto zero) {
+    using T = decltype(zero);
+    const Slot& s = *p.slot;
+    T *w = part<T>(s.param, p.begin), *m = part<T>(s.m, p.begin), *ema = part<T>(s.ema, p.begin);
+    const T* g = part<T>(s.grad, p.begin);
+    T limit = static_cast<T>(u.clip_value);
+    for (int64_t i = 0; i < p.count; ++i) {
+      T grad = g[i] * static_cast<T>(u.grad_scale);
+      grad = grad > limit ? limit : grad < -limit ? -limit : grad;
+      grad += static_cast<T>(u.weight_decay) * w[i];
+      m[i] = static_cast<T>(u.momentum) * m[i] + grad;
+      w[i] -= static_cast<T>(u.lr) * (u.nesterov ? grad + static_cast<T>(u.momentum) * m[i] : m[i]);
+      if (ema) ema[i] += static_cast<T>(1 - u.ema_decay) * (w[i] - ema[i]);
+    }
+  });
+}
+
+// You et al., "Large Batch Optimization for Deep Learning" (2020): direction d = m̂/(√v̂+ε) + λp, step lr·‖p‖/‖d‖.
+void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
+  check(slots, "lamb_update", true);
+  AdamUpdate no_decay = update;
+  no_decay.weight_decay = 0;
+  double first_correction = 1 / (1 - std::pow(update.beta1, static_cast<double>(update.step)));
+  for (const Slot& s : slots) {
+    Tensor direction = Tensor::empty(s.param.shape(), s.param.dtype());
+    dispatch_floating(s.param.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      auto k = constants<T>(no_decay);
+      k.direction_only = true;
+      int64_t n = s.param.numel();
+      T *w = part<T>(s.param, 0), *d = part<T>(direction, 0), *ema = part<T>(s.ema, 0);
+      cpu::simd<T>().adam(k, w, part<T>(s.grad, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
+      for (int64_t i = 0; i < n; ++i)
+        d[i] = static_cast<T>(first_correction) * d[i] + static_cast<T>(update.weight_decay) * w[i];
+      double size = std::sqrt(cpu::simd<T>().sum_squares(w, n)), length = std::sqrt(cpu::simd<T>().sum_squares(d, n));
+      T rate = static_cast<T>(update.lr * (size > 0 && length > 0 ? size / length : 1));
+      for (int64_t i = 0; i < n; ++i) {
+        w[i] -= rate * d[i];
+        if (ema) ema[i] += static_cast<T>(1 - update.ema_decay) * (w[i] - ema[i]);
+      }
+    });
+  }
+}
+
+}  // namespace vapo::kernel

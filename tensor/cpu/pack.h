@@ -1,0 +1,99 @@
+#pragma once
+// Pack<T>: one SIMD register as a value that functions.h can be expanded over. Included by simd_loops.cpp alone, which is
+// compiled once for each instruction set in a namespace of that name.
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <limits>
+
+#ifndef VAPO_ISA
+#error "VAPO_ISA names the instruction set this file is compiled for"
+#endif
+
+namespace vapo::cpu::VAPO_ISA {
+
+namespace hn = hwy::HWY_NAMESPACE;
+#define VAPO_PACK __attribute__((always_inline)) inline
+
+template <class T>
+struct Pack {
+  using D = hn::ScalableTag<T>;
+  using Register = hn::Vec<D>;
+  using Mask = hn::Mask<D>;
+  static constexpr D d{};
+  static constexpr int64_t lanes = HWY_LANES(T);
+
+  Register r;
+  Pack() = default;
+  VAPO_PACK Pack(Register r_) : r(r_) {}
+  VAPO_PACK explicit Pack(double value) : r(hn::Set(d, static_cast<T>(value))) {}
+
+  VAPO_PACK static Pack load(const T* p) { return hn::LoadU(d, p); }
+  VAPO_PACK void store(T* p) const { hn::StoreU(r, d, p); }
+  // The last n < lanes elements go through a full register on the stack.
+  VAPO_PACK static Pack load_part(const T* p, int64_t n) {
+    alignas(64) T buffer[lanes] = {};
+    for (int64_t i = 0; i < n; ++i) buffer[i] = p[i];
+    return hn::Load(d, buffer);
+  }
+  VAPO_PACK void store_part(T* p, int64_t n) const {
+    alignas(64) T buffer[lanes];
+    hn::Store(r, d, buffer);
+    for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
+  }
+
+  friend VAPO_PACK Pack operator+(Pack a, Pack b) { return hn::Add(a.r, b.r); }
+  friend VAPO_PACK Pack operator-(Pack a, Pack b) { return hn::Sub(a.r, b.r); }
+  friend VAPO_PACK Pack operator*(Pack a, Pack b) { return hn::Mul(a.r, b.r); }
+  friend VAPO_PACK Pack operator/(Pack a, Pack b) { return hn::Div(a.r, b.r); }
+  friend VAPO_PACK Mask operator<(Pack a, Pack b) { return hn::Lt(a.r, b.r); }
+  friend VAPO_PACK Mask operator==(Pack a, Pack b) { return hn::Eq(a.r, b.r); }
+  friend VAPO_PACK Pack select(Mask m, Pack a, Pack b) { return hn::IfThenElse(m, a.r, b.r); }
+  friend VAPO_PACK Pack multiply_add(Pack a, Pack b, Pack c) { return hn::MulAdd(a.r, b.r, c.r); }
+
+  friend VAPO_PACK Pack sqrt(Pack x) { return hn::Sqrt(x.r); }
+  friend VAPO_PACK Pack abs(Pack x) { return hn::Abs(x.r); }
+  // Highway's functions lose NaN and are undefined outside their range: the ends are put right here.
+  friend VAPO_PACK Pack exp(Pack x) {
+    Register top = hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 89 : 706));
+    if constexpr (sizeof(T) == 8)
+      if (!hn::AllFalse(d, hn::Gt(x.r, top))) [[unlikely]] return lanewise(x, [](T v) { return std::exp(v); });
+    Register y = hn::Exp(d, hn::Min(x.r, top));  // in f32, e^89 is infinity already
+    return hn::IfThenElse(hn::Eq(x.r, x.r), y, x.r);
+  }
+  friend VAPO_PACK Pack log(Pack x) {
+    T inf = std::numeric_limits<T>::infinity();
+    Register ends = hn::IfThenElse(hn::Eq(x.r, hn::Zero(d)), hn::Set(d, -inf), hn::Set(d, std::numeric_limits<T>::quiet_NaN()));
+    Register y = hn::IfThenElse(hn::Gt(x.r, hn::Zero(d)), hn::Log(d, x.r), ends);
+    return hn::IfThenElse(hn::Eq(x.r, hn::Set(d, inf)), x.r, y);
+  }
+  friend VAPO_PACK Pack log1p(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Log1p(d, x.r), x.r); }
+  friend VAPO_PACK Pack tanh(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Tanh(d, x.r), x.r); }
+  friend VAPO_PACK Pack sin(Pack x) {
+    if (!in_range(x)) [[unlikely]] return lanewise(x, [](T v) { return std::sin(v); });
+    return hn::Sin(d, x.r);
+  }
+  friend VAPO_PACK Pack cos(Pack x) {
+    if (!in_range(x)) [[unlikely]] return lanewise(x, [](T v) { return std::cos(v); });
+    return hn::Cos(d, x.r);
+  }
+  friend VAPO_PACK Pack erf(Pack x) {
+    return lanewise(x, [](T v) { return std::erf(v); });
+  }
+  friend VAPO_PACK Pack pow(Pack x, double p) {
+    return lanewise(x, [=](T v) { return static_cast<T>(std::pow(static_cast<double>(v), p)); });
+  }
+
+  VAPO_PACK static bool in_range(Pack x) { return hn::AllTrue(d, hn::Lt(hn::Abs(x.r), hn::Set(d, static_cast<T>(39000)))); }
+  template <class F>
+  VAPO_PACK static Pack lanewise(Pack x, F f) {
+    alignas(64) T buffer[lanes];
+    hn::Store(x.r, d, buffer);
+    for (T& v : buffer) v = f(v);
+    return hn::Load(d, buffer);
+  }
+};
+
+}  // namespace vapo::cpu::VAPO_ISA

@@ -1,0 +1,115 @@
+// Reductions. The order of additions depends on shapes alone, not on the number of threads.
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/cpu/cpu.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/cpu/simd.h"
+
+namespace vapo::cpu {
+namespace {
+
+constexpr int64_t chunk = 1 << 15;       // a total is a sum of sums over chunks of this size
+constexpr int64_t row_block = 256;       // rows added up in one go before they join the total
+constexpr int64_t grain = 1 << 16;
+
+// Σ over parts of [0, n) of part(begin, end), parts of `chunk`.
+template <class F>
+double chunked_sum(int64_t n, const F& part) {
+  if (n <= chunk) return n > 0 ? part(int64_t{0}, n) : 0.0;
+  std::vector<double> sums(static_cast<size_t>((n + chunk - 1) / chunk));
+  parallel_for(static_cast<int64_t>(sums.size()), 4, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) sums[static_cast<size_t>(c)] = part(c * chunk, std::min(n, (c + 1) * chunk));
+  });
+  double total = 0;
+  for (double s : sums) total += s;
+  return total;
+}
+
+template <class T>
+void sum_rows(const T* x, int64_t count, int64_t inner, T* y) {  // (count, inner) → (inner)
+  if (inner < 16 && count > 64) {  // narrow: strided sums in double
+    for (int64_t j = 0; j < inner; ++j) {
+      double s = 0;
+      for (int64_t i = 0; i < count; ++i) s += static_cast<double>(x[i * inner + j]);
+      y[j] = static_cast<T>(s);
+    }
+    return;
+  }
+  parallel_for(inner, std::max<int64_t>(16, grain / std::max<int64_t>(count, 1)), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = 0; r < count; r += row_block)
+      simd<T>().weighted_rows(nullptr, 0, x + r * inner + begin, inner, std::min(row_block, count - r), y + begin, end - begin,
+                              r > 0);
+  });
+}
+
+template <class T>
+void reduce(Reduction r, const T* x, int64_t outer, int64_t count, int64_t inner, T* y) {
+  const auto& loops = simd<T>();
+  if (r == Reduction::sum) {
+    if (count == 0) {
+      std::fill_n(y, outer * inner, T(0));
+    } else if (inner == 1 && outer == 1) {
+      *y = static_cast<T>(chunked_sum(count, [&](int64_t b, int64_t e) { return loops.sum(x + b, e - b); }));
+    } else if (inner == 1 && count <= 8) {
+      parallel_for(outer, grain / count, 16, [&](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o) {
+          T s = 0;
+          for (int64_t i = 0; i < count; ++i) s += x[o * count + i];
+          y[o] = s;
+        }
+      });
+    } else if (inner == 1) {
+      parallel_for(outer, std::max<int64_t>(1, grain / count), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o) y[o] = static_cast<T>(loops.sum(x + o * count, count));
+      });
+    } else {
+      for (int64_t o = 0; o < outer; ++o) sum_rows(x + o * count * inner, count, inner, y + o * inner);
+    }
+    return;
+  }
+  for (int64_t o = 0; o < outer; ++o) {
+    const T* block = x + o * count * inner;
+    if (inner == 1) {
+      y[o] = loops.maximum(block, count);
+      continue;
+    }
+    std::copy_n(block, inner, y + o * inner);
+    for (int64_t i = 1; i < count; ++i) loops.max_into(block + i * inner, y + o * inner, inner);
+  }
+}
+
+}  // namespace
+
+void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
+  if (y.numel() == 0) return;
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    reduce<T>(r, x.data<T>(), outer, count, inner, y.mutable_data<T>());
+  });
+}
+
+double sum_squares(std::span<const Tensor> xs) {
+  double total = 0;
+  for (const Tensor& x : xs) {
+    dispatch_floating(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T* p = x.data<T>();
+      total += chunked_sum(x.numel(), [&](int64_t b, int64_t e) { return simd<T>().sum_squares(p + b, e - b); });
+    });
+  }
+  return total;
+}
+
+bool all_finite(const Tensor& x) {
+  return dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = x.data<T>();
+    T bad = 0;  // x·0 is NaN exactly where x is not finite
+    for (int64_t i = 0; i < x.numel(); ++i) bad += p[i] * T(0);
+    return bad == T(0);
+  });
+}
+
+}  // namespace vapo::cpu

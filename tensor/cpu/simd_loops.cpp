@@ -1,0 +1,296 @@
+// The vectorised loops. CMake compiles this file once for each instruction set, with VAPO_ISA its name.
+
+#include "tensor/cpu/pack.h"
+#include "tensor/cpu/philox.h"
+#include "tensor/cpu/simd.h"
+
+namespace vapo::cpu::VAPO_ISA {
+namespace {
+
+// f(i, count) for whole registers, then once for what is left.
+template <class T, class Whole, class Rest>
+VAPO_PACK void for_packs(int64_t n, Whole whole, Rest rest) {
+  constexpr int64_t lanes = Pack<T>::lanes;
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) whole(i);
+  if (i < n) rest(i, n - i);
+}
+
+template <class T, class F>
+void unary(const T* x, T* y, int64_t n, double p) {
+  using P = Pack<T>;
+  for_packs<T>(
+      n, [&](int64_t i) { F::apply(P::load(x + i), p).store(y + i); },
+      [&](int64_t i, int64_t k) { F::apply(P::load_part(x + i, k), p).store_part(y + i, k); });
+}
+template <class T, class F>
+void scaled(const T* x, const T* a, T* y, int64_t n, double p) {
+  using P = Pack<T>;
+  for_packs<T>(
+      n, [&](int64_t i) { (P::load(a + i) * F::apply(P::load(x + i), p)).store(y + i); },
+      [&](int64_t i, int64_t k) { (P::load_part(a + i, k) * F::apply(P::load_part(x + i, k), p)).store_part(y + i, k); });
+}
+template <class T, class F>
+void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p) {
+  using P = Pack<T>;
+  for_packs<T>(
+      n, [&](int64_t i) { (P::load(a + i) * P::load(b + i) * F::apply(P::load(x + i), p)).store(y + i); },
+      [&](int64_t i, int64_t k) {
+        (P::load_part(a + i, k) * P::load_part(b + i, k) * F::apply(P::load_part(x + i, k), p)).store_part(y + i, k);
+      });
+}
+
+template <class T>
+void affine(const T* x, T* y, int64_t n, double a, double b) {
+  using P = Pack<T>;
+  P scale(a), shift(b);
+  for_packs<T>(
+      n, [&](int64_t i) { multiply_add(scale, P::load(x + i), shift).store(y + i); },
+      [&](int64_t i, int64_t k) { multiply_add(scale, P::load_part(x + i, k), shift).store_part(y + i, k); });
+}
+
+template <kernel::Binary op, class V>
+VAPO_PACK V apply(V a, V b) {
+  using enum kernel::Binary;
+  using scalar::select;
+  if constexpr (op == add) return a + b;
+  else if constexpr (op == sub) return a - b;
+  else if constexpr (op == mul) return a * b;
+  else if constexpr (op == div) return a / b;
+  else if constexpr (op == maximum) return select(a < b, b, select(b == b, a, b));  // NaN if either is
+  else if constexpr (op == minimum) return select(b < a, b, select(b == b, a, b));
+  else if constexpr (op == share) return select(b < a, V(1), select(a == b, V(0.5), V(0)));
+  else if constexpr (op == div_or_zero) return select(b == V(0), V(0), a / b);
+  else return select(a == b, V(1), V(0));
+}
+
+template <class T, kernel::Binary op>
+void binary(const BinaryLoop<T>& l) {
+  using P = Pack<T>;
+  for (int64_t i = 0; i < l.rows; ++i) {
+    const T *a = l.a + i * l.a0, *b = l.b + i * l.b0;
+    T* y = l.y + i * l.cols;
+    if (l.cols < P::lanes) {
+      for (int64_t j = 0; j < l.cols; ++j) y[j] = apply<op, T>(a[j * l.a1], b[j * l.b1]);
+    } else if (l.a1 && l.b1) {
+      for_packs<T>(
+          l.cols, [&](int64_t j) { apply<op>(P::load(a + j), P::load(b + j)).store(y + j); },
+          [&](int64_t j, int64_t k) { apply<op>(P::load_part(a + j, k), P::load_part(b + j, k)).store_part(y + j, k); });
+    } else if (l.a1) {
+      P one(hn::Set(P::d, *b));
+      for_packs<T>(
+          l.cols, [&](int64_t j) { apply<op>(P::load(a + j), one).store(y + j); },
+          [&](int64_t j, int64_t k) { apply<op>(P::load_part(a + j, k), one).store_part(y + j, k); });
+    } else if (l.b1) {
+      P one(hn::Set(P::d, *a));
+      for_packs<T>(
+          l.cols, [&](int64_t j) { apply<op>(one, P::load(b + j)).store(y + j); },
+          [&](int64_t j, int64_t k) { apply<op>(one, P::load_part(b + j, k)).store_part(y + j, k); });
+    } else {
+      T one = apply<op, T>(*a, *b);
+      for (int64_t j = 0; j < l.cols; ++j) y[j] = one;
+    }
+  }
+}
+
+// Four registers of partial sums, folded into a double every 4096 elements.
+template <class T, class F>
+VAPO_PACK double accumulate(int64_t n, F term) {
+  using P = Pack<T>;
+  constexpr int64_t lanes = P::lanes, block = 4096;
+  double total = 0;
+  for (int64_t start = 0; start < n; start += block) {
+    int64_t end = start + block < n ? start + block : n, i = start;
+    P s0(0.), s1(0.), s2(0.), s3(0.);
+    for (; i + 4 * lanes <= end; i += 4 * lanes) {
+      s0 = term(s0, i, lanes), s1 = term(s1, i + lanes, lanes);
+      s2 = term(s2, i + 2 * lanes, lanes), s3 = term(s3, i + 3 * lanes, lanes);
+    }
+    for (; i < end; i += lanes) s0 = term(s0, i, end - i < lanes ? end - i : lanes);
+    total += static_cast<double>(hn::GetLane(hn::SumOfLanes(P::d, ((s0 + s1) + (s2 + s3)).r)));
+  }
+  return total;
+}
+template <class T>
+VAPO_PACK Pack<T> load_some(const T* p, int64_t k) {
+  return k == Pack<T>::lanes ? Pack<T>::load(p) : Pack<T>::load_part(p, k);
+}
+template <class T>
+double sum(const T* x, int64_t n) {
+  return accumulate<T>(n, [&](Pack<T> s, int64_t i, int64_t k) { return s + load_some(x + i, k); });
+}
+template <class T>
+double sum_squares(const T* x, int64_t n) {
+  return accumulate<T>(n, [&](Pack<T> s, int64_t i, int64_t k) {
+    Pack<T> v = load_some(x + i, k);
+    return multiply_add(v, v, s);
+  });
+}
+template <class T>
+T dot(const T* x, const T* y, int64_t n) {
+  return static_cast<T>(accumulate<T>(
+      n, [&](Pack<T> s, int64_t i, int64_t k) { return multiply_add(load_some(x + i, k), load_some(y + i, k), s); }));
+}
+
+template <class T>
+void max_into(const T* x, T* y, int64_t n) {
+  using P = Pack<T>;
+  using enum kernel::Binary;
+  for_packs<T>(
+      n, [&](int64_t i) { apply<maximum>(P::load(x + i), P::load(y + i)).store(y + i); },
+      [&](int64_t i, int64_t k) { apply<maximum>(P::load_part(x + i, k), P::load_part(y + i, k)).store_part(y + i, k); });
+}
+template <class T>
+T maximum(const T* x, int64_t n) {
+  T best = x[0];
+  for (int64_t i = 1; i < n; ++i) best = apply<kernel::Binary::maximum, T>(best, x[i]);
+  return best;
+}
+
+// `count` registers of columns at a time, so that the sums stay in registers over all rows.
+template <class T, int count>
+VAPO_PACK void weighted_block(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, bool add) {
+  using P = Pack<T>;
+  P s[count];
+  for (int u = 0; u < count; ++u) s[u] = add ? P::load(y + u * P::lanes) : P(0.);
+  if (c) {
+    for (int64_t r = 0; r < rows; ++r) {
+      P w(hn::Set(P::d, c[r * c_stride]));
+      for (int u = 0; u < count; ++u) s[u] = multiply_add(w, P::load(x + r * x_stride + u * P::lanes), s[u]);
+    }
+  } else {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int u = 0; u < count; ++u) s[u] = s[u] + P::load(x + r * x_stride + u * P::lanes);
+  }
+  for (int u = 0; u < count; ++u) s[u].store(y + u * P::lanes);
+}
+template <class T>
+void weighted_rows(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, int64_t n, bool add) {
+  constexpr int64_t lanes = Pack<T>::lanes;
+  int64_t j = 0;
+  for (; j + 6 * lanes <= n; j += 6 * lanes) weighted_block<T, 6>(c, c_stride, x + j, x_stride, rows, y + j, add);
+  for (; j + lanes <= n; j += lanes) weighted_block<T, 1>(c, c_stride, x + j, x_stride, rows, y + j, add);
+  for (; j < n; ++j) {
+    T s = add ? y[j] : T(0);
+    for (int64_t r = 0; r < rows; ++r) s += (c ? c[r * c_stride] : T(1)) * x[r * x_stride + j];
+    y[j] = s;
+  }
+}
+
+template <class T>
+void adam(const AdamConstants<T>& k, T* p, const T* g, T* m, T* v, T* ema, int64_t n) {
+  using P = Pack<T>;
+  auto set = [](T value) __attribute__((always_inline)) { return P(hn::Set(P::d, value)); };
+  auto step = [&](int64_t i, auto load, auto store) __attribute__((always_inline)) {
+    P w = load(p + i), grad = load(g + i) * set(k.grad_scale), m1 = load(m + i), m2 = load(v + i);
+    grad = P(hn::Clamp(grad.r, hn::Set(P::d, -k.clip_value), hn::Set(P::d, k.clip_value)));
+    if (k.clip_std_factor >= 0) {
+      P bound = multiply_add(set(k.clip_std_factor), sqrt(m2), P(0.1));
+      grad = P(hn::Clamp(grad.r, (P(0.) - bound).r, bound.r));
+    }
+    grad = multiply_add(set(k.l2), w, grad);
+    m1 = multiply_add(set(T(1) - k.beta1), grad - m1, m1);
+    m2 = multiply_add(set(T(1) - k.beta2), grad * grad - m2, m2);
+    P direction = m1 / multiply_add(sqrt(m2), set(k.root_correction), set(k.eps));
+    store(m1, m + i), store(m2, v + i);
+    if (k.direction_only) return store(direction, ema + i);
+    w = w * set(k.shrink) - set(k.step_size) * direction;
+    store(w, p + i);
+    if (ema) {
+      P average = load(ema + i);
+      store(multiply_add(set(k.ema_rate), w - average, average), ema + i);
+    }
+  };
+  for_packs<T>(
+      n,
+      [&](int64_t i) { step(i, [](const T* q) { return P::load(q); }, [](P x, T* q) { x.store(q); }); },
+      [&](int64_t i, int64_t c) {
+        step(i, [c](const T* q) { return P::load_part(q, c); }, [c](P x, T* q) { x.store_part(q, c); });
+      });
+}
+
+// 32 blocks of Philox at a time: words w[0..3][block].
+constexpr int batch = 32;
+VAPO_PACK void philox_batch(const PhiloxRange& range, uint64_t first, uint32_t (&w)[4][batch]) {
+  for (int i = 0; i < batch; ++i) {
+    auto counter = philox_counter(range.first_block + first + static_cast<uint64_t>(i), range.stream, range.step);
+    for (int j = 0; j < 4; ++j) w[j][i] = counter[j];
+  }
+  uint32_t k0 = static_cast<uint32_t>(range.seed), k1 = static_cast<uint32_t>(range.seed >> 32);
+  for (int round = 0; round < 10; ++round, k0 += philox_w0, k1 += philox_w1)
+    for (int i = 0; i < batch; ++i) philox_round(w[0][i], w[1][i], w[2][i], w[3][i], k0, k1);
+}
+
+// Box–Muller on the word pairs: √(−2 ln u₁)·(cos, sin)(2π u₂), u = (w + ½)·2⁻³².
+template <class T>
+void normal(const PhiloxRange& range, T* y, int64_t blocks) {
+  using P = Pack<T>;
+  for (int64_t b = 0; b < blocks; b += batch) {
+    uint32_t w[4][batch];
+    alignas(64) T u[4][batch];
+    philox_batch(range, static_cast<uint64_t>(b), w);
+    for (int j = 0; j < 4; ++j)
+      for (int i = 0; i < batch; ++i) u[j][i] = (static_cast<T>(w[j][i]) + T(0.5)) * T(0x1p-32);
+    for (int j = 0; j < 4; j += 2) {
+      for (int i = 0; i < batch; i += static_cast<int>(P::lanes)) {
+        P radius = sqrt(P(-2.) * P(hn::Log(P::d, P::load(&u[j][i]).r)));
+        P angle = P(6.283185307179586) * P::load(&u[j + 1][i]);
+        (radius * P(hn::Cos(P::d, angle.r))).store(&u[j][i]);
+        (radius * P(hn::Sin(P::d, angle.r))).store(&u[j + 1][i]);
+      }
+    }
+    int64_t count = blocks - b < batch ? blocks - b : batch;
+    for (int64_t i = 0; i < count; ++i)
+      for (int j = 0; j < 4; ++j) y[(b + i) * 4 + j] = u[j][i];
+  }
+}
+template <class T>
+void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double high) {
+  // 24 (f32) or 32 bits: the largest u is below 1 after rounding
+  for (int64_t b = 0; b < blocks; b += batch) {
+    uint32_t w[4][batch];
+    philox_batch(range, static_cast<uint64_t>(b), w);
+    int64_t count = blocks - b < batch ? blocks - b : batch;
+    for (int64_t i = 0; i < count; ++i)
+      for (int j = 0; j < 4; ++j) {
+        double u = sizeof(T) == 4 ? (w[j][i] >> 8) * 0x1p-24 : w[j][i] * 0x1p-32;
+        T value = static_cast<T>(low + (high - low) * u);
+        y[(b + i) * 4 + j] = value < static_cast<T>(high) ? value : std::nextafter(static_cast<T>(high), static_cast<T>(low));
+      }
+  }
+}
+
+template <class T, class... Fs>
+constexpr void expand(Loops<T>& l, FunctionList<Fs...>) {
+  int i = 0;
+  ((l.unary[i] = unary<T, Fs>, l.scaled[i] = scaled<T, Fs>, l.scaled2[i] = scaled2<T, Fs>, ++i), ...);
+}
+template <class T, int... ops>
+constexpr void expand(Loops<T>& l, std::integer_sequence<int, ops...>) {
+  ((l.binary[ops] = binary<T, static_cast<kernel::Binary>(ops)>), ...);
+}
+template <class T>
+constexpr Loops<T> make_loops() {
+  Loops<T> l{};
+  expand(l, Functions{});
+  expand(l, std::make_integer_sequence<int, binary_count>{});
+  l.affine = affine<T>, l.sum = sum<T>, l.sum_squares = sum_squares<T>, l.maximum = maximum<T>;
+  l.max_into = max_into<T>, l.dot = dot<T>, l.weighted_rows = weighted_rows<T>, l.adam = adam<T>;
+  l.normal = normal<T>, l.uniform = uniform<T>;
+  return l;
+}
+
+}  // namespace
+
+const Loops<float>& loops32();
+const Loops<double>& loops64();
+const Loops<float>& loops32() {
+  static constexpr Loops<float> loops = make_loops<float>();
+  return loops;
+}
+const Loops<double>& loops64() {
+  static constexpr Loops<double> loops = make_loops<double>();
+  return loops;
+}
+
+}  // namespace vapo::cpu::VAPO_ISA

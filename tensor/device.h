@@ -1,0 +1,18 @@
+#pragma once
+// Where a tensor lives.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace vapo {
+
+enum class Device : uint8_t { cpu, cuda };
+
+constexpr std::string_view name_of(Device d) { return d == Device::cpu ? "cpu" : "cuda"; }
+
+// "auto" gives the best device of this build and machine. Throws InputError for "cuda" where there is none.
+Device device_from_name(const std::string& name);
+bool cuda_available();
+
+}  // namespace vapo

@@ -1,0 +1,116 @@
+#pragma once
+// Scalar functions, each written once over a value type V: float, double, or a SIMD pack. A back end expands the list
+// `Functions` at the end into its kernels; kernel::unary<Silu>(x) names one. <Name>D1, D2 … are derivatives.
+// V needs + − * / and, found by overload: exp log log1p tanh sin cos sqrt abs erf pow(v, double), select(mask, a, b) and v < w.
+
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+#ifdef __CUDACC__
+#define VAPO_FN __host__ __device__ inline
+#else
+#define VAPO_FN __attribute__((always_inline)) inline
+#endif
+
+namespace vapo {
+
+namespace scalar {  // the overloads for float and double; a SIMD pack brings its own
+using std::abs, std::cos, std::erf, std::exp, std::log, std::log1p, std::pow, std::sin, std::sqrt, std::tanh;
+template <class V>
+  requires std::is_floating_point_v<V>
+VAPO_FN V select(bool mask, V a, V b) {
+  return mask ? a : b;
+}
+}  // namespace scalar
+
+namespace detail {
+template <class V>
+VAPO_FN V sigmoid(V x) {
+  using namespace scalar;
+  return V(1) / (V(1) + exp(V(0) - x));
+}
+template <class V>
+VAPO_FN V sigmoid_d1(V x) {  // e/(1+e)², e = exp(−|x|): exact in both tails
+  using namespace scalar;
+  V e = exp(V(0) - abs(x)), d = V(1) + e;
+  return e / (d * d);
+}
+template <class V>
+VAPO_FN V gauss(V x) {  // the normal density
+  using namespace scalar;
+  return V(0.39894228040143267794) * exp(V(-0.5) * x * x);
+}
+template <class V>
+VAPO_FN V gauss_cdf(V x) {
+  using namespace scalar;
+  return V(0.5) * (V(1) + erf(x * V(0.70710678118654752440)));
+}
+}  // namespace detail
+
+// VAPO_FUNCTION(Name, expression in x and the parameter p)
+#define VAPO_FUNCTION(Name, ...)                              \
+  struct Name {                                               \
+    template <class V>                                        \
+    VAPO_FN static V apply(V x, [[maybe_unused]] double p) {  \
+      using namespace scalar;                                 \
+      using namespace detail;                                 \
+      __VA_ARGS__                                             \
+    }                                                         \
+  };
+
+VAPO_FUNCTION(Exp, return exp(x);)
+VAPO_FUNCTION(Log, return log(x);)
+VAPO_FUNCTION(Sqrt, return sqrt(x);)
+VAPO_FUNCTION(Rsqrt, return V(1) / sqrt(x);)
+VAPO_FUNCTION(Square, return x * x;)
+VAPO_FUNCTION(Sin, return sin(x);)
+VAPO_FUNCTION(Cos, return cos(x);)
+VAPO_FUNCTION(Abs, return abs(x);)
+VAPO_FUNCTION(Sign, return select(V(0) < x, V(1), select(x < V(0), V(-1), V(0)));)  // 0 at 0
+VAPO_FUNCTION(Pow, return pow(x, p);)                                               // p: the exponent
+VAPO_FUNCTION(Relu, return select(V(0) < x, x, V(0));)
+VAPO_FUNCTION(Step, return select(V(0) < x, V(1), V(0));)  // 0 at 0
+VAPO_FUNCTION(LeakyRelu, return select(V(0) < x, x, V(p) * x);)
+VAPO_FUNCTION(LeakyStep, return select(V(0) < x, V(1), V(p));)  // p, the slope, at 0
+
+VAPO_FUNCTION(Tanh, return tanh(x);)
+VAPO_FUNCTION(TanhD1, V y = tanh(x); return V(1) - y * y;)
+VAPO_FUNCTION(TanhD2, V y = tanh(x); return V(-2) * y * (V(1) - y * y);)
+VAPO_FUNCTION(TanhD3, V y = tanh(x); V d = V(1) - y * y; return d * (V(6) * y * y - V(2));)
+
+VAPO_FUNCTION(Sigmoid, return sigmoid(x);)
+VAPO_FUNCTION(SigmoidD1, return sigmoid_d1(x);)
+VAPO_FUNCTION(SigmoidD2, return sigmoid_d1(x) * (V(1) - V(2) * sigmoid(x));)
+VAPO_FUNCTION(SigmoidD3, V d = sigmoid_d1(x); return d * (V(1) - V(6) * d);)
+
+VAPO_FUNCTION(Softplus, return select(V(0) < x, x, V(0)) + log1p(exp(V(0) - abs(x)));)  // then Sigmoid, SigmoidD1 …
+
+VAPO_FUNCTION(Silu, return x * sigmoid(x);)
+VAPO_FUNCTION(SiluD1, V s = sigmoid(x); return s * (V(1) + x * (V(1) - s));)
+VAPO_FUNCTION(SiluD2, V s = sigmoid(x); return s * (V(1) - s) * (V(2) + x * (V(1) - V(2) * s));)
+VAPO_FUNCTION(SiluD3, V s = sigmoid(x); V d = s * (V(1) - s);
+              return d * (V(3) * (V(1) - V(2) * s) + x * (V(1) - V(6) * d));)
+
+VAPO_FUNCTION(Gelu, return x * gauss_cdf(x);)  // exact, with erf
+VAPO_FUNCTION(GeluD1, return gauss_cdf(x) + x * gauss(x);)
+VAPO_FUNCTION(GeluD2, return gauss(x) * (V(2) - x * x);)
+VAPO_FUNCTION(GeluD3, return gauss(x) * x * (x * x - V(4));)
+#undef VAPO_FUNCTION
+
+template <class... Fs>
+struct FunctionList {
+  static constexpr int size = sizeof...(Fs);
+  template <class F>
+  static constexpr int index_of() {
+    int i = 0, found = -1;
+    ((std::is_same_v<F, Fs> ? (found = i, ++i) : ++i), ...);
+    return found;
+  }
+};
+using Functions =
+    FunctionList<Exp, Log, Sqrt, Rsqrt, Square, Sin, Cos, Abs, Sign, Pow, Relu, Step, LeakyRelu, LeakyStep, Tanh,
+                 TanhD1, TanhD2, TanhD3, Sigmoid, SigmoidD1, SigmoidD2, SigmoidD3, Softplus, Silu, SiluD1, SiluD2,
+                 SiluD3, Gelu, GeluD1, GeluD2, GeluD3>;
+
+}  // namespace vapo

@@ -1,0 +1,327 @@
+// Checks, allocation and dispatch to the back end.
+
+#include "tensor/kernels.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/cpu/cpu.h"
+
+namespace vapo::kernel {
+namespace {
+
+constexpr const char* binary_names[] = {"add", "sub", "mul", "div", "maximum", "minimum", "share", "div_or_zero", "equal"};
+
+void check_floating(const char* op, const Tensor& x) {
+  VAPO_CHECK(x.defined(), "[{}] an operand is undefined", op);
+  VAPO_CHECK(is_floating(x.dtype()), "[{}] needs f32 or f64, got {} of shape {}", op, name_of(x.dtype()), x.shape().str());
+}
+void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  check_floating(op, a);
+  check_floating(op, b);
+  VAPO_CHECK(a.dtype() == b.dtype(), "[{}] operands are {} {} and {} {}. Hint: convert one with to()", op, name_of(a.dtype()),
+             a.shape().str(), name_of(b.dtype()), b.shape().str());
+}
+void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
+  check_same_dtype(op, a, b);
+  VAPO_CHECK(a.shape() == b.shape(), "[{}] operands have shapes {} and {}", op, a.shape().str(), b.shape().str());
+}
+
+Tensor binary_by_index(int op, const Tensor& a, const Tensor& b) {
+  check_same_dtype(binary_names[op], a, b);
+  Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), binary_names[op]), a.dtype());
+  cpu::binary(op, a, b, y);
+  return y;
+}
+
+// x seen as (outer, size, inner) around dimension i.
+struct Around {
+  int64_t outer = 1, size = 1, inner = 1;
+};
+Around around(const Shape& s, int i) {
+  Around r;
+  for (int j = 0; j < i; ++j) r.outer *= s[j];
+  r.size = s[i];
+  for (int j = i + 1; j < s.rank(); ++j) r.inner *= s[j];
+  return r;
+}
+
+// Reduces the runs of neighbouring dimensions of `dims` one after the other, the last first.
+Tensor reduce(cpu::Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
+  check_floating(op, x);
+  Shape kept = reduced_shape(x.shape(), dims, true, op), result = reduced_shape(x.shape(), dims, keepdim, op);
+  if (r == cpu::Reduction::maximum)
+    VAPO_CHECK(x.numel() > 0 || kept.numel() == 0, "[{}] of no elements: shape {}", op, x.shape().str());
+  bool reduced[Shape::max_rank] = {};
+  for (int i = 0; i < x.rank(); ++i) reduced[i] = dims.empty();
+  for (int64_t d : dims) reduced[x.shape().wrap(d, op)] = true;
+
+  Tensor y = x;
+  Shape shape = x.shape();
+  for (int last = shape.rank() - 1; last >= 0; --last) {
+    if (!reduced[last]) continue;
+    int first = last;
+    while (first > 0 && reduced[first - 1]) --first;
+    int64_t outer = 1, count = 1, inner = 1;
+    for (int j = 0; j < shape.rank(); ++j) (j < first ? outer : j <= last ? count : inner) *= shape[j];
+    for (int j = first; j <= last; ++j) shape[j] = 1;
+    if (count != 1) {
+      Tensor next = Tensor::empty(shape, x.dtype());
+      cpu::reduce_middle(r, y, outer, count, inner, next);
+      y = next;
+    }
+    last = first;
+  }
+  return y.reshape(result);
+}
+
+// Offset of the matrix with batch position `i` (row-major over `batch`) in an operand whose batch dims broadcast.
+int64_t batch_offset(int64_t i, const Shape& batch, const Shape& shape, int64_t matrix) {
+  int64_t offset = 0, stride = matrix;
+  int own = shape.rank() - 2;
+  for (int d = batch.rank() - 1, j = own - 1; d >= 0; --d, --j) {
+    int64_t position = i % batch[d];
+    i /= batch[d];
+    if (j < 0) continue;
+    if (shape[j] != 1) offset += position * stride;
+    stride *= shape[j];
+  }
+  return offset;
+}
+
+}  // namespace
+
+Tensor unary(int function, const Tensor& x, double p) {
+  check_floating("unary", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  cpu::unary(function, x, nullptr, nullptr, p, y);
+  return y;
+}
+Tensor scaled(int function, const Tensor& x, const Tensor& a, double p) {
+  check_same_shape("scaled", x, a);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  cpu::unary(function, x, &a, nullptr, p, y);
+  return y;
+}
+Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p) {
+  check_same_shape("scaled2", x, a);
+  check_same_shape("scaled2", x, b);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  cpu::unary(function, x, &a, &b, p, y);
+  return y;
+}
+Tensor affine(const Tensor& x, double a, double b) {
+  check_floating("affine", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  cpu::affine(x, a, b, y);
+  return y;
+}
+Tensor fill(const Shape& shape, double value, DType dtype) {
+  Tensor y = Tensor::empty(shape, dtype);
+  cpu::fill(value, y);
+  return y;
+}
+
+Tensor binary(Binary op, const Tensor& a, const Tensor& b) { return binary_by_index(static_cast<int>(op), a, b); }
+Tensor equal(const Tensor& a, const Tensor& b) { return binary_by_index(8, a, b); }
+
+Tensor sum(const Tensor& x, const Dims& dims, bool keepdim) { return reduce(cpu::Reduction::sum, "sum", x, dims, keepdim); }
+Tensor amax(const Tensor& x, const Dims& dims, bool keepdim) {
+  return reduce(cpu::Reduction::maximum, "amax", x, dims, keepdim);
+}
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  VAPO_CHECK(broadcasts_to(x.shape(), shape), "[broadcast_to] {} does not broadcast to {}", x.shape().str(), shape.str());
+  if (x.shape() == shape) return x;
+  Tensor y = Tensor::empty(shape, x.dtype());
+  cpu::broadcast(x, y);
+  return y;
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  VAPO_CHECK(broadcasts_to(shape, x.shape()), "[sum_to] {} is not a broadcast of {}", x.shape().str(), shape.str());
+  if (x.shape() == shape) return x;
+  Dims dims;
+  int shift = x.rank() - shape.rank();
+  for (int i = 0; i < x.rank(); ++i)
+    if (i < shift || (shape[i - shift] == 1 && x.shape()[i] != 1)) dims.push_back(i);
+  return (dims.empty() ? x : sum(x, dims, false)).reshape(shape);
+}
+
+double sum_squares(std::span<const Tensor> xs) {
+  for (const Tensor& x : xs) check_floating("sum_squares", x);
+  return cpu::sum_squares(xs);
+}
+bool all_finite(const Tensor& x) {
+  check_floating("all_finite", x);
+  return cpu::all_finite(x);
+}
+
+Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
+  check_same_dtype("matmul", a, b);
+  VAPO_CHECK(a.rank() >= 2 && b.rank() >= 2, "[matmul] operands {} and {} must have at least 2 dimensions", a.shape().str(),
+             b.shape().str());
+  int64_t m = a.dim(o.transpose_a ? -1 : -2), k = a.dim(o.transpose_a ? -2 : -1);
+  int64_t n = b.dim(o.transpose_b ? -2 : -1), kb = b.dim(o.transpose_b ? -1 : -2);
+  VAPO_CHECK(k == kb, "[matmul] {}{} × {}{}: inner sizes {} and {} differ", a.shape().str(), o.transpose_a ? "ᵀ" : "", b.shape().str(),
+             o.transpose_b ? "ᵀ" : "", k, kb);
+  auto batch_of = [](const Tensor& x) { return Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 2))); };
+  Shape batch = broadcast_shapes(batch_of(a), batch_of(b), "matmul");
+  int64_t batches = batch.numel();
+  Shape shape = batch;
+  shape.push_back(m);
+  shape.push_back(n);
+  Tensor y = Tensor::empty(shape, a.dtype());
+  dispatch_floating(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t i = 0; i < batches; ++i)
+      cpu::matmul({o.transpose_a, o.transpose_b, m, n, k}, a.data<T>() + batch_offset(i, batch, a.shape(), m * k),
+                  b.data<T>() + batch_offset(i, batch, b.shape(), k * n), nullptr, y.mutable_data<T>() + i * m * n);
+  });
+  return y;
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
+  check_same_dtype("linear", x, w);
+  VAPO_CHECK(x.rank() >= 1 && w.rank() == 2 && x.dim(-1) == w.dim(1), "[linear] input {} (…,in) and weight {} (out,in) do not fit",
+             x.shape().str(), w.shape().str());
+  if (b.defined()) {
+    check_same_dtype("linear", x, b);
+    VAPO_CHECK(b.rank() == 1 && b.dim(0) == w.dim(0), "[linear] bias {} for weight {}: expects ({})", b.shape().str(), w.shape().str(),
+               w.dim(0));
+  }
+  Shape shape = x.shape();
+  shape[x.rank() - 1] = w.dim(0);
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
+  Tensor y = Tensor::empty(shape, x.dtype());
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    cpu::matmul({false, true, rows, w.dim(0), w.dim(1)}, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
+                y.mutable_data<T>());
+  });
+  return y;
+}
+
+Tensor permute(const Tensor& x, const Dims& dims) {
+  VAPO_CHECK(dims.rank() == x.rank(), "[permute] {} dimensions for shape {}", dims.rank(), x.shape().str());
+  Shape shape;
+  Dims order;
+  bool seen[Shape::max_rank] = {};
+  for (int64_t d : dims) {
+    int i = x.shape().wrap(d, "permute");
+    VAPO_CHECK(!seen[i], "[permute] dimension {} is given twice in {}", d, dims.str());
+    seen[i] = true;
+    order.push_back(i);
+    shape.push_back(x.shape()[i]);
+  }
+  Tensor y = Tensor::empty(shape, x.dtype());
+  cpu::permute(x, order, y);
+  return y;
+}
+
+Tensor concat(std::span<const Tensor> xs, int64_t dim) {
+  VAPO_CHECK(!xs.empty(), "[concat] of no tensors");
+  Shape shape = xs[0].shape();
+  int d = shape.wrap(dim, "concat");
+  shape[d] = 0;
+  for (const Tensor& x : xs) {
+    VAPO_CHECK(x.rank() == shape.rank() && x.dtype() == xs[0].dtype(), "[concat] {} {} does not join {} {}", name_of(x.dtype()),
+               x.shape().str(), name_of(xs[0].dtype()), xs[0].shape().str());
+    for (int i = 0; i < shape.rank(); ++i)
+      VAPO_CHECK(i == d || x.shape()[i] == shape[i], "[concat] along dimension {}: {} does not join {}", d, x.shape().str(),
+                 xs[0].shape().str());
+    shape[d] += x.shape()[d];
+  }
+  Tensor y = Tensor::empty(shape, xs[0].dtype());
+  Around whole = around(shape, d);
+  int64_t element = static_cast<int64_t>(size_of(y.dtype())), offset = 0, row = whole.size * whole.inner * element;
+  for (const Tensor& x : xs) {
+    int64_t bytes = x.shape()[d] * whole.inner * element;
+    cpu::copy_blocks(x.raw(), bytes, static_cast<std::byte*>(y.raw()) + offset, row, bytes, whole.outer);
+    offset += bytes;
+  }
+  return y;
+}
+
+namespace {
+// Copies between a tensor of `shape` and the slice (start, step) of it along d that has `count` entries.
+void copy_slice(const Shape& shape, int d, int64_t start, int64_t step, int64_t count, size_t element, std::byte* whole,
+                std::byte* part, bool to_part) {
+  Around r = around(shape, d);
+  int64_t one = r.inner * static_cast<int64_t>(element), row = r.size * one;
+  auto copy = [&](std::byte* w, std::byte* p, int64_t w_stride, int64_t p_stride, int64_t bytes, int64_t n) {
+    if (to_part) cpu::copy_blocks(w, w_stride, p, p_stride, bytes, n);
+    else cpu::copy_blocks(p, p_stride, w, w_stride, bytes, n);
+  };
+  if (step == 1) return copy(whole + start * one, part, row, count * one, count * one, r.outer);
+  for (int64_t o = 0; o < r.outer; ++o) copy(whole + o * row + start * one, part + o * count * one, step * one, one, one, count);
+}
+}  // namespace
+
+Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t step) {
+  int d = x.shape().wrap(dim, "slice");
+  VAPO_CHECK(0 <= start && start <= stop && stop <= x.shape()[d] && step >= 1, "[slice] [{}:{}:{}] of dimension {} of {}", start, stop,
+             step, dim, x.shape().str());
+  Shape shape = x.shape();
+  shape[d] = (stop - start + step - 1) / step;
+  Tensor y = Tensor::empty(shape, x.dtype());
+  copy_slice(x.shape(), d, start, step, shape[d], size_of(x.dtype()), static_cast<std::byte*>(x.raw()), static_cast<std::byte*>(y.raw()),
+             true);
+  return y;
+}
+
+Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, int64_t step) {
+  int d = shape.wrap(dim, "unslice");
+  VAPO_CHECK(g.rank() == shape.rank() && start >= 0 && step >= 1 && (g.shape()[d] == 0 || start + (g.shape()[d] - 1) * step < shape[d]),
+             "[unslice] {} from {} in steps of {} does not fit {}", g.shape().str(), start, step, shape.str());
+  for (int i = 0; i < shape.rank(); ++i)
+    VAPO_CHECK(i == d || g.shape()[i] == shape[i], "[unslice] {} is no slice of {} along {}", g.shape().str(), shape.str(), d);
+  Tensor y = Tensor::zeros(shape, g.dtype());
+  copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), static_cast<std::byte*>(y.raw()), static_cast<std::byte*>(g.raw()),
+             false);
+  return y;
+}
+
+namespace {
+void check_index(const char* op, const Tensor& index, int64_t size) {
+  VAPO_CHECK(index.rank() == 1 && index.dtype() == DType::i64, "[{}] index must be i64 of shape (n), got {} {}", op,
+             name_of(index.dtype()), index.shape().str());
+  for (int64_t i = 0; i < index.numel(); ++i) {
+    int64_t row = index.data<int64_t>()[i];
+    VAPO_CHECK(row >= 0 && row < size, "[{}] index {} is outside [0, {})", op, row, size);
+  }
+}
+}  // namespace
+
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
+  int d = x.shape().wrap(dim, "index_select");
+  check_index("index_select", index, x.shape()[d]);
+  Shape shape = x.shape();
+  shape[d] = index.numel();
+  Around r = around(x.shape(), d);
+  Tensor y = Tensor::empty(shape, x.dtype());
+  cpu::index_select(x, r.outer, r.size, r.inner, index, y);
+  return y;
+}
+
+Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index) {
+  check_floating("index_add", g);
+  int d = shape.wrap(dim, "index_add");
+  check_index("index_add", index, shape[d]);
+  Shape expected = shape;
+  expected[d] = index.numel();
+  VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(), expected.str(),
+             g.shape().str());
+  Around r = around(shape, d);
+  Tensor y = Tensor::zeros(shape, g.dtype());
+  cpu::index_add(g, r.outer, r.size, r.inner, index, y);
+  return y;
+}
+
+void copy_into(const Tensor& target, const Tensor& source) {
+  VAPO_CHECK(target.shape() == source.shape(), "[copy_into] {} into {}", source.shape().str(), target.shape().str());
+  cpu::convert(source, target);
+}
+
+}  // namespace vapo::kernel

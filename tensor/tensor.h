@@ -1,0 +1,114 @@
+#pragma once
+// A tensor: contiguous, row-major, of one dtype on one device. A Tensor is a counted handle (8 bytes): copying it
+// shares the elements. Operations never write into an operand; only optimizers and EMA write into storage.
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+#include "tensor/storage.h"
+
+namespace vapo {
+
+class Tensor {
+ public:
+  Tensor() = default;
+  Tensor(const Tensor& o) : impl_(o.impl_) { retain(impl_); }
+  Tensor(Tensor&& o) noexcept : impl_(std::exchange(o.impl_, nullptr)) {}
+  Tensor& operator=(Tensor o) noexcept {
+    std::swap(impl_, o.impl_);
+    return *this;
+  }
+  ~Tensor() { release(impl_); }
+
+  // --- construction; sizes must not be negative
+  static Tensor empty(const Shape& shape, DType dtype = DType::f32);  // not initialised
+  static Tensor zeros(const Shape& shape, DType dtype = DType::f32) { return full(shape, 0, dtype); }
+  static Tensor ones(const Shape& shape, DType dtype = DType::f32) { return full(shape, 1, dtype); }
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
+  static Tensor scalar(double value, DType dtype = DType::f32) { return full({}, value, dtype); }
+  static Tensor arange(int64_t n, DType dtype = DType::i64);  // 0, 1, …, n−1
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape) {  // copies
+    check_size(static_cast<int64_t>(values.size()), shape);
+    Tensor out = empty(shape, dtype_of<T>);
+    if (!values.empty()) std::memcpy(out.mutable_data<T>(), values.data(), values.size_bytes());
+    return out;
+  }
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape) {
+    return from(std::span<const T>(values), shape);
+  }
+
+  // --- facts
+  bool defined() const { return impl_ != nullptr; }
+  const Shape& shape() const { return impl_->shape; }
+  int rank() const { return impl_->shape.rank(); }
+  int64_t dim(int64_t i) const { return impl_->shape[impl_->shape.wrap(i, "dim")]; }
+  int64_t numel() const { return impl_->numel; }
+  DType dtype() const { return impl_->dtype; }
+  Device device() const { return Device::cpu; }
+  size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype()); }
+  bool shares_storage(const Tensor& o) const { return impl_ && o.impl_ && owner(impl_) == owner(o.impl_); }
+
+  // --- elements. mutable_data is for kernels that fill a fresh tensor, for optimizers and for readers of files.
+  template <class T>
+  const T* data() const {
+    check_dtype(dtype_of<T>);
+    return static_cast<const T*>(raw());
+  }
+  template <class T>
+  T* mutable_data() const {
+    check_dtype(dtype_of<T>);
+    return static_cast<T*>(raw());
+  }
+  void* raw() const { return impl_->data; }
+  double item() const;               // the one element; throws if there are more
+  double at(int64_t i) const;        // element i in row-major order, as a double
+  template <class T>
+  std::vector<T> to_vector() const {
+    return {data<T>(), data<T>() + numel()};
+  }
+
+  // --- the same elements otherwise
+  Tensor reshape(const Shape& shape) const;  // shares the elements; one size may be −1
+  Tensor to(DType dtype) const;              // itself where the dtype is the same
+  Tensor clone() const;
+
+ private:
+  // Header and elements are one block; a reshaped tensor is a header of its own that keeps the owner alive.
+  struct Impl {
+    std::atomic<int32_t> references;
+    DType dtype;
+    Shape shape;
+    int64_t numel;
+    void* data;
+    Impl* owner;  // null: the elements follow this header
+    size_t block_bytes;
+  };
+  static Impl* owner(Impl* p) { return p->owner ? p->owner : p; }
+  static void retain(Impl* p) {
+    if (p) p->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  static void release(Impl* p) noexcept {
+    if (p && p->references.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(p);
+  }
+  static void destroy(Impl* p) noexcept;
+  static void check_size(int64_t count, const Shape& shape);
+  void check_dtype(DType wanted) const {
+    VAPO_CHECK(impl_ && impl_->dtype == wanted, "[tensor] asked for {} elements of a tensor of {}", name_of(wanted),
+               impl_ ? name_of(impl_->dtype) : "nothing");
+  }
+
+  explicit Tensor(Impl* adopted) : impl_(adopted) {}
+
+  Impl* impl_ = nullptr;
+};
+
+}  // namespace vapo

@@ -1,0 +1,212 @@
+// Kernels against plain loops, at sizes around the register width and above the threading grain.
+
+#include "tensor/kernels.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "tensor/random.h"
+
+using namespace vapo;
+
+namespace {
+
+const DType floating[] = {DType::f32, DType::f64};
+double tolerance(DType t) { return t == DType::f32 ? 3e-6 : 1e-13; }
+
+Tensor noise(const Shape& s, DType t, uint64_t step = 0) { return randn(s, {.seed = 42, .step = step}, t); }
+
+// Largest |y − want| relative to max(1, |want|).
+double error(const Tensor& y, const std::function<double(int64_t)>& want) {
+  double worst = 0;
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    double w = want(i);
+    worst = std::max(worst, std::abs(y.at(i) - w) / std::max(1.0, std::abs(w)));
+    if (std::isnan(y.at(i)) != std::isnan(w)) return 1e9;
+  }
+  return worst;
+}
+
+template <class F>
+void check_function(double (*reference)(double), bool positive = false) {
+  for (DType t : floating)
+    for (int64_t n : {0, 1, 7, 16, 33, 70'001}) {
+      Tensor x = noise({n}, t);
+      if (positive) x = kernel::unary<Square>(x);
+      x = kernel::affine(x, 2, positive ? 1e-3 : 0);
+      CAPTURE(n);
+      CHECK(error(kernel::unary<F>(x), [&](int64_t i) { return reference(x.at(i)); }) < tolerance(t));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("unary functions follow the standard library") {
+  check_function<Exp>([](double x) { return std::exp(x); });
+  check_function<Log>([](double x) { return std::log(x); }, true);
+  check_function<Sqrt>([](double x) { return std::sqrt(x); }, true);
+  check_function<Sin>([](double x) { return std::sin(x); });
+  check_function<Cos>([](double x) { return std::cos(x); });
+  check_function<Tanh>([](double x) { return std::tanh(x); });
+  check_function<Sigmoid>([](double x) { return 1 / (1 + std::exp(-x)); });
+  check_function<Softplus>([](double x) { return std::log1p(std::exp(x)); });
+  check_function<Silu>([](double x) { return x / (1 + std::exp(-x)); });
+  check_function<Gelu>([](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2)); });
+  check_function<Abs>([](double x) { return std::abs(x); });
+  check_function<Relu>([](double x) { return std::max(0.0, x); });
+}
+
+TEST_CASE("ends of the range: infinity, NaN, overflow, huge angles") {
+  double inf = std::numeric_limits<double>::infinity(), nan = std::nan("");
+  for (DType t : floating) {
+    Tensor x = Tensor::from(std::vector<double>{0, -0.0, inf, -inf, nan, 1000, -1000, 1e5, -1, 88.0, 700}, {11}).to(t);
+    auto check = [&](const Tensor& y, double (*f)(double)) {
+      for (int64_t i = 0; i < x.numel(); ++i) {
+        double want = f(x.at(i));
+        if (t == DType::f32) want = static_cast<float>(want);
+        CAPTURE(x.at(i));
+        if (std::isnan(want)) CHECK(std::isnan(y.at(i)));
+        else if (std::isinf(want)) CHECK(y.at(i) == want);
+        else CHECK(std::abs(y.at(i) - want) <= 2e-6 * std::max(1.0, std::abs(want)));
+      }
+    };
+    check(kernel::unary<Exp>(x), [](double v) { return std::exp(v); });
+    check(kernel::unary<Log>(x), [](double v) { return std::log(v); });
+    check(kernel::unary<Tanh>(x), [](double v) { return std::tanh(v); });
+    check(kernel::unary<Sigmoid>(x), [](double v) { return 1 / (1 + std::exp(-v)); });
+    check(kernel::unary<Softplus>(x), [](double v) { return std::isnan(v) ? v : std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); });
+    Tensor angle = Tensor::from(std::vector<double>{1e5, -123456, 0.5, nan}, {4}).to(t);
+    CHECK(error(kernel::unary<Sin>(angle), [&](int64_t i) { return std::sin(angle.at(i)); }) < 1e-6);
+    CHECK(std::isnan(kernel::binary(kernel::Binary::maximum, Tensor::scalar(nan, t), Tensor::scalar(1, t)).item()));
+    CHECK(std::isnan(kernel::binary(kernel::Binary::maximum, Tensor::scalar(1, t), Tensor::scalar(nan, t)).item()));
+    CHECK_FALSE(kernel::all_finite(x));
+    CHECK(kernel::all_finite(Tensor::ones({5}, t)));
+  }
+}
+
+TEST_CASE("binary operations broadcast on either side") {
+  struct Case {
+    Shape a, b;
+  };
+  for (DType t : floating)
+    for (const Case& c : {Case{{5, 7}, {5, 7}}, Case{{5, 7}, {7}}, Case{{5, 1}, {5, 7}}, Case{{}, {3}}, Case{{3}, {}}, Case{{1, 1}, {4, 33}},
+                          Case{{2, 1, 3, 1}, {4, 1, 35}}, Case{{300, 300}, {300, 1}}, Case{{300, 300}, {300, 300}}, Case{{2, 3}, {0, 2, 3}},
+                          Case{{4096, 1}, {4096, 2}}, Case{{1, 3, 1}, {2, 1, 2}}}) {
+      Tensor a = noise(c.a, t), b = kernel::affine(noise(c.b, t, 1), 1, 3);
+      Tensor aa = kernel::broadcast_to(a, broadcast_shapes(c.a, c.b, "t")), bb = kernel::broadcast_to(b, aa.shape());
+      CAPTURE(c.a.str());
+      CAPTURE(c.b.str());
+      using enum kernel::Binary;
+      double tol = tolerance(t);
+      CHECK(error(kernel::binary(add, a, b), [&](int64_t i) { return aa.at(i) + bb.at(i); }) < tol);
+      CHECK(error(kernel::binary(sub, a, b), [&](int64_t i) { return aa.at(i) - bb.at(i); }) < tol);
+      CHECK(error(kernel::binary(mul, a, b), [&](int64_t i) { return aa.at(i) * bb.at(i); }) < tol);
+      CHECK(error(kernel::binary(div, a, b), [&](int64_t i) { return aa.at(i) / bb.at(i); }) < tol);
+      CHECK(error(kernel::binary(maximum, a, b), [&](int64_t i) { return std::max(aa.at(i), bb.at(i)); }) == 0);
+      CHECK(error(kernel::binary(minimum, a, b), [&](int64_t i) { return std::min(aa.at(i), bb.at(i)); }) == 0);
+      CHECK(kernel::binary(sub, a, b).shape() == aa.shape());
+    }
+  Tensor z = Tensor::from(std::vector<float>{1, 0, -1}, {3}), zero = Tensor::zeros({3});
+  CHECK(kernel::binary(kernel::Binary::share, z, zero).to_vector<float>() == std::vector<float>{1, 0.5, 0});
+  CHECK(kernel::binary(kernel::Binary::div_or_zero, zero, z).to_vector<float>() == std::vector<float>{0, 0, 0});
+  CHECK(kernel::equal(z, zero).to_vector<float>() == std::vector<float>{0, 1, 0});
+  CHECK_THROWS_AS(kernel::binary(kernel::Binary::add, Tensor::ones({3}), Tensor::ones({2})), Error);
+  CHECK_THROWS_AS(kernel::binary(kernel::Binary::add, Tensor::ones({3}), Tensor::ones({3}, DType::f64)), Error);
+  CHECK_THROWS_AS(kernel::binary(kernel::Binary::add, Tensor::arange(3), Tensor::arange(3)), Error);
+}
+
+TEST_CASE("reductions over any dimensions") {
+  for (DType t : floating)
+    for (const Shape& s : {Shape{7}, Shape{5, 3}, Shape{2, 3, 4, 5}, Shape{1, 200, 190}, Shape{700, 19}, Shape{90'000}, Shape{900, 2}}) {
+      Tensor x = noise(s, t);
+      for (int mask = 0; mask < 1 << s.rank(); ++mask) {
+        Dims dims;
+        for (int i = 0; i < s.rank(); ++i)
+          if (mask >> i & 1) dims.push_back(i);
+        Shape kept = reduced_shape(s, dims, true, "t");
+        Tensor total = Tensor::zeros(kept, DType::f64), top = Tensor::full(kept, -1e300, DType::f64);
+        for (int64_t i = 0; i < x.numel(); ++i) {
+          int64_t rest = i, at = 0, stride = 1;
+          for (int d = s.rank() - 1; d >= 0; --d) {
+            int64_t position = rest % s[d];
+            rest /= s[d];
+            if (kept[d] != 1) at += position * stride;
+            stride *= kept[d];
+          }
+          total.mutable_data<double>()[at] += x.at(i);
+          top.mutable_data<double>()[at] = std::max(top.at(at), x.at(i));
+        }
+        CAPTURE(s.str());
+        CAPTURE(dims.str());
+        Tensor y = kernel::sum(x, dims, true);
+        CHECK(y.shape() == kept);
+        CHECK(error(y, [&](int64_t i) { return total.at(i); }) < (t == DType::f32 ? 2e-5 : 1e-11));
+        CHECK(error(kernel::amax(x, dims, true), [&](int64_t i) { return top.at(i); }) == 0);
+        CHECK(kernel::sum(x, dims, false).shape() == reduced_shape(s, dims, false, "t"));
+        CHECK(error(kernel::sum_to(x, kept), [&](int64_t i) { return total.at(i); }) < (t == DType::f32 ? 2e-5 : 1e-11));
+      }
+    }
+  CHECK(kernel::sum(Tensor::ones({0, 3}), {0}, false).to_vector<float>() == std::vector<float>{0, 0, 0});
+  CHECK_THROWS_AS(kernel::amax(Tensor::ones({0, 3}), {0}, false), Error);
+  Tensor a = Tensor::full({3}, 2), b = Tensor::full({2}, 1);
+  CHECK(kernel::sum_squares(std::vector<Tensor>{a, b}) == 14);
+}
+
+TEST_CASE("matmul in every orientation and shape, thin ones too") {
+  for (DType t : floating)
+    for (auto [m, n, k] : {std::array<int64_t, 3>{3, 4, 5}, {1, 9, 300}, {300, 1, 70}, {5, 6, 1}, {64, 192, 18}, {1, 1, 1}, {2, 3, 0}, {0, 3, 2},
+                           {192, 1, 512}, {33, 65, 129}})
+      for (int flags = 0; flags < 4; ++flags) {
+        bool ta = flags & 1, tb = flags & 2;
+        Tensor a = noise(ta ? Shape{k, m} : Shape{m, k}, t), b = noise(tb ? Shape{n, k} : Shape{k, n}, t, 1);
+        Tensor y = kernel::matmul(a, b, {ta, tb});
+        CHECK(y.shape() == Shape{m, n});
+        CAPTURE(m);
+        CAPTURE(n);
+        CAPTURE(k);
+        CAPTURE(flags);
+        CHECK(error(y, [&, n = n, k = k, m = m](int64_t i) {
+                double s = 0;
+                for (int64_t p = 0; p < k; ++p) s += a.at(ta ? p * m + i / n : i / n * k + p) * b.at(tb ? i % n * k + p : p * n + i % n);
+                return s;
+              }) < (t == DType::f32 ? 2e-5 : 1e-12));
+      }
+  // batches broadcast
+  Tensor a = noise({2, 1, 3, 4}, DType::f64), b = noise({5, 4, 2}, DType::f64, 1);
+  Tensor y = kernel::matmul(a, b);
+  CHECK(y.shape() == Shape{2, 5, 3, 2});
+  for (int64_t i = 0; i < 2; ++i)
+    for (int64_t j = 0; j < 5; ++j) {
+      Tensor one = kernel::matmul(kernel::slice(a, 0, i, i + 1, 1).reshape({3, 4}), kernel::slice(b, 0, j, j + 1, 1).reshape({4, 2}));
+      for (int64_t e = 0; e < 6; ++e) CHECK(y.at((i * 5 + j) * 6 + e) == doctest::Approx(one.at(e)).epsilon(1e-12));
+    }
+  CHECK_THROWS_AS(kernel::matmul(noise({2, 3}, DType::f32), noise({2, 3}, DType::f32)), Error);
+  CHECK_THROWS_AS(kernel::matmul(noise({3}, DType::f32), noise({3, 2}, DType::f32)), Error);
+  CHECK_THROWS_AS(kernel::linear(noise({2, 3}, DType::f32), noise({4, 3}, DType::f32), noise({3}, DType::f32)), Error);
+}
+
+TEST_CASE("moving elements") {
+  Tensor x = Tensor::arange(24, DType::f64).reshape({2, 3, 4});
+  Tensor p = kernel::permute(x, {2, 0, 1});
+  CHECK(p.shape() == Shape{4, 2, 3});
+  CHECK(error(p, [](int64_t i) { return i / 6 + i / 3 % 2 * 12 + i % 3 * 4; }) == 0);
+  Tensor s = kernel::slice(x, 2, 1, 4, 2);
+  CHECK(s.to_vector<double>() == std::vector<double>{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23});
+  Tensor back = kernel::unslice(s, {2, 3, 4}, 2, 1, 2);
+  CHECK(error(back, [](int64_t i) { return i % 2 ? i : 0; }) == 0);
+  std::vector<Tensor> parts{kernel::slice(x, 1, 0, 1, 1), kernel::slice(x, 1, 1, 3, 1)};
+  CHECK(kernel::concat(parts, 1).to_vector<double>() == x.to_vector<double>());
+  Tensor index = Tensor::from(std::vector<int64_t>{2, 0, 2}, {3});
+  Tensor rows = kernel::index_select(x, 1, index);
+  CHECK(rows.at(0) == 8);
+  CHECK(rows.at(4) == 0);
+  Tensor added = kernel::index_add(rows, {2, 3, 4}, 1, index);
+  CHECK(error(added, [](int64_t i) { return i / 4 % 3 == 2 ? 2.0 * i : i / 4 % 3 == 0 ? i : 0.0; }) == 0);
+  CHECK_THROWS_AS(kernel::index_select(x, 1, Tensor::from(std::vector<int64_t>{3}, {1})), Error);
+  CHECK_THROWS_AS(kernel::concat(std::vector<Tensor>{x, kernel::permute(x, {0, 2, 1})}, 0), Error);
+  CHECK_THROWS_AS(kernel::slice(x, 0, 1, 3, 1), Error);
+  CHECK_THROWS_AS(kernel::permute(x, {0, 0, 1}), Error);
+}

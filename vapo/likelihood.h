@@ -1,0 +1,29 @@
+#pragma once
+// log p(x) by the instantaneous change of variables: d log ρ/dt = −ΔΦ along dx/dt = ∇Φ.
+
+#include "tensor/random.h"
+#include "vapo/ode.h"
+#include "vapo/path.h"
+#include "vapo/potential.h"
+
+namespace vapo {
+
+struct LikelihoodOptions {
+  enum class Trace { exact, hutchinson };
+  Trace trace = Trace::exact;      // exact: D Hessian-vector products per evaluation
+  int64_t probes = 1;              // hutchinson: Rademacher vectors per sample, fixed along the trajectory
+  RandomKey key;
+  double t_data = 1, t_prior = 1e-5;
+  OdeOptions ode = {.rtol = 1e-5, .atol = 1e-5};
+};
+struct LikelihoodResult {
+  Tensor log_likelihood;  // (N), nats, f64
+  int64_t nfe = 0;
+};
+LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x, const LikelihoodOptions& options,
+                                const Tensor& labels = {});
+// ΔΦ (N) at x (N,D) and t, by hvp with unit vectors (exact) or the given probes (each (N,D)).
+Tensor laplacian(const Potential& phi, const Tensor& x, double t, const Tensor& labels = {});
+Tensor laplacian(const Potential& phi, const Tensor& x, double t, std::span<const Tensor> probes, const Tensor& labels = {});
+
+}  // namespace vapo

@@ -1,0 +1,44 @@
+#pragma once
+// Losses of the variational principle (poster, D): Deep Ritz, and the same after integration by parts.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vapo/path.h"
+#include "vapo/potential.h"
+
+namespace vapo {
+
+struct LossOptions {
+  enum class Estimator { covariance, inner_product, published };
+  enum class Weight { one, preconditioned };       // preconditioned: (2σ/g²)², so that the loss is E‖σ∇U + ε‖² − …
+  enum class FirstTerm { correlation, covariance };  // published: of its first term
+  enum class SecondTerm { cosine, dot, dist };       // published: of its second term
+  Estimator estimator = Estimator::inner_product;
+  Weight weight = Weight::one;
+  bool antithetic = false;  // each (x̄, t) with ε and −ε: the batch doubles
+  FirstTerm first = FirstTerm::correlation;
+  SecondTerm second = SecondTerm::cosine;
+  // published: weights of its four terms
+  double first_weight = 1, second_weight = 1, dirichlet_weight = 0.5, time_weight = 0.1;
+};
+
+// A batch of particles at mixed times.
+struct LossBatch {
+  Tensor data;    // x̄ (N,D)
+  Tensor t;       // (N)
+  Tensor eps;     // ε (N,D)
+  Tensor labels;  // (N) i64 or undefined
+};
+
+struct LossTerms {
+  std::vector<std::pair<std::string, Var>> terms;  // each with its weight applied; scalars
+  Var total;                                       // their sum
+};
+LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options);
+
+// γ − γ̄ = −2[(σ'/σ)(‖ε‖² − D) + (μ'/σ) ε·x̄], exact and per particle: (N).
+Tensor innovation(const PathFactors& p, const Tensor& data, const Tensor& eps);
+
+}  // namespace vapo

@@ -1,0 +1,32 @@
+#pragma once
+// Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster A).
+
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace vapo {
+
+struct PathPoint {  // at one time
+  double mu, sigma, dmu, dsigma;
+};
+
+struct Path {
+  enum class Kind { linear, cosine, tempered };
+  Kind kind = Kind::cosine;
+  double omega = 1, nu = 0.1;  // tempered only, with α(t) = 1 − t, β(t) = t
+
+  PathPoint at(double t) const;
+  double f(double t) const;            // −μ'/μ
+  double g_squared(double t) const;    // 2σ²(μ'/μ − σ'/σ)
+  double prior_scale() const { return kind == Kind::tempered ? omega : 1; }
+};
+Path path_from_name(const std::string& name, double omega = 1, double nu = 0.1);  // throws InputError listing the names
+
+// Per-particle factors for times t (N), each (N,1) in t's dtype, to broadcast over (N,D).
+struct PathFactors {
+  Tensor mu, sigma, dmu, dsigma;
+};
+PathFactors path_factors(const Path& path, const Tensor& t);
+
+}  // namespace vapo
