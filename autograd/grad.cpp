@@ -75,12 +75,14 @@ class Engine {
     for (const Var& x : inputs_)
       if (x.requires_grad())
         if (Visit* v = find(x.node())) v->wanted = v->needed = true;
-    for (auto v = visits_.rbegin(); v != visits_.rend(); ++v)
+    for (auto v = visits_.rbegin(); v != visits_.rend(); ++v) {
+      v->needed |= v->node->released;  // where it led is forgotten: using it is an error
       for (Edge& e : v->node->edges()) {
         if (v->needed) break;
         Visit* input = e.input ? find(e.input) : nullptr;
         v->needed = input && input->needed;
       }
+    }
   }
 
   void seed(std::span<const Var> grad_outputs) {
@@ -111,7 +113,7 @@ class Engine {
 
   void propagate(Visit& v) {
     Node& n = *v.node.get();
-    VAPO_CHECK(!n.released,
+    VAPO_CHECK(!n.released || v.wanted,
                "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there", n.op);
     Var y;
     bool ran = false;

@@ -111,7 +111,7 @@ class Vjp {
   }
 
   const Table* table_ = nullptr;
-  alignas(std::max_align_t) std::byte store_[72];
+  alignas(std::max_align_t) std::byte store_[104];
 };
 
 }  // namespace vapo

@@ -1,6 +1,7 @@
 #include "nn/checkpoint.h"
 
 #include <charconv>
+#include <set>
 #include <vector>
 
 #include "tensor/kernels.h"
@@ -9,10 +10,6 @@ namespace vapo::nn {
 namespace {
 
 constexpr const char* format_name = "vapo-checkpoint-1";
-
-bool starts_with(const std::string& s, const std::string& prefix) {
-  return s.compare(0, prefix.size(), prefix) == 0;
-}
 
 // Tensors of a file matched with the places they go to. Nothing is written before everything fits.
 class Loader {
@@ -29,7 +26,8 @@ class Loader {
     if (source.dtype() != target.dtype() && !(is_floating(source.dtype()) && is_floating(target.dtype())))
       throw InputError(fmt::format("{}: tensor '{}' is {}, expected {}", name_, key, name_of(source.dtype()),
                                    name_of(target.dtype())));
-    moves_.push_back({&it->first, &source, target});
+    taken_.insert(&it->first);
+    moves_.push_back({&source, target});
   }
   void take_parameters(const std::string& prefix, Module& module) {
     for (const NamedParameter& p : named_parameters(module)) take(prefix + p.name, p.parameter->value());
@@ -41,11 +39,9 @@ class Loader {
   }
   // Every tensor under the prefix must have been taken.
   void refuse_others(const std::string& prefix) {
-    for (auto it = file_.tensors.lower_bound(prefix); it != file_.tensors.end() && starts_with(it->first, prefix);
+    for (auto it = file_.tensors.lower_bound(prefix); it != file_.tensors.end() && it->first.starts_with(prefix);
          ++it) {
-      bool taken = false;
-      for (const Move& m : moves_) taken |= m.key == &it->first;
-      if (!taken)
+      if (!taken_.contains(&it->first))
         throw InputError(
             fmt::format("{}: tensor '{}' {} belongs to nothing here. Hint: was it saved with another config?",
                         name_, it->first, it->second.shape().str()));
@@ -57,12 +53,12 @@ class Loader {
 
  private:
   struct Move {
-    const std::string* key;
     const Tensor* source;
     Tensor target;
   };
   const std::string& name_;
   const TensorFile& file_;
+  std::set<const std::string*> taken_;  // keys of the file
   std::vector<Move> moves_;
 };
 
@@ -86,7 +82,7 @@ T metadata_number(const std::string& name, const TensorFile& file, const std::st
 
 bool any_under(const TensorFile& file, const std::string& prefix) {
   auto it = file.tensors.lower_bound(prefix);
-  return it != file.tensors.end() && starts_with(it->first, prefix);
+  return it != file.tensors.end() && it->first.starts_with(prefix);
 }
 
 }  // namespace
@@ -126,7 +122,7 @@ CheckpointReader::CheckpointReader(const std::filesystem::path& path)
   info_.step = metadata_number<int64_t>(name_, file_, "step");
   info_.seed = metadata_number<uint64_t>(name_, file_, "seed");
   info_.config = metadata(name_, file_, "config");
-  for (auto t = file_.tensors.lower_bound("extra."); t != file_.tensors.end() && starts_with(t->first, "extra.");
+  for (auto t = file_.tensors.lower_bound("extra."); t != file_.tensors.end() && t->first.starts_with("extra.");
        ++t)
     info_.extra[t->first.substr(6)] = t->second;
 }

@@ -21,8 +21,8 @@ struct TrainingState {  // what a checkpoint covers; null = not there
   Optimizer* optimizer = nullptr;
   int64_t step = 0;
   uint64_t seed = 0;
-  std::string config;
-  std::map<std::string, Tensor> extra;  // "extra.NAME": e.g. the standardisation of the data
+  std::string config = {};
+  std::map<std::string, Tensor> extra = {};  // "extra.NAME": e.g. the standardisation of the data
 };
 
 void save_checkpoint(const std::filesystem::path& path, const TrainingState& state);  // atomic; throws IoError

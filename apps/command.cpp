@@ -1,0 +1,62 @@
+#include "apps/command.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "tensor/check.h"
+#include "tensor/device.h"
+
+namespace vapo::app {
+
+void CommonOptions::add_to(CLI::App& command, bool computes) {
+  command.add_flag("--json", json, "Print the result as one JSON object");
+  if (!computes) return;
+  command.add_option("--device", device, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  command.add_option("--threads", threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
+}
+
+void CommonOptions::apply() const {
+  device_from_name(device);
+  if (threads > 0) omp_set_num_threads(threads);
+}
+
+namespace {
+
+std::string readable(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
+  if (!value.is_array() || (!value.empty() && value.front().is_object())) return value.dump();
+  std::string out;
+  for (const Json& item : value) out += (out.empty() ? "" : " ") + readable(item);
+  return out;
+}
+
+}  // namespace
+
+void print_result(const Json& result, bool as_json) {
+  std::string text;
+  if (as_json) {
+    text = result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  } else {
+    size_t width = 0;
+    for (const auto& [key, value] : result.items()) width = std::max(width, key.size());
+    for (const auto& [key, value] : result.items()) {
+      text += fmt::format("{:<{}}  {}\n", key + ":", width + 1, readable(value));
+    }
+  }
+  bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written) throw IoError(fmt::format("standard output: {}", std::strerror(errno)));
+}
+
+void note(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+
+Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
+
+}  // namespace vapo::app

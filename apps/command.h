@@ -1,0 +1,47 @@
+#pragma once
+// What the subcommands share: their common options, and how a result is printed.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace vapo::app {
+
+using Json = nlohmann::ordered_json;
+using Action = std::function<int()>;  // what the command line asked for; returns the exit code
+
+// One per subcommand: declares it, and sets `action` when it is chosen.
+void add_train(CLI::App& app, Action& action);
+void add_sample(CLI::App& app, Action& action);
+void add_density(CLI::App& app, Action& action);
+void add_likelihood(CLI::App& app, Action& action);
+void add_info(CLI::App& app, Action& action);
+
+struct CommonOptions {
+  std::string device = "auto";
+  int threads = 0;  // 0 = as OpenMP decides
+  bool json = false;
+  void add_to(CLI::App& command, bool computes = true);
+  void apply() const;  // checks the device, sets the threads
+};
+
+// Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that fails.
+void print_result(const Json& result, bool as_json);
+// One line to standard error.
+void note(const std::string& line);
+// A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.
+Json number(double x);
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+}  // namespace vapo::app

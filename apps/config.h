@@ -1,0 +1,111 @@
+#pragma once
+// The config of a run: one value per key, with its default. A TOML file may leave out any key; no other key is
+// accepted.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vapo::app {
+
+struct Config {
+  struct Data {
+    std::string set;          // a synthetic set: two_moons, eight_gaussians, …
+    std::string path;         // a table (.csv, .npy); wins over `set`
+    double noise = 0.1;       // of a synthetic set
+    int64_t points = 0;       // of a synthetic set: size of the training set; 0 = fresh points at every step
+    double held_out = 0.2;    // fraction of a table's rows that training never sees
+    bool standardize = true;  // train on (x − mean)/scale per column
+    double jitter = 0;        // standard deviation of noise added to every training row, after standardisation
+    bool operator==(const Data&) const = default;
+  } data;
+  struct Model {
+    std::string kind = "mlp";
+    std::vector<int64_t> hidden = {192, 192, 192};
+    std::string activation = "silu";
+    int64_t time_embedding = 16;  // width, even; 0 = autonomous: Φ does not depend on t
+    double time_scale = 1;
+    std::string potential = "preconditioned";  // or raw
+    std::string reference = "gaussian";        // of the preconditioned potential; or none
+    bool operator==(const Model&) const = default;
+  } model;
+  struct Homotopy {
+    std::string kind = "cosine";  // or linear, tempered
+    double omega = 1, nu = 0.1;   // tempered only
+    bool operator==(const Homotopy&) const = default;
+  } path;
+  struct Loss {
+    std::string estimator = "inner_product";  // or covariance, published
+    std::string weight = "preconditioned";    // or one
+    bool antithetic = false;
+    std::string first_term = "correlation";  // or covariance
+    std::string second_term = "cosine";      // or dot, dist
+    double first_weight = 1, second_weight = 1, dirichlet_weight = 0.5, time_weight = 0.1;
+    bool operator==(const Loss&) const = default;
+  } loss;
+  struct Train {
+    int64_t steps = 10000;
+    int64_t batch_size = 512;
+    double learning_rate = 1e-3;
+    std::string schedule = "constant";  // or cosine, step
+    int64_t schedule_steps = 0;         // length of the cosine; 0 = train.steps
+    int64_t warmup_steps = 0;
+    double final_fraction = 0;  // of the learning rate at the end of the cosine
+    int64_t step_every = 0;     // step: multiplied by step_factor every so many steps
+    double step_factor = 0.1;
+    std::string optimizer = "adam";  // or adamw, sgd, lamb
+    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0, momentum = 0;
+    bool nesterov = false;
+    std::string clip = "norm";  // or none, value, std
+    double clip_limit = 1;
+    double ema_decay = 0.999;  // 0 = no average
+    bool ema_ramp = true;
+    double t_min = 1e-5, t_max = 1;  // times are uniform in [t_min, t_max)
+    int64_t checkpoint_every = 1000;
+    int64_t keep_checkpoints = 3;
+    int64_t log_every = 100;
+    int64_t seed = 0;
+    bool operator==(const Train&) const = default;
+  } train;
+  struct Sample {
+    std::string method = "rk45";  // or euler, heun, rk23, sgld
+    int64_t steps = 100;          // euler, heun
+    double rtol = 1e-3, atol = 1e-3;
+    double t_start = 1e-5, t_end = 1;
+    std::string energy = "marginal";  // of SGLD; or boltzmann
+    int64_t sgld_steps = 1000;
+    double step_size = 1e-3, temperature = 1;
+    bool operator==(const Sample&) const = default;
+  } sample;
+  struct Energy {
+    double marginal_t = 1;            // the time whose marginal energy stands for the data's
+    std::string boltzmann = "given";  // f and g² given here; or path: those of the path at boltzmann_t
+    double boltzmann_t = 1, f = -1, g_squared = 1;
+    bool operator==(const Energy&) const = default;
+  } energy;
+  struct Density {
+    int64_t grid = 200;      // cells per side
+    int64_t points = 20000;  // samples compared with as many fresh points
+    int64_t likelihood_points = 2000;
+    int64_t sgld_particles = 1000, sgld_steps = 10000, sgld_burn_in = 2000;
+    bool operator==(const Density&) const = default;
+  } density;
+  bool operator==(const Config&) const = default;
+};
+
+// Throws InputError "file:line: key: what is wrong" for text that is no TOML, an unknown key, a wrong type, or a
+// value out of range. `name` stands for the file in messages.
+Config parse_config(std::string_view toml, const std::string& name);
+Config load_config(const std::filesystem::path& file);  // the same; IoError where it cannot be read
+
+// One "section.key=value" of the command line; the value as TOML writes it, and text that is no TOML value is a
+// string.
+void set_value(Config& config, const std::string& assignment);
+std::string key_of(const std::string& assignment);  // "section.key"; throws UsageError where there is no '='
+
+// Every key with its value; parse_config gives the same Config back.
+std::string to_toml(const Config& config);
+
+}  // namespace vapo::app

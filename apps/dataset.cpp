@@ -1,0 +1,58 @@
+#include "apps/dataset.h"
+
+#include <fmt/format.h>
+
+#include "tensor/check.h"
+#include "tensor/kernels.h"
+
+namespace vapo::app {
+
+Dataset::Dataset(const Config& config)
+    : seed_(static_cast<uint64_t>(config.train.seed)), jitter_(config.data.jitter) {
+  const Config::Data& d = config.data;
+  if (!d.path.empty()) {
+    name_ = d.path;
+    data::Split split = data::split_rows(data::read_table(d.path).values, d.held_out, seed_);
+    train_rows_ = split.train;
+    held_out_rows_ = split.held_out;
+  } else if (!d.set.empty()) {
+    name_ = d.set;
+    set_ = data::make_point_set(d.set, d.noise);
+    if (d.points > 0) train_rows_ = set_->sample(d.points, {seed_, kTrainingSetStream, 0}, DType::f64);
+  } else {
+    throw InputError("no data: the config has neither data.set nor data.path. Hint: --set data.path=FILE");
+  }
+  constexpr int64_t kEnough = 100'000;  // points to learn the mean and the scale of an endless set from
+  if (set_ && !train_rows_.defined()) {
+    Tensor x = set_->sample(kEnough, {seed_, kStandardizationStream, 0}, DType::f64);
+    standardization_ = d.standardize ? data::Standardization::learn(x) : data::Standardization::identity(x.dim(1));
+  } else {
+    standardization_ = d.standardize ? data::Standardization::learn(train_rows_)
+                                     : data::Standardization::identity(train_rows_.dim(1));
+  }
+  prepare_rows();
+}
+
+void Dataset::prepare_rows() {
+  if (train_rows_.defined()) prepared_ = standardization_.apply(train_rows_).to(DType::f32);
+}
+
+void Dataset::set_standardization(data::Standardization s) {
+  if (s.mean.numel() != dims()) {
+    throw InputError(fmt::format("{}: the data has {} columns, the checkpoint was trained on {}", name_, dims(),
+                                 s.mean.numel()));
+  }
+  standardization_ = std::move(s);
+  prepare_rows();
+}
+
+Tensor Dataset::batch(int64_t n, uint64_t step) const {
+  RandomKey key{seed_, kDataStream, step};
+  Tensor x = prepared_.defined() ? kernel::index_select(prepared_, 0, randint({n}, key, prepared_.dim(0)))
+                                 : standardization_.apply(set_->sample(n, key, DType::f32));
+  if (jitter_ == 0) return x;
+  Tensor noise = kernel::affine(randn(x.shape(), {seed_, kJitterStream, step}), jitter_, 0);
+  return kernel::binary(kernel::Binary::add, x, noise);
+}
+
+}  // namespace vapo::app

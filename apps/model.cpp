@@ -1,0 +1,119 @@
+#include "apps/model.h"
+
+#include <fmt/format.h>
+
+#include "apps/run_folder.h"
+#include "tensor/check.h"
+#include "vapo/mlp_potential.h"
+#include "vapo/preconditioned.h"
+
+namespace vapo::app {
+
+Path make_path(const Config& c) { return path_from_name(c.path.kind, c.path.omega, c.path.nu); }
+
+std::unique_ptr<Potential> make_potential(const Config& c, int64_t dims) {
+  if (c.model.time_embedding % 2 != 0) {
+    throw InputError(fmt::format("model.time_embedding = {}: must be even", c.model.time_embedding));
+  }
+  MlpOptions options{.in_features = dims,
+                     .hidden = c.model.hidden,
+                     .activation = nn::activation_from_name(c.model.activation),
+                     .time_embedding = c.model.time_embedding,
+                     .time_scale = c.model.time_scale};
+  auto network = std::make_unique<MlpPotential>(options, static_cast<uint64_t>(c.train.seed));
+  if (c.model.potential == "raw") return network;
+  using Reference = PreconditionedPotential::Reference;
+  return std::make_unique<PreconditionedPotential>(
+      std::move(network), make_path(c), c.model.reference == "none" ? Reference::none : Reference::gaussian);
+}
+
+LossOptions make_loss(const Config& c) {
+  using E = LossOptions::Estimator;
+  using F = LossOptions::FirstTerm;
+  using S = LossOptions::SecondTerm;
+  const Config::Loss& l = c.loss;
+  return {.estimator = l.estimator == "covariance"  ? E::covariance
+                       : l.estimator == "published" ? E::published
+                                                    : E::inner_product,
+          .weight = l.weight == "one" ? LossOptions::Weight::one : LossOptions::Weight::preconditioned,
+          .antithetic = l.antithetic,
+          .first = l.first_term == "covariance" ? F::covariance : F::correlation,
+          .second = l.second_term == "dot"    ? S::dot
+                    : l.second_term == "dist" ? S::dist
+                                              : S::cosine,
+          .first_weight = l.first_weight,
+          .second_weight = l.second_weight,
+          .dirichlet_weight = l.dirichlet_weight,
+          .time_weight = l.time_weight};
+}
+
+nn::OptimizerOptions make_optimizer(const Config& c) {
+  const Config::Train& t = c.train;
+  return {.kind = nn::optimizer_from_name(t.optimizer),
+          .beta1 = t.beta1,
+          .beta2 = t.beta2,
+          .eps = t.eps,
+          .weight_decay = t.weight_decay,
+          .momentum = t.momentum,
+          .nesterov = t.nesterov};
+}
+
+nn::ClipOptions make_clip(const Config& c) {
+  return {.kind = nn::clip_from_name(c.train.clip), .limit = c.train.clip_limit};
+}
+
+nn::Schedule make_schedule(const Config& c) {
+  const Config::Train& t = c.train;
+  return {.kind = nn::schedule_from_name(t.schedule),
+          .base = t.learning_rate,
+          .warmup_steps = t.warmup_steps,
+          .total_steps = t.schedule_steps > 0 ? t.schedule_steps : t.steps,
+          .final_fraction = t.final_fraction,
+          .step_every = t.step_every,
+          .step_factor = t.step_factor};
+}
+
+void store(const data::Standardization& s, std::map<std::string, Tensor>& extra) {
+  extra["data.mean"] = s.mean;
+  extra["data.scale"] = s.scale;
+}
+
+data::Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file) {
+  auto mean = info.extra.find("data.mean"), scale = info.extra.find("data.scale");
+  bool there = mean != info.extra.end() && scale != info.extra.end() && mean->second.rank() == 1 &&
+               mean->second.numel() > 0 && mean->second.shape() == scale->second.shape();
+  if (!there) {
+    throw InputError(fmt::format("{}: no extra.data.mean and extra.data.scale of one length: not written by vapo train",
+                                 file));
+  }
+  return {mean->second.to(DType::f64), scale->second.to(DType::f64)};
+}
+
+Energy Model::marginal() const { return marginal_energy(*potential, path, config.energy.marginal_t); }
+
+Energy Model::boltzmann() const {
+  const Config::Energy& e = config.energy;
+  if (e.boltzmann == "given") return boltzmann_energy(*potential, e.boltzmann_t, e.f, e.g_squared);
+  return boltzmann_energy(*potential, e.boltzmann_t, path.f(e.boltzmann_t), path.g_squared(e.boltzmann_t));
+}
+
+Model open_model(const std::filesystem::path& dir_or_file, bool last_weights) {
+  Model model;
+  model.file = find_checkpoint(dir_or_file);
+  nn::CheckpointReader reader(model.file);
+  std::string name = model.file.string();
+  model.config = parse_config(reader.info().config, name + " (its config)");
+  model.path = make_path(model.config);
+  model.standardization = standardization_of(reader.info(), name);
+  model.potential = make_potential(model.config, model.standardization.mean.numel());
+  model.step = reader.info().step;
+  model.averaged = reader.has_ema() && !last_weights;
+  if (model.averaged) {
+    reader.load_ema_as_parameters(*model.potential);
+  } else {
+    reader.load_parameters(*model.potential);
+  }
+  return model;
+}
+
+}  // namespace vapo::app

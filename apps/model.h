@@ -1,0 +1,47 @@
+#pragma once
+// From a config to the objects it describes, and a trained model opened from its checkpoint.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "apps/config.h"
+#include "data/points.h"
+#include "nn/checkpoint.h"
+#include "nn/optimizer.h"
+#include "nn/schedule.h"
+#include "vapo/energy.h"
+#include "vapo/loss.h"
+#include "vapo/path.h"
+#include "vapo/potential.h"
+
+namespace vapo::app {
+
+Path make_path(const Config& config);
+std::unique_ptr<Potential> make_potential(const Config& config, int64_t dims);
+LossOptions make_loss(const Config& config);
+nn::OptimizerOptions make_optimizer(const Config& config);
+nn::ClipOptions make_clip(const Config& config);
+nn::Schedule make_schedule(const Config& config);
+
+// What a checkpoint keeps of the data.
+void store(const data::Standardization& standardization, std::map<std::string, Tensor>& extra);
+data::Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file);
+
+struct Model {
+  std::filesystem::path file;
+  Config config;
+  Path path;
+  std::unique_ptr<Potential> potential;
+  data::Standardization standardization;
+  int64_t step = 0;
+  bool averaged = false;  // the weights are the EMA's
+  int64_t dims() const { return standardization.mean.numel(); }
+
+  Energy marginal() const;
+  Energy boltzmann() const;
+};
+// `dir_or_file` as find_checkpoint takes it. Weights: the averages where there are any, unless `last_weights`.
+Model open_model(const std::filesystem::path& dir_or_file, bool last_weights = false);
+
+}  // namespace vapo::app

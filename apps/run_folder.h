@@ -1,0 +1,35 @@
+#pragma once
+// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, and `latest`, which names the newest.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace vapo::app {
+
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.toml"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path checkpoint(int64_t step) const;
+
+  void create() const;                       // throws IoError
+  bool holds_a_run() const;                  // a config or a checkpoint is there
+  std::vector<int64_t> checkpoints() const;  // their steps, newest first
+  void point_latest_to(int64_t step) const;  // atomically
+  void keep_newest(int64_t count) const;     // removes older checkpoints
+  void remove_temporary_files() const;       // what a killed run left behind
+
+ private:
+  std::filesystem::path path_;
+};
+
+// The checkpoint that a command's DIR|CKPT means: the file itself, or what DIR/latest names (else the newest one).
+// Throws InputError where there is none.
+std::filesystem::path find_checkpoint(const std::filesystem::path& dir_or_file);
+
+}  // namespace vapo::app

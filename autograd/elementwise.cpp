@@ -1,0 +1,164 @@
+// Elementwise operations. Towers: f, f', f'' … are scalar functions of their own, so that an activation's vjp and its double
+// backward are one kernel each; the rest follows from closed rules.
+
+#include "autograd/ops.h"
+
+namespace vapo {
+namespace {
+
+using kernel::Binary;
+
+Var constant_like(const Var& x, double value) { return Tensor::full(x.shape(), value, x.dtype()); }
+
+// A function and its derivatives as numbers in `Functions`, with the parameter they share.
+struct Tower {
+  static constexpr int levels = 4;
+  const char* name;
+  const char* vjp_name;
+  int function[levels];
+  double p;
+  int at(int level) const {
+    VAPO_CHECK(level < levels, "[{}] its derivative of order {} is not implemented", name, level);
+    return function[level];
+  }
+};
+template <class F0, class F1, class F2, class F3>
+constexpr Tower tower_of(const char* name, const char* vjp_name, double p = 0) {
+  return {name, vjp_name, {Functions::index_of<F0>(), Functions::index_of<F1>(), Functions::index_of<F2>(), Functions::index_of<F3>()}, p};
+}
+
+// a·b·f⁽ⁿ⁾(x): what the vjp of a·f⁽ⁿ⁻¹⁾(x) in x gives for the cotangent b.
+Var scaled2(const Tower* t, int n, const Var& x, const Var& a, const Var& b) {
+  return record(t->vjp_name, kernel::scaled2(t->at(n), x.value(), a.value(), b.value(), t->p),
+                {{x, [=](const Var& u) { return scaled2(t, n + 1, x, mul(a, b), u); }},
+                 {a, [=](const Var& u) { return scaled2(t, n, x, b, u); }},
+                 {b, [=](const Var& u) { return scaled2(t, n, x, a, u); }}});
+}
+// a·f⁽ⁿ⁾(x): the vjp of f⁽ⁿ⁻¹⁾ for the cotangent a.
+Var scaled(const Tower* t, int n, const Var& x, const Var& a) {
+  return record(t->vjp_name, kernel::scaled(t->at(n), x.value(), a.value(), t->p),
+                {{x, [=](const Var& u) { return scaled2(t, n + 1, x, a, u); }},
+                 {a, [=](const Var& u) { return scaled(t, n, x, u); }}});
+}
+Var tower(const Tower* t, const Var& x) {
+  return record(t->name, kernel::unary(t->function[0], x.value(), t->p), {{x, [=](const Var& g) { return scaled(t, 1, x, g); }}});
+}
+
+// g·f(x) where f's own slope is 0 almost everywhere: linear in g, constant in x.
+template <class F>
+Var masked(const Var& x, const Var& g, double p = 0) {
+  return mul(g, Var(kernel::unary<F>(x.value(), p)));
+}
+
+}  // namespace
+
+// ---- two operands
+
+Var add(const Var& a, const Var& b) {
+  return record("add", kernel::binary(Binary::add, a.value(), b.value()),
+                {{a, [s = a.shape()](const Var& g) { return sum_to(g, s); }}, {b, [s = b.shape()](const Var& g) { return sum_to(g, s); }}});
+}
+Var sub(const Var& a, const Var& b) {
+  return record("sub", kernel::binary(Binary::sub, a.value(), b.value()),
+                {{a, [s = a.shape()](const Var& g) { return sum_to(g, s); }},
+                 {b, [s = b.shape()](const Var& g) { return neg(sum_to(g, s)); }}});
+}
+Var mul(const Var& a, const Var& b) {
+  return record("mul", kernel::binary(Binary::mul, a.value(), b.value()),
+                {{a, [s = a.shape(), b](const Var& g) { return sum_to(mul(g, b), s); }},
+                 {b, [s = b.shape(), a](const Var& g) { return sum_to(mul(g, a), s); }}});
+}
+Var div(const Var& a, const Var& b) {
+  return record("div", kernel::binary(Binary::div, a.value(), b.value()),
+                {{a, [s = a.shape(), b](const Var& g) { return sum_to(div(g, b), s); }},
+                 {b, [b](const Var& g, const Var& y) { return neg(sum_to(div(mul(g, y), b), b.shape())); }}});
+}
+namespace {
+// g where the first operand wins, half of it at a tie.
+Var shared(const Var& g, const Var& winner, const Var& loser, const Shape& s) {
+  return sum_to(mul(g, Var(kernel::binary(Binary::share, winner.value(), loser.value()))), s);
+}
+}  // namespace
+Var maximum(const Var& a, const Var& b) {
+  Var ca = a.detach(), cb = b.detach();
+  return record("maximum", kernel::binary(Binary::maximum, a.value(), b.value()),
+                {{a, [ca, cb](const Var& g) { return shared(g, ca, cb, ca.shape()); }},
+                 {b, [ca, cb](const Var& g) { return shared(g, cb, ca, cb.shape()); }}});
+}
+Var minimum(const Var& a, const Var& b) {
+  Var ca = a.detach(), cb = b.detach();
+  return record("minimum", kernel::binary(Binary::minimum, a.value(), b.value()),
+                {{a, [ca, cb](const Var& g) { return shared(g, cb, ca, ca.shape()); }},
+                 {b, [ca, cb](const Var& g) { return shared(g, ca, cb, cb.shape()); }}});
+}
+Var affine(const Var& x, double a, double b) {
+  if (a == 1 && b == 0) return x;
+  return record("affine", kernel::affine(x.value(), a, b), {{x, [a](const Var& g) { return affine(g, a, 0); }}});
+}
+
+// ---- one operand: closed rules
+
+Var neg(const Var& x) {
+  return record("neg", kernel::affine(x.value(), -1, 0), {{x, [](const Var& g) { return neg(g); }}});
+}
+Var log(const Var& x) {
+  return record("log", kernel::unary<Log>(x.value()), {{x, [x](const Var& g) { return div(g, x); }}});
+}
+Var sqrt(const Var& x) {
+  return record("sqrt", kernel::unary<Sqrt>(x.value()), {{x, [](const Var& g, const Var& y) { return div(0.5 * g, y); }}});
+}
+Var rsqrt(const Var& x) {
+  return record("rsqrt", kernel::unary<Rsqrt>(x.value()), {{x, [x](const Var& g, const Var& y) { return -0.5 * div(mul(g, y), x); }}});
+}
+Var square(const Var& x) {
+  return record("square", kernel::unary<Square>(x.value()), {{x, [x](const Var& g) { return 2 * mul(g, x); }}});
+}
+Var sin(const Var& x) {
+  return record("sin", kernel::unary<Sin>(x.value()), {{x, [x](const Var& g) { return mul(g, cos(x)); }}});
+}
+Var cos(const Var& x) {
+  return record("cos", kernel::unary<Cos>(x.value()), {{x, [x](const Var& g) { return neg(mul(g, sin(x))); }}});
+}
+Var pow(const Var& x, double p) {
+  return record("pow", kernel::unary<Pow>(x.value(), p), {{x, [x, p](const Var& g) {
+                   return p == 0 ? constant_like(x, 0) : mul(g, p * pow(x, p - 1));
+                 }}});
+}
+Var abs(const Var& x) {
+  return record("abs", kernel::unary<Abs>(x.value()), {{x, [x = x.detach()](const Var& g) { return masked<Sign>(x, g); }}});
+}
+Var relu(const Var& x) {
+  return record("relu", kernel::unary<Relu>(x.value()), {{x, [x = x.detach()](const Var& g) { return masked<Step>(x, g); }}});
+}
+Var leaky_relu(const Var& x, double slope) {
+  return record("leaky_relu", kernel::unary<LeakyRelu>(x.value(), slope),
+                {{x, [x = x.detach(), slope](const Var& g) { return masked<LeakyStep>(x, g, slope); }}});
+}
+
+// ---- one operand: towers
+
+Var exp(const Var& x) {  // its own derivative, so of any order
+  return record("exp", kernel::unary<Exp>(x.value()), {{x, [](const Var& g, const Var& y) { return mul(g, y); }}});
+}
+Var tanh(const Var& x) {
+  static constexpr Tower t = tower_of<Tanh, TanhD1, TanhD2, TanhD3>("tanh", "tanh_vjp");
+  return tower(&t, x);
+}
+Var sigmoid(const Var& x) {
+  static constexpr Tower t = tower_of<Sigmoid, SigmoidD1, SigmoidD2, SigmoidD3>("sigmoid", "sigmoid_vjp");
+  return tower(&t, x);
+}
+Var silu(const Var& x) {
+  static constexpr Tower t = tower_of<Silu, SiluD1, SiluD2, SiluD3>("silu", "silu_vjp");
+  return tower(&t, x);
+}
+Var gelu(const Var& x) {
+  static constexpr Tower t = tower_of<Gelu, GeluD1, GeluD2, GeluD3>("gelu", "gelu_vjp");
+  return tower(&t, x);
+}
+Var softplus(const Var& x) {
+  static constexpr Tower t = tower_of<Softplus, Sigmoid, SigmoidD1, SigmoidD2>("softplus", "softplus_vjp");
+  return tower(&t, x);
+}
+
+}  // namespace vapo

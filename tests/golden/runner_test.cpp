@@ -1,0 +1,187 @@
+// The golden runner itself: what it accepts, and that it fails when it should.
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+
+#include "golden.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/random.h"
+
+using namespace golden;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Writes a case, runs it, removes it.
+Verdict judge(const TensorFile& file) {
+  fs::path path = fs::temp_directory_path() / fmt::format("vapo-golden-test-{}.safetensors", getpid());
+  write_safetensors(path, file);
+  Verdict v = run_file(path);
+  fs::remove(path);
+  return v;
+}
+
+Tensor row(std::initializer_list<double> values) {
+  return Tensor::from(std::vector<double>(values), {static_cast<int64_t>(values.size())});
+}
+
+// y = x³ at 2 and −1 with cotangents 1 and 3, second cotangents 1 and −2: every expected tensor by hand.
+TensorFile cube() {
+  TensorFile f;
+  f.metadata = {{"op", "pow"}, {"attrs", R"({"exponent": 3})"}, {"rtol", "1e-12"}, {"atol", "0"}};
+  f.tensors = {{"in.x", row({2, -1})},        {"out.y", row({8, -1})},   {"cot.y", row({1, 3})},
+               {"grad.x", row({12, 9})},      {"ggcot.x", row({1, -2})}, {"ggrad.x", row({12, 36})},
+               {"ggrad.cot.y", row({12, -6})}};
+  return f;
+}
+
+// Φ = w₁·tanh(W₀x + b₀) + b₁ with one hidden unit, under any names.
+TensorFile network(const std::string& w0, const std::string& b0, const std::string& w1, const std::string& b1) {
+  TensorFile f;
+  f.metadata = {
+      {"op", "mlp_potential"},
+      {"attrs", R"({"in_features": 2, "hidden": [3], "activation": "tanh", "time_embedding": 0, "classes": 0})"}};
+  Tensor x = randn({4, 2}, {1}, DType::f64), w = randn({3, 2}, {2}, DType::f64), b = randn({3}, {3}, DType::f64);
+  Tensor v = randn({1, 3}, {4}, DType::f64), c = randn({1}, {5}, DType::f64), phi = Tensor::zeros({4}, DType::f64);
+  for (int64_t n = 0; n < 4; ++n) {
+    double sum = c.at(0);
+    for (int64_t i = 0; i < 3; ++i)
+      sum += v.at(i) * std::tanh(b.at(i) + w.at(2 * i) * x.at(2 * n) + w.at(2 * i + 1) * x.at(2 * n + 1));
+    phi.mutable_data<double>()[n] = sum;
+  }
+  f.tensors = {{"in.x", x},        {"param." + w0, w}, {"param." + b0, b},
+               {"param." + w1, v}, {"param." + b1, c}, {"out.energy", phi}};
+  f.tensors["cot.energy"] = Tensor::ones({4}, DType::f64);
+  f.tensors["grad." + b1] = Tensor::full({1}, 4, DType::f64);
+  f.tensors["grad.param." + b1] = Tensor::full({1}, 4, DType::f64);
+  return f;
+}
+
+}  // namespace
+
+TEST_CASE("a right case passes and every part of it is compared") {
+  Verdict v = judge(cube());
+  CHECK(v.passed);
+  CHECK(v.compared == 4);
+  CHECK(v.error < 1e-12);
+  CHECK(v.message == "");
+}
+
+TEST_CASE("one wrong number anywhere fails, and its tensor is named") {
+  for (const char* name : {"out.y", "grad.x", "ggrad.x", "ggrad.cot.y"}) {
+    TensorFile f = cube();
+    Tensor x = f.tensors[name].clone();
+    x.mutable_data<double>()[1] += 1e-9;
+    f.tensors[name] = x;
+    Verdict v = judge(f);
+    CHECK_FALSE(v.passed);
+    CHECK(v.tensor == name);
+    CHECK(v.compared == 4);
+  }
+}
+
+TEST_CASE("a value that is not finite must be expected") {
+  TensorFile f;
+  f.metadata = {{"op", "log"}};
+  f.tensors = {{"in.x", row({0, 1, -1})}, {"out.y", row({-INFINITY, 0, NAN})}};
+  CHECK(judge(f).passed);
+  f.tensors["out.y"] = row({-INFINITY, 0, 0});
+  CHECK_FALSE(judge(f).passed);
+  f.tensors["out.y"] = row({INFINITY, 0, NAN});
+  CHECK_FALSE(judge(f).passed);
+}
+
+TEST_CASE("the tolerance is atol + rtol·max|b| of each tensor, with defaults by dtype") {
+  auto off_by = [](double d, DType dtype, std::map<std::string, std::string> metadata) {
+    TensorFile f;
+    f.metadata = std::move(metadata);
+    f.metadata["op"] = "neg";
+    f.tensors = {{"in.x", row({-100, 0}).to(dtype)}, {"out.y", row({100, d}).to(dtype)}};
+    return judge(f);
+  };
+  CHECK(off_by(0.9, DType::f64, {{"rtol", "0.005"}, {"atol", "0.5"}}).passed);
+  CHECK(off_by(0.9, DType::f64, {{"rtol", "0.005"}, {"atol", "0.5"}}).share == doctest::Approx(0.9));
+  CHECK_FALSE(off_by(1.1, DType::f64, {{"rtol", "0.005"}, {"atol", "0.5"}}).passed);
+  CHECK(off_by(0.9e-8, DType::f64, {}).passed);
+  CHECK_FALSE(off_by(1.1e-8, DType::f64, {}).passed);
+  CHECK(off_by(1.9e-3, DType::f32, {}).passed);
+  CHECK_FALSE(off_by(2.1e-3, DType::f32, {}).passed);
+  CHECK_FALSE(off_by(0, DType::f64, {{"rtol", "small"}}).passed);
+  CHECK_FALSE(off_by(0, DType::f64, {{"atol", "nan"}}).passed);
+}
+
+TEST_CASE("outputs and parameters may have any names") {
+  TensorFile f = cube();
+  for (const char* prefix : {"out.", "cot.", "ggrad.cot."}) {
+    f.tensors[std::string(prefix) + "strange.name"] = f.tensors[std::string(prefix) + "y"];
+    f.tensors.erase(std::string(prefix) + "y");
+  }
+  CHECK(judge(f).passed);
+  f.tensors["in.points"] = f.tensors["in.x"];
+  f.tensors.erase("in.x");
+  CHECK(judge(f).message == "'ggcot.x' names no input or parameter");
+
+  Verdict own = judge(network("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"));
+  CHECK(own.passed);
+  CHECK(own.compared == 3);
+  CHECK(judge(network("net.9.w", "net.9.b", "net.10.w", "net.10.b")).passed);
+  TensorFile extra = network("a.w", "a.b", "b.w", "b.b");
+  extra.tensors["param.c"] = row({1, 2});
+  CHECK(judge(extra).message == "'param.c' (2) fits no parameter of the network");
+}
+
+TEST_CASE("what is left out is not compared, what nothing reaches is zero") {
+  TensorFile f = cube();
+  for (const char* name : {"grad.x", "ggrad.cot.y", "out.y"}) f.tensors.erase(name);
+  CHECK(judge(f).passed);
+  CHECK(judge(f).compared == 1);
+  for (const char* name : {"ggrad.x", "ggcot.x"}) f.tensors.erase(name);
+  CHECK(judge(f).message == "nothing to compare: no 'out.…', 'grad.…' or 'ggrad.…'");
+
+  TensorFile linear;
+  linear.metadata = {{"op", "neg"}};
+  linear.tensors = {{"in.x", row({1, 2})},
+                    {"cot.y", row({1, 1})},
+                    {"ggcot.x", row({3, 4})},
+                    {"ggrad.x", row({0, 0})},
+                    {"ggrad.cot.y", row({-3, -4})}};
+  CHECK(judge(linear).passed);
+  linear.tensors["ggrad.x"] = row({0, 1});
+  CHECK_FALSE(judge(linear).passed);
+}
+
+TEST_CASE("a case that cannot be computed is a failure that says why") {
+  auto message = [](const std::function<void(TensorFile&)>& change) {
+    TensorFile f = cube();
+    change(f);
+    Verdict v = judge(f);
+    CHECK_FALSE(v.passed);
+    return v.message;
+  };
+  CHECK(message([](TensorFile& f) { f.metadata["op"] = "group_norm_silu"; }) == "unknown op 'group_norm_silu'");
+  CHECK(message([](TensorFile& f) { f.metadata.erase("op"); }) == "no 'op' in the metadata: not a golden case");
+  CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{"; }) == "metadata 'attrs' is no JSON object");
+  CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{}"; }) == "attribute 'exponent' is missing");
+  CHECK(message([](TensorFile& f) { f.metadata["attrs"] = R"({"exponent": "3"})"; }) ==
+        "attribute 'exponent' is \"3\"");
+  CHECK(message([](TensorFile& f) { f.metadata["op"] = "add"; }) == "add needs the input 'in.a'");
+  CHECK(message([](TensorFile& f) { f.tensors.erase("in.x"); }) == "pow needs the input 'in.x'");
+  CHECK(message([](TensorFile& f) { f.tensors["out.y"] = row({8}); }) ==
+        "out.y has shape (2), the file expects (1)");
+  CHECK(message([](TensorFile& f) { f.tensors["out.z"] = row({8}); }) ==
+        "'out.z' is expected, but pow gives no such output");
+  CHECK(message([](TensorFile& f) { f.tensors["grad.w"] = row({8}); }) == "'grad.w' names no input or parameter");
+  CHECK(message([](TensorFile& f) { f.tensors["cot.y"] = row({8}); }).find("(1)") != std::string::npos);
+  CHECK(message([](TensorFile& f) { f.tensors.erase("ggcot.x"); }).find("no 'ggcot.…'") != std::string::npos);
+
+  fs::path path = fs::temp_directory_path() / fmt::format("vapo-golden-broken-{}", getpid());
+  std::ofstream(path) << "no tensors at all";
+  CHECK_FALSE(run_file(path).passed);
+  CHECK(run_file(path).message.find("vapo-golden-broken") != std::string::npos);
+  fs::remove(path);
+  CHECK_FALSE(run_file(path).passed);
+}
