@@ -19,7 +19,8 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
   command.add_option("--device", device, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  command.add_option("--threads", threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
+  command.add_option("--threads", threads, "Threads to compute with (default: all cores)")
+      ->check(CLI::Range(1, 1024));
 }
 
 void CommonOptions::apply() const {

@@ -28,7 +28,8 @@ struct CommonOptions {
   void apply() const;  // checks the device, sets the threads
 };
 
-// Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that fails.
+// Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that
+// fails.
 void print_result(const Json& result, bool as_json);
 // One line to standard error.
 void note(const std::string& line);

@@ -35,7 +35,9 @@ class Dataset {
 
   const data::PointSet* set() const { return set_.get(); }  // null for a table
   const std::string& name() const { return name_; }
-  const Tensor& train_rows() const { return train_rows_; }  // f64, original units; undefined for a set of fresh points
+  const Tensor& train_rows() const {
+    return train_rows_;
+  }  // f64, original units; undefined for a set of fresh points
   const Tensor& held_out_rows() const { return held_out_rows_; }  // the same; of a table
 
  private:

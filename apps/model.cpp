@@ -83,8 +83,8 @@ data::Standardization standardization_of(const nn::CheckpointInfo& info, const s
   bool there = mean != info.extra.end() && scale != info.extra.end() && mean->second.rank() == 1 &&
                mean->second.numel() > 0 && mean->second.shape() == scale->second.shape();
   if (!there) {
-    throw InputError(fmt::format("{}: no extra.data.mean and extra.data.scale of one length: not written by vapo train",
-                                 file));
+    throw InputError(
+        fmt::format("{}: no extra.data.mean and extra.data.scale of one length: not written by vapo train", file));
   }
   return {mean->second.to(DType::f64), scale->second.to(DType::f64)};
 }

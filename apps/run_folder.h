@@ -1,5 +1,6 @@
 #pragma once
-// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, and `latest`, which names the newest.
+// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, and `latest`, which names the
+// newest.
 
 #include <cstdint>
 #include <filesystem>

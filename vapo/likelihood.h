@@ -14,7 +14,7 @@ struct LikelihoodOptions {
   int64_t probes = 1;              // hutchinson: Rademacher vectors per sample, fixed along the trajectory
   RandomKey key;
   double t_data = 1, t_prior = 1e-5;
-  OdeOptions ode = {.rtol = 1e-5, .atol = 1e-5};
+  OdeOptions ode = {.rtol = 1e-5, .atol = 1e-5, .times = {}};
 };
 struct LikelihoodResult {
   Tensor log_likelihood;  // (N), nats, f64

@@ -1,8 +1,10 @@
 #pragma once
-// Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster A).
+// Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster
+// A).
 
 #include <string>
 
+#include "autograd/var.h"
 #include "tensor/tensor.h"
 
 namespace vapo {
@@ -17,16 +19,23 @@ struct Path {
   double omega = 1, nu = 0.1;  // tempered only, with α(t) = 1 − t, β(t) = t
 
   PathPoint at(double t) const;
-  double f(double t) const;            // −μ'/μ
-  double g_squared(double t) const;    // 2σ²(μ'/μ − σ'/σ)
+  double f(double t) const;          // −μ'/μ
+  double g_squared(double t) const;  // 2σ²(μ'/μ − σ'/σ)
   double prior_scale() const { return kind == Kind::tempered ? omega : 1; }
 };
-Path path_from_name(const std::string& name, double omega = 1, double nu = 0.1);  // throws InputError listing the names
+Path path_from_name(const std::string& name, double omega = 1,
+                    double nu = 0.1);  // throws InputError listing the names
 
 // Per-particle factors for times t (N), each (N,1) in t's dtype, to broadcast over (N,D).
 struct PathFactors {
   Tensor mu, sigma, dmu, dsigma;
 };
 PathFactors path_factors(const Path& path, const Tensor& t);
+
+// The same as functions of t, shaped like t: differentiable where t is.
+struct PathVars {
+  Var mu, sigma, dmu, dsigma;
+};
+PathVars path_variables(const Path& path, const Var& t);
 
 }  // namespace vapo

@@ -1,8 +1,8 @@
 #pragma once
 // The preconditioned potential: Φ(x,t) = −½f(t)‖x‖² + ½g(t)²U(x,t), so that U = log ρ̄ + const at every t.
-// With the Gaussian reference, U = −‖x‖²/(2S) + μ(t)·network with S = μ² + σ² (the law of unit-variance Gaussian data), the
-// factors are combined so that nothing grows as t → 0 or t → 1: Φ = ½c(t)‖x‖² + ½g²μ·network, c = (μμ' + σσ')/S.
-// Without it U = network, the literal form.
+// With the Gaussian reference, U = −‖x‖²/(2S) + μ(t)·network with S = μ² + σ² (the law of unit-variance Gaussian
+// data), the factors are combined so that nothing grows as t → 0 or t → 1: Φ = ½c(t)‖x‖² + ½g²μ·network, c = (μμ' +
+// σσ')/S. Without it U = network, the literal form, for t > 0 (f is infinite at 0).
 
 #include <memory>
 

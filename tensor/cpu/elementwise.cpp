@@ -9,8 +9,8 @@
 namespace vapo::cpu {
 namespace {
 
-constexpr int64_t cheap_grain = 1 << 16;  // elements a thread at least, for loops bound by memory
-constexpr int64_t grain = 1 << 15;        // for functions with an exponential
+constexpr int64_t cheap_grain = 1 << 15;  // elements a thread at least, for loops bound by memory
+constexpr int64_t grain = 1 << 14;        // for functions with an exponential
 
 // Where an operand of a broadcast stands still, its stride is 0. Neighbouring dimensions that move alike are merged.
 struct Collapsed {

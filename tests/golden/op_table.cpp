@@ -47,7 +47,10 @@ Op unary(Var (*f)(const Var&)) {
   return [f](const Case& c) { return f(only(c)); };
 }
 Op binary(Var (*f)(const Var&, const Var&)) {
-  return [f](const Case& c) { return f(c.input("a"), c.input("b")); };
+  return [f](const Case& c) {
+    const Var &a = c.input("a"), &b = c.input("b");
+    return f(a, b);
+  };
 }
 Op reduction(Var (*f)(const Var&, const Dims&, bool)) {
   return [f](const Case& c) { return f(only(c), reduced_dims(c), keepdim(c)); };
@@ -109,7 +112,7 @@ const std::map<std::string, Op>& table() {
       {"logsumexp", reduction(logsumexp)},
       {"norm", reduction(norm)},
       {"softmax", [](const Case& c) { return softmax(only(c), reduced_dims(c)); }},
-      {"matmul", [](const Case& c) { return matmul(c.input("a"), c.input("b")); }},
+      {"matmul", binary([](const Var& a, const Var& b) { return matmul(a, b); })},
       {"linear", linear_op},
       {"embedding", [](const Case& c) { return embedding(only(c), index(c)); }},
       {"index_select",

@@ -39,25 +39,33 @@ TensorFile cube() {
   return f;
 }
 
-// Φ = w₁·tanh(W₀x + b₀) + b₁ with one hidden unit, under any names.
-TensorFile network(const std::string& w0, const std::string& b0, const std::string& w1, const std::string& b1) {
+// Φ of x (4,2) through two hidden layers of two tanh units, all matrices alike: only the order of the names tells
+// them apart. Layer i is called names[i], its parameters .w and .b.
+TensorFile network(const std::vector<std::string>& names, const std::string& w, const std::string& b) {
   TensorFile f;
   f.metadata = {
       {"op", "mlp_potential"},
-      {"attrs", R"({"in_features": 2, "hidden": [3], "activation": "tanh", "time_embedding": 0, "classes": 0})"}};
-  Tensor x = randn({4, 2}, {1}, DType::f64), w = randn({3, 2}, {2}, DType::f64), b = randn({3}, {3}, DType::f64);
-  Tensor v = randn({1, 3}, {4}, DType::f64), c = randn({1}, {5}, DType::f64), phi = Tensor::zeros({4}, DType::f64);
-  for (int64_t n = 0; n < 4; ++n) {
-    double sum = c.at(0);
-    for (int64_t i = 0; i < 3; ++i)
-      sum += v.at(i) * std::tanh(b.at(i) + w.at(2 * i) * x.at(2 * n) + w.at(2 * i + 1) * x.at(2 * n + 1));
-    phi.mutable_data<double>()[n] = sum;
+      {"attrs",
+       R"({"in_features": 2, "hidden": [2, 2], "activation": "tanh", "time_embedding": 0, "classes": 0})"}};
+  Tensor x = randn({4, 2}, {1}, DType::f64), h = x;
+  f.tensors["in.x"] = x;
+  for (uint32_t layer = 0; layer < 3; ++layer) {
+    int64_t out = layer < 2 ? 2 : 1;
+    Tensor weight = randn({out, 2}, {2, layer}, DType::f64), bias = randn({out}, {3, layer}, DType::f64);
+    f.tensors["param." + names[layer] + w] = weight;
+    f.tensors["param." + names[layer] + b] = bias;
+    Tensor next = Tensor::zeros({4, out}, DType::f64);
+    for (int64_t n = 0; n < 4; ++n)
+      for (int64_t i = 0; i < out; ++i) {
+        double y = bias.at(i) + weight.at(2 * i) * h.at(2 * n) + weight.at(2 * i + 1) * h.at(2 * n + 1);
+        next.mutable_data<double>()[n * out + i] = layer < 2 ? std::tanh(y) : y;
+      }
+    h = next;
   }
-  f.tensors = {{"in.x", x},        {"param." + w0, w}, {"param." + b0, b},
-               {"param." + w1, v}, {"param." + b1, c}, {"out.energy", phi}};
+  f.tensors["out.energy"] = h.reshape({4});
   f.tensors["cot.energy"] = Tensor::ones({4}, DType::f64);
-  f.tensors["grad." + b1] = Tensor::full({1}, 4, DType::f64);
-  f.tensors["grad.param." + b1] = Tensor::full({1}, 4, DType::f64);
+  for (const char* prefix : {"grad.", "grad.param."})
+    f.tensors[prefix + names[2] + b] = Tensor::full({1}, 4, DType::f64);
   return f;
 }
 
@@ -123,15 +131,16 @@ TEST_CASE("outputs and parameters may have any names") {
   CHECK(judge(f).passed);
   f.tensors["in.points"] = f.tensors["in.x"];
   f.tensors.erase("in.x");
-  CHECK(judge(f).message == "'ggcot.x' names no input or parameter");
+  CHECK(judge(f).message == "'grad.x' names no input or parameter");
 
-  Verdict own = judge(network("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"));
+  Verdict own = judge(network({"layers.0", "layers.1", "layers.2"}, ".weight", ".bias"));
   CHECK(own.passed);
   CHECK(own.compared == 3);
-  CHECK(judge(network("net.9.w", "net.9.b", "net.10.w", "net.10.b")).passed);
-  TensorFile extra = network("a.w", "a.b", "b.w", "b.b");
-  extra.tensors["param.c"] = row({1, 2});
-  CHECK(judge(extra).message == "'param.c' (2) fits no parameter of the network");
+  CHECK(judge(network({"net.9", "net.10", "net.11"}, ".w", ".b")).passed);
+  CHECK_FALSE(judge(network({"net.10", "net.9", "net.11"}, ".w", ".b")).passed);
+  TensorFile extra = network({"a", "b", "c"}, ".w", ".b");
+  extra.tensors["param.z"] = row({1, 2});
+  CHECK(judge(extra).message == "'param.z' (2) fits no parameter of the network");
 }
 
 TEST_CASE("what is left out is not compared, what nothing reaches is zero") {

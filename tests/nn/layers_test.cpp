@@ -145,9 +145,11 @@ TEST_CASE("a gradient through ∇ₓ of a small network of layers is right in ev
   Tensor x = randn({4, 3}, {1, 0, 0}, DType::f64), t = rand({4}, {1, 1, 0}, 0, 1, DType::f64);
   nn::Linear first(5, 6, {1, 2, 0}, true, DType::f64), second(6, 1, {1, 3, 0}, true, DType::f64);
   auto norm_of_gradient = [&](std::span<const Var> in) {  // in: x, w1, b1, w2
-    Var h = concat({in[0], nn::time_embedding(t, 2)}, 1);
+    EnableGradGuard on;
+    Var at = in[0].requires_grad() ? in[0] : Var::leaf(in[0].value());  // a constant where values alone are asked for
+    Var h = concat({at, nn::time_embedding(t, 2)}, 1);
     Var phi = linear(nn::activate(nn::Activation::silu, linear(h, in[1], in[2])), in[3]);
-    Var g = grad(sum(phi), in[0], {.create_graph = true});
+    Var g = grad(sum(phi), at, {.create_graph = true});
     return std::vector{sum(square(g))};
   };
   std::vector<Tensor> inputs = {x, first.weight.value(), first.bias.value(), second.weight.value()};

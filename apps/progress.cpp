@@ -1,0 +1,94 @@
+#include "apps/progress.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
+
+namespace vapo::app {
+
+Progress::Progress(int64_t first_step, int64_t last_step)
+    : first_(first_step), last_(last_step), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+Progress::~Progress() {
+  if (line_open_) fmt::print(stderr, "\n");
+}
+
+double Progress::steps_per_second(int64_t step) const {
+  double seconds = watch_.seconds();
+  return seconds > 0 ? static_cast<double>(step - first_) / seconds : 0;
+}
+
+void Progress::show(int64_t step, const StepReport& report, bool is_log_step) {
+  constexpr double kRefreshSeconds = 0.2;
+  double now = watch_.seconds();
+  if (terminal_ ? now - shown_at_ < kRefreshSeconds && step != last_ : !is_log_step) return;
+  shown_at_ = now;
+  double speed = steps_per_second(step);
+  std::string terms;
+  if (report.terms.size() > 1) {
+    for (const auto& [name, value] : report.terms)
+      terms += fmt::format("{}{} {:.4g}", terms.empty() ? "" : ", ", name, value);
+    terms = " (" + terms + ")";
+  }
+  std::string line =
+      fmt::format("step {}/{}  loss {:.5g}{}  {:.0f} steps/s  {:.0f} s left", step, last_, report.loss, terms,
+                  speed, speed > 0 ? static_cast<double>(last_ - step) / speed : 0);
+  if (terminal_) {
+    fmt::print(stderr, "\r\x1b[K{}", line);
+    std::fflush(stderr);
+    line_open_ = true;
+  } else {
+    note(line);
+  }
+}
+
+MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(file) {
+  std::error_code error;
+  std::string kept;
+  if (std::filesystem::exists(file, error)) {
+    std::string text = read_whole_file(file);
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = text.find('\n', begin);
+      if (end == std::string::npos) break;  // a line cut short by a kill
+      std::string line = text.substr(begin, end - begin);
+      begin = end + 1;
+      Json parsed = Json::parse(line, nullptr, false);
+      if (parsed.is_object() && parsed.value("step", INT64_MAX) <= step) kept += line + "\n";
+    }
+  }
+  std::string_view pieces[] = {kept};
+  write_file_atomically(file, pieces);
+  descriptor_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (descriptor_ < 0) throw IoError(fmt::format("{}: {}", file.string(), std::strerror(errno)));
+}
+
+MetricsLog::~MetricsLog() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void MetricsLog::append(int64_t step, const StepReport& mean, const Progress& progress) {
+  Json terms = Json::object();
+  for (const auto& [name, value] : mean.terms) terms[name] = number(value);
+  Json line = {{"step", step},
+               {"loss", number(mean.loss)},
+               {"terms", terms},
+               {"gradient_norm", number(mean.gradient_norm)},
+               {"learning_rate", mean.learning_rate},
+               {"steps_per_second", progress.steps_per_second(step)},
+               {"seconds", progress.seconds()}};
+  std::string text = line.dump() + "\n";
+  off_t before = ::lseek(descriptor_, 0, SEEK_END);
+  ssize_t written = ::write(descriptor_, text.data(), text.size());
+  if (written == static_cast<ssize_t>(text.size())) return;
+  int reason = written < 0 ? errno : ENOSPC;
+  if (written > 0 && ::ftruncate(descriptor_, before) != 0) reason = errno;
+  throw IoError(fmt::format("{}: {}", file_.string(), std::strerror(reason)));
+}
+
+}  // namespace vapo::app

@@ -1,0 +1,219 @@
+// vapo train: a config to a folder with checkpoints, metrics.jsonl and the resolved config.
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <optional>
+
+#include "apps/command.h"
+#include "apps/progress.h"
+#include "apps/run_folder.h"
+#include "apps/trainer.h"
+#include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
+#include "tensor/storage.h"
+
+namespace vapo::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainOptions {
+  CommonOptions common;
+  std::string config, out;
+  std::vector<std::string> settings;
+  std::optional<int64_t> seed;
+  bool resume = false;
+};
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+// The first SIGINT or SIGTERM asks the loop to finish its step and save; the second one kills.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    for (int signal : {SIGINT, SIGTERM}) {
+      struct sigaction action = {};
+      action.sa_handler = [](int received) { stop_signal = received; };
+      action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+      sigemptyset(&action.sa_mask);
+      sigaction(signal, &action, nullptr);
+    }
+  }
+  int received() const { return stop_signal; }
+};
+
+// Keys that a resumed run may change: they do not touch what was learned.
+bool may_change_on_resume(const std::string& key) {
+  for (const char* allowed : {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every"})
+    if (key == allowed) return true;
+  return key.starts_with("sample.") || key.starts_with("energy.") || key.starts_with("density.");
+}
+
+Config fresh_config(const TrainOptions& options, const fs::path& file) {
+  Config config = load_config(file);
+  for (const std::string& setting : options.settings) set_value(config, setting);
+  if (options.seed) config.train.seed = *options.seed;
+  if (!config.data.path.empty()) config.data.path = fs::absolute(config.data.path).lexically_normal().string();
+  return config;
+}
+
+// A run that is ready to take its next step.
+struct Run {
+  Config config;
+  std::unique_ptr<Dataset> dataset;
+  std::unique_ptr<Trainer> trainer;
+};
+
+Run start(const TrainOptions& options, const RunFolder& folder) {
+  fs::path file = options.config;
+  if (options.config.empty()) {
+    if (!fs::exists(folder.config())) {
+      throw InputError(
+          fmt::format("{}: no run to resume here. Hint: name the config: vapo train CONFIG --out DIR --resume",
+                      folder.path().string()));
+    }
+    file = folder.config();
+  }
+  Run run;
+  run.config = fresh_config(options, file);
+  run.dataset = std::make_unique<Dataset>(run.config);
+  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset);
+  folder.create();
+  folder.remove_temporary_files();
+  std::string text = to_toml(run.config);
+  std::string_view pieces[] = {text};
+  write_file_atomically(folder.config(), pieces);
+  run.trainer->save(folder.checkpoint(0));
+  folder.point_latest_to(0);
+  return run;
+}
+
+Run open_checkpoint(const TrainOptions& options, const fs::path& file) {
+  Run run;
+  nn::CheckpointReader reader(file);
+  run.config = parse_config(reader.info().config, file.string() + " (its config)");
+  for (const std::string& setting : options.settings) set_value(run.config, setting);
+  run.dataset = std::make_unique<Dataset>(run.config);
+  run.dataset->set_standardization(standardization_of(reader.info(), file.string()));
+  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset);
+  run.trainer->load(reader);
+  return run;
+}
+
+// From the newest checkpoint that can be read whole.
+Run resume(const TrainOptions& options, const RunFolder& folder) {
+  if (options.seed) throw UsageError("--seed cannot change on --resume: the run goes on with its own seed");
+  for (const std::string& setting : options.settings) {
+    if (!may_change_on_resume(key_of(setting))) {
+      throw UsageError(
+          fmt::format("--set {}: cannot change on --resume. Hint: train.steps, train.checkpoint_every, "
+                      "train.keep_checkpoints, train.log_every, sample.*, energy.*, density.* can",
+                      setting));
+    }
+    Config scratch;
+    set_value(scratch, setting);  // its mistakes are not the checkpoint's
+  }
+  std::vector<int64_t> steps = folder.checkpoints();
+  std::string last_error;
+  for (int64_t step : steps) {
+    try {
+      Run run = open_checkpoint(options, folder.checkpoint(step));
+      folder.remove_temporary_files();
+      std::string text = to_toml(run.config);
+      std::string_view pieces[] = {text};
+      write_file_atomically(folder.config(), pieces);
+      note(fmt::format("resuming {} at step {}", folder.path().string(), step));
+      return run;
+    } catch (const InputError& e) {
+      last_error = e.what();
+      if (steps.size() > 1) note(fmt::format("passing over a checkpoint: {}", last_error));
+    }
+  }
+  throw InputError(fmt::format("{}: none of its {} checkpoints can be resumed: {}", folder.path().string(),
+                               steps.size(), last_error));
+}
+
+int train(const TrainOptions& options) {
+  options.common.apply();
+  RunFolder folder{fs::path(options.out)};
+  if (!options.resume && folder.holds_a_run()) {
+    throw InputError(fmt::format("{}: already holds a run. Hint: --resume goes on with it; or choose another --out",
+                                 options.out));
+  }
+  bool resumes = options.resume && !folder.checkpoints().empty();
+  Run run = resumes ? resume(options, folder) : start(options, folder);
+  Trainer& trainer = *run.trainer;
+  const Config::Train& c = run.config.train;
+  int64_t first = trainer.steps_done();
+  note(fmt::format("{} parameters, data {} of {} columns, steps {} to {}", trainer.parameters(),
+                   run.dataset->name(), run.dataset->dims(), first, c.steps));
+
+  StopOnSignal stop;
+  Stopwatch watch;
+  MetricsLog log(folder.metrics(), first);
+  reset_peak_memory();
+  int64_t saved = first;
+  auto save = [&] {
+    saved = trainer.steps_done();
+    trainer.save(folder.checkpoint(saved));
+    folder.point_latest_to(saved);
+    folder.keep_newest(c.keep_checkpoints);
+  };
+  {
+    Progress progress(first, c.steps);
+    while (trainer.steps_done() < c.steps && !stop.received()) {
+      trainer.step();
+      int64_t step = trainer.steps_done();
+      bool is_log_step = step % c.log_every == 0;
+      progress.show(step, trainer.window().mean(trainer.last()), is_log_step);
+      if (is_log_step) {
+        log.append(step, trainer.window().mean(trainer.last()), progress);
+        trainer.window() = {};
+      }
+      if (step % c.checkpoint_every == 0) save();
+    }
+  }
+  if (saved != trainer.steps_done()) save();
+  int64_t step = trainer.steps_done();
+  if (int signal = stop.received()) {
+    note(fmt::format("stopped by {} at step {}; the checkpoint is saved. Hint: --resume goes on",
+                     signal == SIGINT ? "SIGINT" : "SIGTERM", step));
+    return 128 + signal;
+  }
+  double seconds = watch.seconds();
+  print_result({{"out", options.out},
+                {"checkpoint", folder.checkpoint(step).string()},
+                {"steps", step},
+                {"loss", step > first ? number(trainer.last().loss) : Json(nullptr)},
+                {"parameters", trainer.parameters()},
+                {"seconds", seconds},
+                {"steps_per_second", seconds > 0 ? static_cast<double>(step - first) / seconds : 0},
+                {"peak_bytes", memory_stats().peak_bytes},
+                {"seed", c.seed}},
+               options.common.json);
+  return 0;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& action) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = app.add_subcommand("train", "Train a potential as a TOML config says");
+  command->add_option("CONFIG", options->config, "TOML file (with --resume: not needed, the saved config is used)");
+  command->add_option("--set", options->settings, "section.key=value: overrides one key of the config; may repeat")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--out", options->out, "Folder for checkpoints, metrics.jsonl and config.toml")->required();
+  command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint in the folder");
+  command->add_option("--seed", options->seed, "Overrides train.seed")
+      ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}));
+  options->common.add_to(*command);
+  command->callback([options, &action] {
+    if (options->config.empty() && !options->resume) throw CLI::RequiredError("CONFIG");
+    action = [options] { return train(*options); };
+  });
+}
+
+}  // namespace vapo::app

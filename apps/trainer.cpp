@@ -1,0 +1,123 @@
+#include "apps/trainer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "autograd/grad.h"
+#include "tensor/check.h"
+#include "tensor/kernels.h"
+#include "tensor/random.h"
+
+namespace vapo::app {
+
+void Window::add(const StepReport& report) {
+  sums.resize(2 + report.terms.size());
+  sums[0] += report.loss;
+  sums[1] += report.gradient_norm;
+  for (size_t i = 0; i < report.terms.size(); ++i) sums[2 + i] += report.terms[i].second;
+  ++steps;
+}
+
+StepReport Window::mean(const StepReport& last) const {
+  StepReport out = last;
+  if (steps == 0 || sums.size() != 2 + last.terms.size()) return out;
+  double n = static_cast<double>(steps);
+  out.loss = sums[0] / n;
+  out.gradient_norm = sums[1] / n;
+  for (size_t i = 0; i < out.terms.size(); ++i) out.terms[i].second = sums[2 + i] / n;
+  return out;
+}
+
+Trainer::Trainer(const Config& config, const Dataset& dataset)
+    : config_(config),
+      config_text_(to_toml(config)),
+      dataset_(dataset),
+      path_(make_path(config)),
+      loss_(make_loss(config)),
+      clip_(make_clip(config)),
+      schedule_(make_schedule(config)),
+      potential_(make_potential(config, dataset.dims())) {
+  if (config.train.t_min >= config.train.t_max) {
+    throw InputError(
+        fmt::format("train.t_min = {} must be below train.t_max = {}", config.train.t_min, config.train.t_max));
+  }
+  std::vector<nn::NamedParameter> named = nn::named_parameters(*potential_);
+  for (const nn::NamedParameter& p : named) parameters_.push_back(*p.parameter);
+  if (config.train.ema_decay > 0) {
+    ema_ = std::make_unique<nn::Ema>(named, config.train.ema_decay, config.train.ema_ramp);
+  }
+  optimizer_ = std::make_unique<nn::Optimizer>(std::move(named), make_optimizer(config));
+}
+
+int64_t Trainer::parameters() const {
+  int64_t count = 0;
+  for (const Var& p : parameters_) count += p.numel();
+  return count;
+}
+
+const StepReport& Trainer::step() {
+  const Config::Train& c = config_.train;
+  uint64_t seed = static_cast<uint64_t>(c.seed), k = static_cast<uint64_t>(step_);
+  LossBatch batch;
+  batch.data = dataset_.batch(c.batch_size, k);
+  batch.t = rand({c.batch_size}, {seed, kTimeStream, k}, c.t_min, c.t_max);
+  batch.eps = randn(batch.data.shape(), {seed, kNoiseStream, k});
+
+  LossTerms loss = vapo_loss(*potential_, path_, batch, loss_);
+  report_.loss = loss.total.item();
+  report_.terms.resize(loss.terms.size());
+  for (size_t i = 0; i < loss.terms.size(); ++i) {
+    report_.terms[i] = {loss.terms[i].first, loss.terms[i].second.item()};
+  }
+  if (!std::isfinite(report_.loss)) {
+    throw DivergedError(fmt::format("the loss of step {} is {}. Hint: a smaller train.learning_rate, or train.clip",
+                                    step_ + 1, report_.loss));
+  }
+  std::vector<Var> gradients = grad(loss.total, parameters_);
+  report_.learning_rate = schedule_.at(step_);
+  report_.gradient_norm = optimizer_->step(gradients, report_.learning_rate, clip_, ema_.get());
+  if (!std::isfinite(report_.gradient_norm)) {
+    throw DivergedError(
+        fmt::format("the gradient of step {} is not finite. Hint: a smaller train.learning_rate", step_ + 1));
+  }
+  ++step_;
+  window_.add(report_);
+  return report_;
+}
+
+void Trainer::save(const std::filesystem::path& file) {
+  for (const Var& p : parameters_) {
+    if (!kernel::all_finite(p.value())) {
+      throw DivergedError(
+          fmt::format("a parameter is not finite after step {}: no checkpoint of it is kept", step_));
+    }
+  }
+  nn::TrainingState state{.module = potential_.get(),
+                          .ema = ema_.get(),
+                          .optimizer = optimizer_.get(),
+                          .step = step_,
+                          .seed = static_cast<uint64_t>(config_.train.seed),
+                          .config = config_text_,
+                          .extra = {}};
+  store(dataset_.standardization(), state.extra);
+  if (window_.steps > 0) {
+    std::vector<double> values = {static_cast<double>(window_.steps)};
+    values.insert(values.end(), window_.sums.begin(), window_.sums.end());
+    state.extra["metrics.window"] = Tensor::from(values, {static_cast<int64_t>(values.size())});
+  }
+  nn::save_checkpoint(file, state);
+}
+
+void Trainer::load(const nn::CheckpointReader& checkpoint) {
+  checkpoint.load_training_state(*potential_, ema_.get(), *optimizer_);
+  step_ = checkpoint.info().step;
+  window_ = {};
+  auto saved = checkpoint.info().extra.find("metrics.window");
+  if (saved != checkpoint.info().extra.end() && saved->second.numel() > 0) {
+    std::vector<double> values = saved->second.to(DType::f64).to_vector<double>();
+    window_ = {static_cast<int64_t>(values[0]), {values.begin() + 1, values.end()}};
+  }
+}
+
+}  // namespace vapo::app

@@ -1,0 +1,61 @@
+#pragma once
+// The training loop's state: one step = loss, gradients, clip + update + average.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/dataset.h"
+#include "apps/model.h"
+#include "nn/ema.h"
+
+namespace vapo::app {
+
+struct StepReport {
+  double loss = 0, gradient_norm = 0, learning_rate = 0;
+  std::vector<std::pair<std::string, double>> terms;  // of the loss, weights applied
+};
+
+// Means over the steps since the last line of the log; saved with the run, so that a resumed log goes on unchanged.
+struct Window {
+  int64_t steps = 0;
+  std::vector<double> sums;  // loss, gradient norm, terms
+  void add(const StepReport& report);
+  StepReport mean(const StepReport& last) const;
+};
+
+class Trainer {
+ public:
+  Trainer(const Config& config, const Dataset& dataset);
+
+  // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not
+  // finite.
+  const StepReport& step();
+  int64_t steps_done() const { return step_; }
+  int64_t parameters() const;
+  Window& window() { return window_; }
+  const StepReport& last() const { return report_; }
+
+  // Throws DivergedError, and writes nothing, where a parameter is not finite.
+  void save(const std::filesystem::path& file);
+  void load(const nn::CheckpointReader& checkpoint);
+
+ private:
+  Config config_;
+  std::string config_text_;
+  const Dataset& dataset_;
+  Path path_;
+  LossOptions loss_;
+  nn::ClipOptions clip_;
+  nn::Schedule schedule_;
+  std::unique_ptr<Potential> potential_;
+  std::vector<Var> parameters_;
+  std::unique_ptr<nn::Optimizer> optimizer_;
+  std::unique_ptr<nn::Ema> ema_;  // null without averaging
+  int64_t step_ = 0;
+  StepReport report_;
+  Window window_;
+};
+
+}  // namespace vapo::app

@@ -1,0 +1,48 @@
+#include "vapo/energy.h"
+
+#include <cmath>
+
+#include "autograd/grad.h"
+
+namespace vapo {
+
+namespace {
+Var times(const Var& x, double t) { return Tensor::full({x.dim(0)}, t, x.dtype()); }
+
+// (a·Φ + f‖x‖²)/g²
+Var quadratic_energy(const Potential& phi, const Var& x, double t, double a, double f, double g_squared) {
+  return (a / g_squared) * phi(x, times(x, t)) + (f / g_squared) * sum(square(x), {1});
+}
+}  // namespace
+
+Energy marginal_energy(const Potential& phi, const Path& path, double t) {
+  return [&phi, path, t](const Var& x) -> Var {
+    Var u = phi.log_density(x, times(x, t));
+    if (u.defined()) return u;
+    double f = path.f(t), g_squared = path.g_squared(t);
+    if (!(g_squared > 0) || !std::isfinite(f) || !std::isfinite(g_squared))
+      throw InputError(fmt::format(
+          "marginal energy at t = {}: f = {} and g² = {} must be finite and g² positive. Hint: another t, or a "
+          "preconditioned potential",
+          t, f, g_squared));
+    return quadratic_energy(phi, x, t, 2, f, g_squared);
+  };
+}
+
+Energy boltzmann_energy(const Potential& phi, double t, double f, double g_squared) {
+  if (!(g_squared > 0) || !std::isfinite(f) || !std::isfinite(g_squared))
+    throw InputError(fmt::format("Boltzmann energy: f = {} and g² = {} must be finite and g² positive (at t = {})",
+                                 f, g_squared, t));
+  return [&phi, t, f, g_squared](const Var& x) { return quadratic_energy(phi, x, t, 4, f, g_squared); };
+}
+
+EnergyGradient energy_gradient(const Energy& energy, const Tensor& x) {
+  EnableGradGuard on;
+  Var leaf = Var::leaf(x, "x"), value = energy(leaf);
+  VAPO_CHECK(value.shape() == Shape{x.dim(0)}, "[energy_gradient] the energy has shape {}, expected ({})",
+             value.shape().str(), x.dim(0));
+  Var ones(Tensor::ones(value.shape(), value.dtype()));
+  return {grad({&value, 1}, {&leaf, 1}, {}, {&ones, 1})[0].value(), value.value()};
+}
+
+}  // namespace vapo
