@@ -10,9 +10,9 @@ namespace vapo {
 
 struct LikelihoodOptions {
   enum class Trace { exact, hutchinson };
-  Trace trace = Trace::exact;      // exact: D Hessian-vector products per evaluation
-  int64_t probes = 1;              // hutchinson: Rademacher vectors per sample, fixed along the trajectory
-  RandomKey key;
+  Trace trace = Trace::exact;  // exact: D Hessian-vector products per evaluation
+  int64_t probes = 1;          // hutchinson: Rademacher vectors per sample, fixed along the trajectory
+  RandomKey key = {};
   double t_data = 1, t_prior = 1e-5;
   OdeOptions ode = {.rtol = 1e-5, .atol = 1e-5, .times = {}};
 };
@@ -20,10 +20,11 @@ struct LikelihoodResult {
   Tensor log_likelihood;  // (N), nats, f64
   int64_t nfe = 0;
 };
-LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x, const LikelihoodOptions& options,
-                                const Tensor& labels = {});
+LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x,
+                                const LikelihoodOptions& options, const Tensor& labels = {});
 // ΔΦ (N) at x (N,D) and t, by hvp with unit vectors (exact) or the given probes (each (N,D)).
 Tensor laplacian(const Potential& phi, const Tensor& x, double t, const Tensor& labels = {});
-Tensor laplacian(const Potential& phi, const Tensor& x, double t, std::span<const Tensor> probes, const Tensor& labels = {});
+Tensor laplacian(const Potential& phi, const Tensor& x, double t, std::span<const Tensor> probes,
+                 const Tensor& labels = {});
 
 }  // namespace vapo

@@ -12,7 +12,7 @@ namespace vapo {
 
 struct LossOptions {
   enum class Estimator { covariance, inner_product, published };
-  enum class Weight { one, preconditioned };       // preconditioned: (2σ/g²)², so that the loss is E‖σ∇U + ε‖² − …
+  enum class Weight { one, preconditioned };  // preconditioned: (2σ/g²)², so that the loss is E‖σ∇U + ε‖² − …
   enum class FirstTerm { correlation, covariance };  // published: of its first term
   enum class SecondTerm { cosine, dot, dist };       // published: of its second term
   Estimator estimator = Estimator::inner_product;
@@ -26,10 +26,10 @@ struct LossOptions {
 
 // A batch of particles at mixed times.
 struct LossBatch {
-  Tensor data;    // x̄ (N,D)
-  Tensor t;       // (N)
-  Tensor eps;     // ε (N,D)
-  Tensor labels;  // (N) i64 or undefined
+  Tensor data;         // x̄ (N,D)
+  Tensor t;            // (N)
+  Tensor eps;          // ε (N,D)
+  Tensor labels = {};  // (N) i64 or undefined
 };
 
 struct LossTerms {

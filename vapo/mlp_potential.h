@@ -14,7 +14,7 @@ struct MlpOptions {
   nn::Activation activation = nn::Activation::silu;
   int64_t time_embedding = 16;  // width, even; 0 = autonomous
   double time_scale = 1;
-  int64_t classes = 0;          // 0 = none; label `classes` = no class
+  int64_t classes = 0;  // 0 = none; label `classes` = no class
 };
 
 class MlpPotential : public Potential {

@@ -247,8 +247,8 @@ class Solver {
       }
       double error = scaled_norm(h, pair.e, std::span(k).first(s + 1), y);
       double factor = safety * std::pow(error, -1 / (pair.error_order + 1));
-      if (!(error < 1)) {  // a NaN too is a step too long
-        size *= factor > min_factor ? factor : min_factor;
+      if (!(error < 1 && kernel::all_finite(y))) {  // an infinity or a NaN too is a step too long
+        size *= error >= 1 ? std::max(min_factor, factor) : min_factor;
         continue;
       }
       report_until(next, [&](double t) {

@@ -18,17 +18,18 @@ struct OdeOptions {
   OdeMethod method = OdeMethod::rk45;
   double rtol = 1e-3, atol = 1e-3;  // rk23, rk45
   int64_t steps = 100;              // euler, heun
-  bool per_sample_norm = false;     // the error norm is the largest over samples instead of RMS over the whole batch
+  bool per_sample_norm = false;  // the error norm is the largest over samples instead of RMS over the whole batch
   int64_t max_evaluations = 1'000'000;
-  std::vector<double> times;        // also report x there (inside [t0,t1], in the direction of integration)
+  std::vector<double> times = {};  // also report x there (inside [t0,t1], in order); read off the
+                                   // method's interpolant, so they cost no evaluation
 };
 struct OdeResult {
   Tensor x;
-  int64_t nfe = 0;                  // evaluations of the field for the whole batch
-  std::vector<Tensor> at_times;     // x at options.times
+  int64_t nfe = 0;               // evaluations of the field for the whole batch
+  std::vector<Tensor> at_times;  // x at options.times
 };
-// From t0 to t1 (either direction). Adaptive methods follow SciPy's solve_ivp: safety 0.9, factors 0.2 to 10, first-step rule.
-// Throws DivergedError when the state is not finite or the step underflows, naming t.
+// From t0 to t1 (either direction). Adaptive methods follow SciPy's solve_ivp: safety 0.9, factors 0.2 to 10,
+// first-step rule. Throws DivergedError when the state is not finite or the step underflows, naming t.
 OdeResult integrate(const Field& field, const Tensor& x0, double t0, double t1, const OdeOptions& options = {});
 
 }  // namespace vapo

@@ -9,14 +9,14 @@
 namespace vapo {
 
 struct SgldOptions {
-  double step_size = 1e-3;    // η
-  double temperature = 1;     // λ; 0 = gradient ascent
+  double step_size = 1e-3;  // η
+  double temperature = 1;   // λ; 0 = gradient ascent
   int64_t steps = 1000;
-  RandomKey key;              // key.step counts from here
+  RandomKey key = {};  // key.step counts from here
 };
-struct SgldReport {           // of one step, before the move
+struct SgldReport {  // of one step, before the move
   int64_t step;
-  double mean_energy;         // E over the batch of E(x)
+  double mean_energy;            // E over the batch of E(x)
   double mean_squared_gradient;  // of ‖∇E‖²
   const Tensor& x;
 };

@@ -1,0 +1,196 @@
+#include "tensor/io/safetensors.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
+
+#include "tensor/io/atomic_file.h"
+#include "tensor/io/half.h"
+#include "tensor/kernels.h"
+
+namespace vapo {
+namespace {
+
+using nlohmann::json;
+static_assert(std::endian::native == std::endian::little, "tensor files are little-endian");
+
+constexpr uint64_t largest_header = uint64_t{100} << 20;
+
+template <class... Args>
+[[noreturn]] void refuse(const std::string& name, fmt::format_string<Args...> format, Args&&... args) {
+  throw InputError(fmt::format("'{}' is not a valid safetensors file: {}", name, fmt::format(format, std::forward<Args>(args)...)));
+}
+
+// A JSON object whose keys are all different at every level; nlohmann keeps the last of equal ones without a word.
+json parse_header(std::string_view text, const std::string& name) {
+  std::vector<std::set<std::string>> open;
+  std::string repeated;
+  auto watch = [&](int depth, json::parse_event_t event, json& value) {
+    if (depth > 8) refuse(name, "the header is nested too deeply");
+    if (event == json::parse_event_t::object_start) open.emplace_back();
+    if (event == json::parse_event_t::object_end) open.pop_back();
+    if (event == json::parse_event_t::key && !open.back().insert(value.get<std::string>()).second && repeated.empty())
+      repeated = value.get<std::string>();
+    return true;
+  };
+  json header;
+  try {
+    header = json::parse(text, watch);
+  } catch (const json::exception& e) {
+    refuse(name, "the header is not JSON ({})", std::string(e.what()).substr(0, 120));
+  }
+  if (!repeated.empty()) refuse(name, "the key '{}' appears twice in the header", repeated);
+  if (!header.is_object()) refuse(name, "the header is not a JSON object");
+  return header;
+}
+
+struct FileType {
+  const char* name;
+  size_t bytes;
+  DType dtype;  // after reading
+};
+constexpr FileType file_types[] = {{"F32", 4, DType::f32}, {"F64", 8, DType::f64}, {"I64", 8, DType::i64}, {"U8", 1, DType::u8},
+                                   {"F16", 2, DType::f32}, {"BF16", 2, DType::f32}, {"I32", 4, DType::i64}, {"I16", 2, DType::i64},
+                                   {"I8", 1, DType::i64}, {"U16", 2, DType::i64}, {"U32", 4, DType::i64}, {"BOOL", 1, DType::i64}};
+
+struct Entry {
+  std::string name;
+  const FileType* type;
+  Shape shape;
+  uint64_t begin, end;
+};
+
+Entry read_entry(const std::string& key, const json& e, uint64_t data_bytes, const std::string& name) {
+  if (!e.is_object() || !e.contains("dtype") || !e.contains("shape") || !e.contains("data_offsets"))
+    refuse(name, "tensor '{}' lacks dtype, shape or data_offsets", key);
+  const json &dtype = e["dtype"], &shape = e["shape"], &offsets = e["data_offsets"];
+  if (!dtype.is_string()) refuse(name, "tensor '{}': dtype is not a string", key);
+  auto type = std::find_if(std::begin(file_types), std::end(file_types), [&](const FileType& t) { return dtype == t.name; });
+  if (type == std::end(file_types)) refuse(name, "tensor '{}' has dtype {}, which is not supported", key, dtype.dump(-1, ' ', false, json::error_handler_t::replace));
+  if (!shape.is_array() || shape.size() > Shape::max_rank) refuse(name, "tensor '{}': shape must be a list of at most {} sizes", key, Shape::max_rank);
+  Entry out{key, type, {}, 0, 0};
+  uint64_t bytes = type->bytes;
+  bool empty = false;
+  for (const json& d : shape) {
+    if (!d.is_number_unsigned() || d.get<uint64_t>() > uint64_t{1} << 48) refuse(name, "tensor '{}': bad size in its shape", key);
+    uint64_t n = d.get<uint64_t>();
+    out.shape.push_back(static_cast<int64_t>(n));
+    empty |= n == 0;
+    if (n > 0 && bytes > std::numeric_limits<int64_t>::max() / n) refuse(name, "tensor '{}': shape {} is too large", key, out.shape.str());
+    if (n > 0) bytes *= n;
+  }
+  if (empty) bytes = 0;
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+    refuse(name, "tensor '{}': data_offsets must be two numbers", key);
+  out.begin = offsets[0].get<uint64_t>(), out.end = offsets[1].get<uint64_t>();
+  if (out.begin > out.end || out.end > data_bytes)
+    refuse(name, "tensor '{}' ends at byte {} of {}: the file is truncated or damaged", key, out.end, data_bytes);
+  if (out.end - out.begin != bytes)
+    refuse(name, "tensor '{}' of shape {} needs {} bytes, its offsets give {}", key, out.shape.str(), bytes, out.end - out.begin);
+  return out;
+}
+
+template <class From>
+void widen(const char* from, const Tensor& to) {
+  int64_t* y = to.mutable_data<int64_t>();
+  for (int64_t i = 0; i < to.numel(); ++i) {
+    From v;
+    std::memcpy(&v, from + static_cast<size_t>(i) * sizeof(From), sizeof(From));
+    y[i] = static_cast<int64_t>(v);
+  }
+}
+void widen_half(const char* from, const Tensor& to, float (*convert)(uint16_t)) {
+  float* y = to.mutable_data<float>();
+  for (int64_t i = 0; i < to.numel(); ++i) {
+    uint16_t v;
+    std::memcpy(&v, from + 2 * i, 2);
+    y[i] = convert(v);
+  }
+}
+
+Tensor read_elements(const Entry& e, const char* data) {
+  Tensor out = Tensor::empty(e.shape, e.type->dtype);
+  std::string_view t = e.type->name;
+  if (t == "F16") widen_half(data, out, float_from_half);
+  else if (t == "BF16") widen_half(data, out, float_from_bfloat16);
+  else if (t == "I32") widen<int32_t>(data, out);
+  else if (t == "I16") widen<int16_t>(data, out);
+  else if (t == "I8") widen<int8_t>(data, out);
+  else if (t == "U16") widen<uint16_t>(data, out);
+  else if (t == "U32") widen<uint32_t>(data, out);
+  else if (t == "BOOL") widen<uint8_t>(data, out);
+  else if (out.bytes() > 0) std::memcpy(out.raw(), data, out.bytes());
+  return out;
+}
+
+const char* file_name(DType t) {
+  switch (t) {
+    case DType::f32: return "F32";
+    case DType::f64: return "F64";
+    case DType::i64: return "I64";
+    default: return "U8";
+  }
+}
+
+}  // namespace
+
+TensorFile parse_safetensors(std::string_view bytes, const std::string& name) {
+  if (bytes.size() < 8) refuse(name, "it has {} bytes, a header needs at least 8", bytes.size());
+  uint64_t length;
+  std::memcpy(&length, bytes.data(), 8);
+  if (length > largest_header) refuse(name, "its header would have {} bytes, at most {} are allowed", length, largest_header);
+  if (length > bytes.size() - 8) refuse(name, "its header has {} bytes, the file only {}: truncated", length, bytes.size() - 8);
+  json header = parse_header(bytes.substr(8, length), name);
+  std::string_view data = bytes.substr(8 + length);
+
+  TensorFile file;
+  std::vector<Entry> entries;
+  for (const auto& [key, value] : header.items()) {
+    if (key != "__metadata__") {
+      entries.push_back(read_entry(key, value, data.size(), name));
+      continue;
+    }
+    if (!value.is_object()) refuse(name, "__metadata__ is not an object");
+    for (const auto& [k, v] : value.items()) {
+      if (!v.is_string()) refuse(name, "metadata '{}' is not a string", k);
+      file.metadata[k] = v.get<std::string>();
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+  uint64_t at = 0;
+  for (const Entry& e : entries) {
+    if (e.begin != at) refuse(name, "tensor '{}' begins at byte {}, expected {}: tensors overlap or leave a gap", e.name, e.begin, at);
+    at = e.end;
+  }
+  if (at != data.size()) refuse(name, "{} bytes after the last tensor", data.size() - at);
+  for (const Entry& e : entries) file.tensors[e.name] = read_elements(e, data.data() + e.begin);
+  return file;
+}
+
+TensorFile read_safetensors(const std::filesystem::path& path) { return parse_safetensors(read_whole_file(path), path.string()); }
+
+void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
+  json header = json::object();
+  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
+  uint64_t at = 0;
+  for (const auto& [name, x] : file.tensors) {
+    json shape = json::array();
+    for (int64_t d : x.shape()) shape.push_back(d);
+    header[name] = {{"dtype", file_name(x.dtype())}, {"shape", shape}, {"data_offsets", {at, at + x.bytes()}}};
+    at += x.bytes();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // the elements start at a multiple of 8
+  uint64_t length = text.size();
+  std::string head(reinterpret_cast<const char*>(&length), 8);
+  head += text;
+  std::vector<std::string_view> pieces{head};
+  for (const auto& [name, x] : file.tensors) pieces.emplace_back(static_cast<const char*>(x.raw()), x.bytes());
+  write_file_atomically(path, pieces);
+}
+
+}  // namespace vapo
