@@ -71,7 +71,8 @@ void RunFolder::remove_temporary_files() const {
   std::error_code error;
   std::vector<fs::path> stale;
   for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().filename().string().find(".tmp") != std::string::npos) stale.push_back(it->path());
+    std::string name = it->path().filename().string();  // ".NAME.tmp-XXXXXX", as tensor/io writes them
+    if (name.starts_with(".") && name.find(".tmp-") != std::string::npos) stale.push_back(it->path());
   }
   for (const fs::path& file : stale) fs::remove(file, error);
 }

@@ -178,7 +178,7 @@ void Figure::draw(const std::filesystem::path& folder, const std::string& name) 
   script += "\nunset multiplot\nunset output\n";
   std::string_view pieces[] = {script};
   write_file_atomically(folder / (name + ".gp"), pieces);
-  std::string unfinished = name + ".png.tmp";
+  std::string unfinished = fmt::format(".{}.png.tmp-", name);
   run_gnuplot(folder, name, unfinished);
   std::error_code error;
   std::filesystem::rename(folder / unfinished, folder / (name + ".png"), error);

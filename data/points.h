@@ -13,7 +13,7 @@
 
 namespace vapo::data {
 
-// A synthetic set of points in the plane, with mean about 0 and spread of order 1.
+// A synthetic set of points in the plane, in the units of its usual construction (extent of a few units).
 class PointSet {
  public:
   virtual ~PointSet() = default;

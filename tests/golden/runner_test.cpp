@@ -52,8 +52,8 @@ TensorFile network(const std::vector<std::string>& names, const std::string& w, 
   for (uint32_t layer = 0; layer < 3; ++layer) {
     int64_t out = layer < 2 ? 2 : 1;
     Tensor weight = randn({out, 2}, {2, layer}, DType::f64), bias = randn({out}, {3, layer}, DType::f64);
-    f.tensors["param." + names[layer] + w] = weight;
-    f.tensors["param." + names[layer] + b] = bias;
+    f.tensors[fmt::format("param.{}{}", names[layer], w)] = weight;
+    f.tensors[fmt::format("param.{}{}", names[layer], b)] = bias;
     Tensor next = Tensor::zeros({4, out}, DType::f64);
     for (int64_t n = 0; n < 4; ++n)
       for (int64_t i = 0; i < out; ++i) {
@@ -65,7 +65,7 @@ TensorFile network(const std::vector<std::string>& names, const std::string& w, 
   f.tensors["out.energy"] = h.reshape({4});
   f.tensors["cot.energy"] = Tensor::ones({4}, DType::f64);
   for (const char* prefix : {"grad.", "grad.param."})
-    f.tensors[prefix + names[2] + b] = Tensor::full({1}, 4, DType::f64);
+    f.tensors[fmt::format("{}{}{}", prefix, names[2], b)] = Tensor::full({1}, 4, DType::f64);
   return f;
 }
 
@@ -173,7 +173,7 @@ TEST_CASE("a case that cannot be computed is a failure that says why") {
   };
   CHECK(message([](TensorFile& f) { f.metadata["op"] = "group_norm_silu"; }) == "unknown op 'group_norm_silu'");
   CHECK(message([](TensorFile& f) { f.metadata.erase("op"); }) == "no 'op' in the metadata: not a golden case");
-  CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{"; }) == "metadata 'attrs' is no JSON object");
+  CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{ not JSON"; }) == "metadata 'attrs' is no JSON object");
   CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{}"; }) == "attribute 'exponent' is missing");
   CHECK(message([](TensorFile& f) { f.metadata["attrs"] = R"({"exponent": "3"})"; }) ==
         "attribute 'exponent' is \"3\"");

@@ -1,0 +1,55 @@
+# Sourced by every end-to-end script: a scratch folder, and checks that end the script with a reason.
+set -u
+vapo=$1
+json_value=$2
+root=$3
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+
+fail() {
+  echo "FAILED: $*" >&2
+  for log in out err; do [ -f "$log" ] && sed "s/^/  $log: /" "$log" | tail -5 >&2; done
+  exit 1
+}
+
+# expect CODE command…: runs it, standard output to ./out and standard error to ./err.
+expect() {
+  local want=$1 got=0
+  shift
+  "$@" >out 2>err || got=$?
+  [ "$got" = "$want" ] || fail "exit code $got instead of $want: $*"
+}
+
+# refused CODE PATTERN command…: that code, exactly one line on standard error, which matches, and no result.
+refused() {
+  local want=$1 pattern=$2
+  shift 2
+  expect "$want" "$@"
+  [ "$(wc -l <err)" = 1 ] || fail "$(wc -l <err) lines on standard error instead of one: $*"
+  grep -qE -- "$pattern" err || fail "the message does not say '$pattern': $*"
+  [ -s out ] && fail "something on standard output: $*"
+  return 0
+}
+
+value() { "$json_value" "$@" || fail "json-value $*"; }
+
+# A run that takes a fraction of a second. More settings may follow.
+cat >tiny.toml <<'TOML'
+[data]
+set = "two_moons"
+[model]
+hidden = [16, 16]
+[train]
+steps = 20
+batch_size = 32
+checkpoint_every = 10
+log_every = 5
+[density]
+points = 400
+grid = 40
+likelihood_points = 50
+sgld_particles = 50
+sgld_steps = 40
+sgld_burn_in = 10
+TOML

@@ -1,0 +1,99 @@
+#include "apps/config.h"
+
+#include <doctest/doctest.h>
+
+#include "tensor/check.h"
+
+using vapo::InputError;
+using vapo::UsageError;
+using vapo::app::Config;
+using vapo::app::parse_config;
+using vapo::app::set_value;
+using vapo::app::to_toml;
+
+namespace {
+
+std::string error_of(const std::string& text) {
+  try {
+    parse_config(text, "c.toml");
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+bool says(const std::string& message, const std::string& part) { return message.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("every key keeps its value through TOML and back") {
+  Config c;
+  c.data.path = "a \"quoted\\ name\twith tab.csv";
+  c.model.hidden = {3, 5, 8};
+  c.train.learning_rate = 0.1 + 1e-17;
+  c.train.eps = 1e-8;
+  c.train.weight_decay = 1.0 / 3;
+  c.train.seed = 9'000'000'000'000'000;
+  c.train.ema_ramp = false;
+  c.energy.f = -2.5;
+  CHECK(parse_config(to_toml(c), "c.toml") == c);
+  CHECK(parse_config("", "c.toml") == Config{});
+  CHECK_FALSE(parse_config("[train]\nsteps = 7", "c.toml") == Config{});
+}
+
+TEST_CASE("values are read into their keys") {
+  Config c = parse_config(
+      "train.steps = 7\n[model]\nhidden = [1, 2]\n[data]\nset = 'rings'\nnoise = 1\nstandardize = false\n",
+      "c.toml");
+  CHECK(c.train.steps == 7);
+  CHECK(c.model.hidden == std::vector<int64_t>{1, 2});
+  CHECK(c.data.set == "rings");
+  CHECK(c.data.noise == 1.0);  // an integer is a number
+  CHECK_FALSE(c.data.standardize);
+  CHECK(c.train.batch_size == Config{}.train.batch_size);
+}
+
+TEST_CASE("mistakes are named by file, line and key") {
+  CHECK(says(error_of("[train]\n\nstepz = 1"), "c.toml:3: unknown key train.stepz"));
+  CHECK(says(error_of("[train]\nsteps = 1.0"), "c.toml:2: train.steps"));
+  CHECK(says(error_of("[train]\nsteps = '1'"), "integer"));
+  CHECK(says(error_of("[train]\nema_ramp = 1"), "true or false"));
+  CHECK(says(error_of("[train]\nlearning_rate = true"), "number"));
+  CHECK(says(error_of("[train]\nlearning_rate = inf"), "number"));
+  CHECK(says(error_of("[train]\nlearning_rate = -1"), "at least 0"));
+  CHECK(says(error_of("[data]\npath = 3"), "string"));
+  CHECK(says(error_of("[model]\nhidden = 3"), "array"));
+  CHECK(says(error_of("[model]\nhidden = [3, 'x']"), "model.hidden"));
+  CHECK(says(error_of("[path]\nkind = 'round'"), "linear, cosine, tempered"));
+  CHECK(says(error_of("other = 1"), "unknown key other"));
+  CHECK(says(error_of("[other]"), "unknown key other"));
+  CHECK(says(error_of("'train.steps' = 1"), "unknown key"));
+  CHECK(says(error_of("[train.steps]\nx = 1"), "unknown key train.steps.x"));
+  CHECK(says(error_of("[train.steps]"), "not a table"));
+  CHECK(says(error_of("[train\n"), "c.toml:1"));
+  CHECK(says(error_of("[train]\nsteps = 1\nsteps = 2"), "c.toml:3"));
+  CHECK(says(error_of("\xff\xfe"), "c.toml:1"));
+}
+
+TEST_CASE("--set overrides one key") {
+  Config c;
+  set_value(c, "train.steps=12");
+  set_value(c, "train.learning_rate=5e-4");
+  set_value(c, "model.hidden=[4, 4]");
+  set_value(c, "train.ema_ramp=false");
+  set_value(c, "data.path=some file.csv");
+  CHECK(c.train.steps == 12);
+  CHECK(c.train.learning_rate == 5e-4);
+  CHECK(c.model.hidden == std::vector<int64_t>{4, 4});
+  CHECK_FALSE(c.train.ema_ramp);
+  CHECK(c.data.path == "some file.csv");
+  set_value(c, "data.path=2024");  // text is wanted, so text it is
+  CHECK(c.data.path == "2024");
+  set_value(c, "data.path=\"quoted.csv\"");
+  CHECK(c.data.path == "quoted.csv");
+  CHECK_THROWS_AS(set_value(c, "train.stepz=1"), InputError);
+  CHECK_THROWS_AS(set_value(c, "train.steps=many"), InputError);
+  CHECK_THROWS_AS(set_value(c, "train.steps=1\nx = 2"), InputError);
+  CHECK_THROWS_AS(set_value(c, "train.steps"), UsageError);
+  CHECK_THROWS_AS(set_value(c, "=3"), UsageError);
+}
