@@ -198,10 +198,10 @@ class Reader {
 
   // After all keys were visited: what is left is unknown.
   void refuse_the_rest() const {
-    for (const auto& [name, node] : values_.leaves)
-      if (!known_.count(name)) unknown(name, *node);
     for (const auto& [name, node] : values_.sections)
       if (!known_sections_.count(name)) unknown(name, *node);
+    for (const auto& [name, node] : values_.leaves)
+      if (!known_.count(name)) unknown(name, *node);
   }
 
  private:
@@ -247,22 +247,28 @@ class Reader {
   std::set<std::string> known_, known_sections_;
 };
 
-// The inverse: a Config as a table of tables.
+// The inverse: a Config as text, in the order of for_each_key.
 struct Writer {
-  toml::table root;
+  std::string text, section;
   template <class T>
   void operator()(const std::string& key, const T& value, const Limits&) {
     size_t dot = key.find('.');
-    std::string section = key.substr(0, dot);
-    if (!root.contains(section)) root.insert(section, toml::table{});
-    toml::table& table = *root[section].as_table();
-    if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
-      toml::array array;
-      for (int64_t x : value) array.push_back(x);
-      table.insert(key.substr(dot + 1), std::move(array));
-    } else {
-      table.insert(key.substr(dot + 1), value);
+    if (key.substr(0, dot) != section) {
+      text += fmt::format("{}[{}]\n", section.empty() ? "" : "\n", key.substr(0, dot));
+      section = key.substr(0, dot);
     }
+    text += fmt::format("{} = {}\n", key.substr(dot + 1), written(value));
+  }
+  static std::string written(const std::vector<int64_t>& v) { return fmt::format("[{}]", fmt::join(v, ", ")); }
+  static std::string written(int64_t v) { return fmt::format("{}", v); }
+  static std::string written(bool v) { return v ? "true" : "false"; }
+  static std::string written(double v) {
+    return fmt::format("{}", v);
+  }  // the shortest text that reads back the same
+  static std::string written(const std::string& v) {
+    std::ostringstream out;
+    out << toml::value<std::string>(v);
+    return out.str();
   }
 };
 
@@ -316,9 +322,7 @@ void set_value(Config& config, const std::string& assignment) {
 std::string to_toml(const Config& config) {
   Writer writer;
   for_each_key(config, writer);
-  std::ostringstream out;
-  out << writer.root << "\n";
-  return out.str();
+  return writer.text;
 }
 
 }  // namespace vapo::app

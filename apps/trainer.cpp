@@ -74,7 +74,8 @@ const StepReport& Trainer::step() {
     throw DivergedError(fmt::format("the loss of step {} is {}. Hint: a smaller train.learning_rate, or train.clip",
                                     step_ + 1, report_.loss));
   }
-  std::vector<Var> gradients = grad(loss.total, parameters_);
+  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros.
+  std::vector<Var> gradients = grad(loss.total, parameters_, {.allow_unused = true});
   report_.learning_rate = schedule_.at(step_);
   report_.gradient_norm = optimizer_->step(gradients, report_.learning_rate, clip_, ema_.get());
   if (!std::isfinite(report_.gradient_norm)) {

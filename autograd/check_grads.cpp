@@ -12,7 +12,8 @@ namespace {
 
 double inner(std::span<const Var> a, std::span<const Tensor> b) {
   double s = 0;
-  for (size_t i = 0; i < a.size(); ++i) s += kernel::sum(kernel::binary(kernel::Binary::mul, a[i].value(), b[i]), {}, false).item();
+  for (size_t i = 0; i < a.size(); ++i)
+    s += kernel::sum(kernel::binary(kernel::Binary::mul, a[i].value(), b[i]), {}, false).item();
   return s;
 }
 
@@ -27,7 +28,8 @@ std::vector<Tensor> random_like(std::span<const Var> xs, RandomKey& key) {
 
 std::vector<Var> moved(std::span<const Tensor> x, std::span<const Tensor> d, double h) {
   std::vector<Var> out;
-  for (size_t i = 0; i < x.size(); ++i) out.push_back(Var(kernel::binary(kernel::Binary::add, x[i], kernel::affine(d[i], h, 0))));
+  for (size_t i = 0; i < x.size(); ++i)
+    out.push_back(Var(kernel::binary(kernel::Binary::add, x[i], kernel::affine(d[i], h, 0))));
   return out;
 }
 
@@ -64,9 +66,11 @@ double check(const VarFunction& f, std::span<const Tensor> x, int order, double 
 }  // namespace
 
 double check_grads(const VarFunction& f, std::span<const Tensor> inputs, const CheckGradsOptions& options) {
-  VAPO_CHECK(options.order >= 1 && options.step > 0, "[check_grads] order {} and step {} must be positive", options.order, options.step);
+  VAPO_CHECK(options.order >= 1 && options.step > 0, "[check_grads] order {} and step {} must be positive",
+             options.order, options.step);
   for (const Tensor& x : inputs)
-    VAPO_CHECK(x.dtype() == DType::f64, "[check_grads] needs f64 inputs, got {} {}", name_of(x.dtype()), x.shape().str());
+    VAPO_CHECK(x.dtype() == DType::f64, "[check_grads] needs f64 inputs, got {} {}", name_of(x.dtype()),
+               x.shape().str());
   RandomKey key{.seed = options.seed, .stream = 0xC6EC};
   return check(f, inputs, options.order, options.step, key);
 }

@@ -1,5 +1,5 @@
-// Elementwise operations. Towers: f, f', f'' … are scalar functions of their own, so that an activation's vjp and its double
-// backward are one kernel each; the rest follows from closed rules.
+// Elementwise operations. Towers: f, f', f'' … are scalar functions of their own, so that an activation's vjp and
+// its double backward are one kernel each; the rest follows from closed rules.
 
 #include "autograd/ops.h"
 
@@ -24,7 +24,11 @@ struct Tower {
 };
 template <class F0, class F1, class F2, class F3>
 constexpr Tower tower_of(const char* name, const char* vjp_name, double p = 0) {
-  return {name, vjp_name, {Functions::index_of<F0>(), Functions::index_of<F1>(), Functions::index_of<F2>(), Functions::index_of<F3>()}, p};
+  return {
+      name,
+      vjp_name,
+      {Functions::index_of<F0>(), Functions::index_of<F1>(), Functions::index_of<F2>(), Functions::index_of<F3>()},
+      p};
 }
 
 // a·b·f⁽ⁿ⁾(x): what the vjp of a·f⁽ⁿ⁻¹⁾(x) in x gives for the cotangent b.
@@ -41,7 +45,8 @@ Var scaled(const Tower* t, int n, const Var& x, const Var& a) {
                  {a, [=](const Var& u) { return scaled(t, n, x, u); }}});
 }
 Var tower(const Tower* t, const Var& x) {
-  return record(t->name, kernel::unary(t->function[0], x.value(), t->p), {{x, [=](const Var& g) { return scaled(t, 1, x, g); }}});
+  return record(t->name, kernel::unary(t->function[0], x.value(), t->p),
+                {{x, [=](const Var& g) { return scaled(t, 1, x, g); }}});
 }
 
 // g·f(x) where f's own slope is 0 almost everywhere: linear in g, constant in x.
@@ -56,7 +61,8 @@ Var masked(const Var& x, const Var& g, double p = 0) {
 
 Var add(const Var& a, const Var& b) {
   return record("add", kernel::binary(Binary::add, a.value(), b.value()),
-                {{a, [s = a.shape()](const Var& g) { return sum_to(g, s); }}, {b, [s = b.shape()](const Var& g) { return sum_to(g, s); }}});
+                {{a, [s = a.shape()](const Var& g) { return sum_to(g, s); }},
+                 {b, [s = b.shape()](const Var& g) { return sum_to(g, s); }}});
 }
 Var sub(const Var& a, const Var& b) {
   return record("sub", kernel::binary(Binary::sub, a.value(), b.value()),
@@ -105,10 +111,12 @@ Var log(const Var& x) {
   return record("log", kernel::unary<Log>(x.value()), {{x, [x](const Var& g) { return div(g, x); }}});
 }
 Var sqrt(const Var& x) {
-  return record("sqrt", kernel::unary<Sqrt>(x.value()), {{x, [](const Var& g, const Var& y) { return div(0.5 * g, y); }}});
+  return record("sqrt", kernel::unary<Sqrt>(x.value()),
+                {{x, [](const Var& g, const Var& y) { return div(0.5 * g, y); }}});
 }
 Var rsqrt(const Var& x) {
-  return record("rsqrt", kernel::unary<Rsqrt>(x.value()), {{x, [x](const Var& g, const Var& y) { return -0.5 * div(mul(g, y), x); }}});
+  return record("rsqrt", kernel::unary<Rsqrt>(x.value()),
+                {{x, [x](const Var& g, const Var& y) { return -0.5 * div(mul(g, y), x); }}});
 }
 Var square(const Var& x) {
   return record("square", kernel::unary<Square>(x.value()), {{x, [x](const Var& g) { return 2 * mul(g, x); }}});
@@ -120,15 +128,16 @@ Var cos(const Var& x) {
   return record("cos", kernel::unary<Cos>(x.value()), {{x, [x](const Var& g) { return neg(mul(g, sin(x))); }}});
 }
 Var pow(const Var& x, double p) {
-  return record("pow", kernel::unary<Pow>(x.value(), p), {{x, [x, p](const Var& g) {
-                   return p == 0 ? constant_like(x, 0) : mul(g, p * pow(x, p - 1));
-                 }}});
+  return record("pow", kernel::unary<Pow>(x.value(), p),
+                {{x, [x, p](const Var& g) { return p == 0 ? constant_like(x, 0) : mul(g, p * pow(x, p - 1)); }}});
 }
 Var abs(const Var& x) {
-  return record("abs", kernel::unary<Abs>(x.value()), {{x, [x = x.detach()](const Var& g) { return masked<Sign>(x, g); }}});
+  return record("abs", kernel::unary<Abs>(x.value()),
+                {{x, [x = x.detach()](const Var& g) { return masked<Sign>(x, g); }}});
 }
 Var relu(const Var& x) {
-  return record("relu", kernel::unary<Relu>(x.value()), {{x, [x = x.detach()](const Var& g) { return masked<Step>(x, g); }}});
+  return record("relu", kernel::unary<Relu>(x.value()),
+                {{x, [x = x.detach()](const Var& g) { return masked<Step>(x, g); }}});
 }
 Var leaky_relu(const Var& x, double slope) {
   return record("leaky_relu", kernel::unary<LeakyRelu>(x.value(), slope),

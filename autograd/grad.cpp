@@ -1,5 +1,5 @@
-// Reverse mode. Node numbers grow from inputs to results, so "largest number first" is an order in which every cotangent is
-// complete before it is used, and nothing older than the oldest wanted input can matter.
+// Reverse mode. Node numbers grow from inputs to results, so "largest number first" is an order in which every
+// cotangent is complete before it is used, and nothing older than the oldest wanted input can matter.
 
 #include "autograd/grad.h"
 
@@ -22,7 +22,10 @@ std::string describe(const Node& n) {
 class Engine {
  public:
   Engine(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options)
-      : outputs_(outputs), inputs_(inputs), options_(options), retain_(options.retain_graph.value_or(options.create_graph)) {}
+      : outputs_(outputs),
+        inputs_(inputs),
+        options_(options),
+        retain_(options.retain_graph.value_or(options.create_graph)) {}
 
   std::vector<Var> run(std::span<const Var> grad_outputs) {
     collect();
@@ -66,7 +69,8 @@ class Engine {
   }
 
   Visit* find(const NodePtr& node) {
-    auto it = std::lower_bound(visits_.begin(), visits_.end(), node->id, [](const Visit& v, uint64_t id) { return v.node->id > id; });
+    auto it = std::lower_bound(visits_.begin(), visits_.end(), node->id,
+                               [](const Visit& v, uint64_t id) { return v.node->id > id; });
     return it != visits_.end() && it->node.get() == node.get() ? &*it : nullptr;
   }
 
@@ -86,35 +90,40 @@ class Engine {
   }
 
   void seed(std::span<const Var> grad_outputs) {
-    VAPO_CHECK(grad_outputs.empty() || grad_outputs.size() == outputs_.size(), "[grad] {} grad_outputs for {} outputs",
-               grad_outputs.size(), outputs_.size());
+    VAPO_CHECK(grad_outputs.empty() || grad_outputs.size() == outputs_.size(),
+               "[grad] {} grad_outputs for {} outputs", grad_outputs.size(), outputs_.size());
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const Var& y = outputs_[i];
       VAPO_CHECK(y.requires_grad() || options_.allow_unused,
-                 "[grad] output {} {} has no history: none of its inputs requires a gradient, or it was made under NoGradGuard", i,
-                 y.defined() ? y.shape().str() : "");
+                 "[grad] output {} {} has no history: none of its inputs requires a gradient, or it was made under "
+                 "NoGradGuard",
+                 i, y.defined() ? y.shape().str() : "");
       if (!y.requires_grad()) continue;
       if (grad_outputs.empty())
-        VAPO_CHECK(y.numel() == 1, "[grad] output {} has shape {}: grad_outputs must be given where it is not one element", i,
+        VAPO_CHECK(y.numel() == 1,
+                   "[grad] output {} has shape {}: grad_outputs must be given where it is not one element", i,
                    y.shape().str());
       Visit* v = find(y.node());
       if (!v) continue;  // older than every input
-      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.dtype())) : grad_outputs[i], "grad_outputs", i);
+      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.dtype())) : grad_outputs[i],
+                    "grad_outputs", i);
     }
   }
 
   void add_cotangent(Visit& v, const Var& g, const char* op, size_t argument) {
     const Node& n = *v.node.get();
     VAPO_CHECK(g.defined() && g.shape() == n.shape && g.dtype() == n.dtype,
-               "[grad] {}, argument {}: cotangent {} {} for {} {}", op, argument, g.defined() ? name_of(g.dtype()) : "undefined",
-               g.defined() ? g.shape().str() : "", describe(n), name_of(n.dtype));
+               "[grad] {}, argument {}: cotangent {} {} for {} {}", op, argument,
+               g.defined() ? name_of(g.dtype()) : "undefined", g.defined() ? g.shape().str() : "", describe(n),
+               name_of(n.dtype));
     v.cotangent = v.cotangent.defined() ? add(v.cotangent, g) : g;
   }
 
   void propagate(Visit& v) {
     Node& n = *v.node.get();
     VAPO_CHECK(!n.released || v.wanted,
-               "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there", n.op);
+               "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there",
+               n.op);
     Var y;
     bool ran = false;
     for (size_t i = 0; i < n.edge_count; ++i) {
@@ -139,7 +148,8 @@ class Engine {
         out.push_back(v->cotangent);
         continue;
       }
-      VAPO_CHECK(options_.allow_unused, "[grad] input {} {}: the outputs do not depend on it. Hint: allow_unused = true gives zeros", i,
+      VAPO_CHECK(options_.allow_unused,
+                 "[grad] input {} {}: the outputs do not depend on it. Hint: allow_unused = true gives zeros", i,
                  x.requires_grad() ? describe(*x.node().get()) : x.shape().str() + ", a constant,");
       out.push_back(Tensor::zeros(x.shape(), x.dtype()));
     }
@@ -174,12 +184,14 @@ Var grad(const Var& output, const Var& input, const GradOptions& options) {
 namespace {
 std::vector<Var> fresh_leaves(std::span<const Var> inputs) {
   std::vector<Var> leaves;
-  for (size_t i = 0; i < inputs.size(); ++i) leaves.push_back(Var::leaf(inputs[i].value(), fmt::format("input {}", i)));
+  for (size_t i = 0; i < inputs.size(); ++i)
+    leaves.push_back(Var::leaf(inputs[i].value(), fmt::format("input {}", i)));
   return leaves;
 }
 }  // namespace
 
-std::pair<Var, std::vector<Var>> value_and_grad(const ScalarFunction& f, std::span<const Var> inputs, const GradOptions& options) {
+std::pair<Var, std::vector<Var>> value_and_grad(const ScalarFunction& f, std::span<const Var> inputs,
+                                                const GradOptions& options) {
   EnableGradGuard on;
   std::vector<Var> leaves = fresh_leaves(inputs);
   Var y = f(leaves);

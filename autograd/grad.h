@@ -12,15 +12,15 @@
 namespace vapo {
 
 struct GradOptions {
-  bool create_graph = false;                 // the results can be differentiated again
-  std::optional<bool> retain_graph = {};     // keep the graph for another call; default: create_graph
-  bool allow_unused = false;                 // an input that is not reached gives zeros instead of an error
+  bool create_graph = false;              // the results can be differentiated again
+  std::optional<bool> retain_graph = {};  // keep the graph for another call; default: create_graph
+  bool allow_unused = false;              // an input that is not reached gives zeros instead of an error
 };
 
 // Σ_i ⟨grad_outputs[i], ∂outputs[i]/∂input⟩ for every input, shaped like the inputs. Only the vjps that lead to
 // `inputs` run. grad_outputs may be left out where every output has one element (then 1).
-// Errors: an output without history; an input not reached (named); a graph already freed; a cotangent whose shape or
-// dtype is not its input's (op and argument named).
+// Errors: an output without history; an input not reached (named); a graph already freed; a cotangent whose shape
+// or dtype is not its input's (op and argument named).
 std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options = {},
                       std::span<const Var> grad_outputs = {});
 std::vector<Var> grad(const Var& output, std::span<const Var> inputs, const GradOptions& options = {});

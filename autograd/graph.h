@@ -19,8 +19,8 @@ struct Edge {
 struct Node {
   std::atomic<int32_t> references{1};
   uint32_t edge_count = 0;
-  uint64_t id = 0;        // counts up: an input's is smaller than its results'
-  const char* op = "";    // "leaf" for a leaf
+  uint64_t id = 0;      // counts up: an input's is smaller than its results'
+  const char* op = "";  // "leaf" for a leaf
   Shape shape;
   DType dtype = DType::f32;
   bool released = false;  // its edges were freed by a grad() that did not retain the graph
@@ -34,7 +34,8 @@ struct Node {
 
   static constexpr size_t header_bytes();
   static size_t block_bytes(uint32_t edges) { return header_bytes() + edges * sizeof(Edge); }
-  static NodePtr create(const char* op, const Shape& shape, DType dtype, uint32_t edges);  // edges are constructed empty
+  static NodePtr create(const char* op, const Shape& shape, DType dtype,
+                        uint32_t edges);  // edges are constructed empty
 };
 constexpr size_t Node::header_bytes() { return (sizeof(Node) + alignof(Edge) - 1) / alignof(Edge) * alignof(Edge); }
 

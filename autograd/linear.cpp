@@ -1,4 +1,5 @@
-// Linear maps in adjoint pairs: broadcast ↔ sum, slice ↔ zeros around, gather ↔ scatter-add, a permutation ↔ its inverse.
+// Linear maps in adjoint pairs: broadcast ↔ sum, slice ↔ zeros around, gather ↔ scatter-add, a permutation ↔ its
+// inverse.
 
 #include <algorithm>
 
@@ -9,9 +10,10 @@ namespace {
 
 // The adjoint of slice: g placed into zeros of `shape`.
 Var unslice(const Var& g, const Shape& shape, int dim, int64_t start, int64_t step) {
-  return record("unslice", kernel::unslice(g.value(), shape, dim, start, step), {{g, [dim, start, step, n = g.dim(dim)](const Var& u) {
-                   return slice(u, dim, {start, n == 0 ? start : start + (n - 1) * step + 1, step});
-                 }}});
+  return record("unslice", kernel::unslice(g.value(), shape, dim, start, step),
+                {{g, [dim, start, step, n = g.dim(dim)](const Var& u) {
+                    return slice(u, dim, {start, n == 0 ? start : start + (n - 1) * step + 1, step});
+                  }}});
 }
 
 // The adjoint of index_select: rows with the same index add up.
@@ -24,11 +26,13 @@ Var index_add(const Var& g, const Shape& shape, int dim, const Tensor& index) {
 
 Var broadcast_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  return record("broadcast_to", kernel::broadcast_to(x.value(), shape), {{x, [s = x.shape()](const Var& g) { return sum_to(g, s); }}});
+  return record("broadcast_to", kernel::broadcast_to(x.value(), shape),
+                {{x, [s = x.shape()](const Var& g) { return sum_to(g, s); }}});
 }
 Var sum_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  return record("sum_to", kernel::sum_to(x.value(), shape), {{x, [s = x.shape()](const Var& g) { return broadcast_to(g, s); }}});
+  return record("sum_to", kernel::sum_to(x.value(), shape),
+                {{x, [s = x.shape()](const Var& g) { return broadcast_to(g, s); }}});
 }
 
 Var reshape(const Var& x, const Shape& shape) {
@@ -38,11 +42,13 @@ Var reshape(const Var& x, const Shape& shape) {
 }
 
 Var permute(const Var& x, const Dims& dims) {
-  return record("permute", kernel::permute(x.value(), dims), {{x, [dims, rank = x.rank()](const Var& g) {
-                   Dims inverse = dims;
-                   for (int i = 0; i < rank; ++i) inverse[static_cast<int>(dims[i] < 0 ? dims[i] + rank : dims[i])] = i;
-                   return permute(g, inverse);
-                 }}});
+  return record("permute", kernel::permute(x.value(), dims),
+                {{x, [dims, rank = x.rank()](const Var& g) {
+                    Dims inverse = dims;
+                    for (int i = 0; i < rank; ++i)
+                      inverse[static_cast<int>(dims[i] < 0 ? dims[i] + rank : dims[i])] = i;
+                    return permute(g, inverse);
+                  }}});
 }
 
 Var concat(std::span<const Var> xs, int64_t dim) {
@@ -68,9 +74,8 @@ Var slice(const Var& x, int64_t dim, Slice range) {
   auto clamp = [n](int64_t i) { return std::clamp<int64_t>(i < 0 ? i + n : i, 0, n); };
   int64_t start = clamp(range.start), stop = std::max(start, clamp(range.stop)), step = range.step;
   if (start == 0 && stop == n && step == 1) return x;
-  return record("slice", kernel::slice(x.value(), d, start, stop, step), {{x, [d, start, step, s = x.shape()](const Var& g) {
-                   return unslice(g, s, d, start, step);
-                 }}});
+  return record("slice", kernel::slice(x.value(), d, start, stop, step),
+                {{x, [d, start, step, s = x.shape()](const Var& g) { return unslice(g, s, d, start, step); }}});
 }
 
 Var pad2d(const Var& x, Pad2d pads) {
@@ -78,7 +83,8 @@ Var pad2d(const Var& x, Pad2d pads) {
   Var y = x;
   auto pad = [&y](int dim, int64_t before, int64_t after) {
     int64_t n = y.dim(dim);
-    VAPO_CHECK(n + before + after >= 0, "[pad2d] pads {} and {} of dimension {} of {}", before, after, dim, y.shape().str());
+    VAPO_CHECK(n + before + after >= 0, "[pad2d] pads {} and {} of dimension {} of {}", before, after, dim,
+               y.shape().str());
     if (before < 0 || after < 0) {
       y = slice(y, dim, {std::max<int64_t>(0, -before), n + std::min<int64_t>(0, after)});
       before = std::max<int64_t>(0, before), after = std::max<int64_t>(0, after);
@@ -96,13 +102,13 @@ Var pad2d(const Var& x, Pad2d pads) {
 
 Var index_select(const Var& x, int64_t dim, const Tensor& index) {
   int d = x.shape().wrap(dim, "index_select");
-  return record("index_select", kernel::index_select(x.value(), d, index), {{x, [d, index, s = x.shape()](const Var& g) {
-                   return index_add(g, s, d, index);
-                 }}});
+  return record("index_select", kernel::index_select(x.value(), d, index),
+                {{x, [d, index, s = x.shape()](const Var& g) { return index_add(g, s, d, index); }}});
 }
 
 Var embedding(const Var& w, const Tensor& index) {
-  VAPO_CHECK(w.rank() == 2 && index.dtype() == DType::i64, "[embedding] table {} must be (classes,width), index i64: got {}", w.shape().str(),
+  VAPO_CHECK(w.rank() == 2 && index.dtype() == DType::i64,
+             "[embedding] table {} must be (classes,width), index i64: got {}", w.shape().str(),
              name_of(index.dtype()));
   Shape shape = index.shape();
   shape.push_back(w.dim(1));

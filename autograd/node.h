@@ -45,8 +45,7 @@ class Vjp {
  public:
   Vjp() = default;
   template <class F>
-    requires(!std::is_same_v<std::decay_t<F>, Vjp>)
-  Vjp(F&& f) {
+  requires(!std::is_same_v<std::decay_t<F>, Vjp>) Vjp(F&& f) {
     using D = std::decay_t<F>;
     constexpr bool fits = sizeof(D) <= sizeof(store_) && alignof(D) <= alignof(std::max_align_t);
     static constexpr Table table = make_table<D, fits>();
@@ -81,15 +80,19 @@ class Vjp {
   };
   template <class D, bool fits>
   static D& stored(void* store) {
-    if constexpr (fits) return *std::launder(static_cast<D*>(store));
-    else return **static_cast<D**>(store);
+    if constexpr (fits)
+      return *std::launder(static_cast<D*>(store));
+    else
+      return **static_cast<D**>(store);
   }
   template <class D, bool fits, class V = Var>  // V: Var is complete only where a rule is made
   static constexpr Table make_table() {
     constexpr bool wants_result = std::is_invocable_v<D&, const V&, const V&>;
     return {[](void* store, [[maybe_unused]] const V& g, [[maybe_unused]] const V& y) -> V {
-              if constexpr (wants_result) return stored<D, fits>(store)(g, y);
-              else return stored<D, fits>(store)(g);
+              if constexpr (wants_result)
+                return stored<D, fits>(store)(g, y);
+              else
+                return stored<D, fits>(store)(g);
             },
             [](void* to, void* from) noexcept {
               if constexpr (fits) {
@@ -100,8 +103,10 @@ class Vjp {
               }
             },
             [](void* store) noexcept {
-              if constexpr (fits) stored<D, fits>(store).~D();
-              else delete *static_cast<D**>(store);
+              if constexpr (fits)
+                stored<D, fits>(store).~D();
+              else
+                delete *static_cast<D**>(store);
             },
             wants_result};
   }

@@ -1,6 +1,6 @@
 #pragma once
-// Every differentiable operation, one line of mathematics each. All can be differentiated again, to any order unless a
-// line gives its limit. Shapes and errors are those of tensor/kernels.h.
+// Every differentiable operation, one line of mathematics each. All can be differentiated again, to any order
+// unless a line gives its limit. Shapes and errors are those of tensor/kernels.h.
 
 #include <span>
 #include <vector>
@@ -36,48 +36,48 @@ inline Var operator-(const Var& x) { return neg(x); }
 Var exp(const Var& x);
 Var log(const Var& x);
 Var sqrt(const Var& x);
-Var rsqrt(const Var& x);               // x^(−½)
+Var rsqrt(const Var& x);  // x^(−½)
 Var square(const Var& x);
 Var sin(const Var& x);
 Var cos(const Var& x);
-Var abs(const Var& x);                 // slope 0 at 0
+Var abs(const Var& x);  // slope 0 at 0
 Var pow(const Var& x, double exponent);
-Var relu(const Var& x);                // slope 0 at 0
+Var relu(const Var& x);  // slope 0 at 0
 Var leaky_relu(const Var& x, double slope = 0.01);
-Var tanh(const Var& x);                // this and the next four: up to the third derivative
-Var sigmoid(const Var& x);             // 1/(1+e^−x)
-Var silu(const Var& x);                // x·sigmoid(x)
-Var gelu(const Var& x);                // x·½(1+erf(x/√2))
-Var softplus(const Var& x);            // log(1+e^x)
+Var tanh(const Var& x);      // this and the next four: up to the third derivative
+Var sigmoid(const Var& x);   // 1/(1+e^−x)
+Var silu(const Var& x);      // x·sigmoid(x)
+Var gelu(const Var& x);      // x·½(1+erf(x/√2))
+Var softplus(const Var& x);  // log(1+e^x)
 
 // ---- reductions: dims empty = all
 Var sum(const Var& x, const Dims& dims = {}, bool keepdim = false);
 Var mean(const Var& x, const Dims& dims = {}, bool keepdim = false);
-Var amax(const Var& x, const Dims& dims = {}, bool keepdim = false);       // the slope is shared evenly by equal maxima
+Var amax(const Var& x, const Dims& dims = {}, bool keepdim = false);  // the slope is shared evenly by equal maxima
 Var logsumexp(const Var& x, const Dims& dims = {}, bool keepdim = false);  // log Σ e^x, shifted by the maximum
-Var softmax(const Var& x, const Dims& dims = {});                          // e^(x − logsumexp), over all of dims together
-Var norm(const Var& x, const Dims& dims = {}, bool keepdim = false);       // √Σx², slope 0 at 0
-Var broadcast_to(const Var& x, const Shape& shape);                        // adjoint: sum_to
-Var sum_to(const Var& x, const Shape& shape);                              // adjoint: broadcast_to
+Var softmax(const Var& x, const Dims& dims = {});  // e^(x − logsumexp), over all of dims together
+Var norm(const Var& x, const Dims& dims = {}, bool keepdim = false);  // √Σx², slope 0 at 0
+Var broadcast_to(const Var& x, const Shape& shape);                   // adjoint: sum_to
+Var sum_to(const Var& x, const Shape& shape);                         // adjoint: broadcast_to
 
 // ---- matrix products
 Var matmul(const Var& a, const Var& b, kernel::MatmulOptions options = {});
 Var linear(const Var& x, const Var& w, const Var& b = {});  // x wᵀ + b: x (…,in), w (out,in), b (out)
 
 // ---- moving elements: linear maps in adjoint pairs
-Var reshape(const Var& x, const Shape& shape);  // one size may be −1
-Var permute(const Var& x, const Dims& dims);    // adjoint: the inverse permutation
+Var reshape(const Var& x, const Shape& shape);     // one size may be −1
+Var permute(const Var& x, const Dims& dims);       // adjoint: the inverse permutation
 Var concat(std::span<const Var> xs, int64_t dim);  // adjoint: slices
 Var concat(std::initializer_list<Var> xs, int64_t dim);
 struct Slice {
   int64_t start = 0, stop = INT64_MAX, step = 1;  // Python's rules for step > 0
 };
-Var slice(const Var& x, int64_t dim, Slice range);                          // adjoint: zeros around
+Var slice(const Var& x, int64_t dim, Slice range);  // adjoint: zeros around
 struct Pad2d {
   int64_t left = 0, right = 0, top = 0, bottom = 0;  // zeros on the last (left, right) and last but one dimension
 };
-Var pad2d(const Var& x, Pad2d pads);                                        // adjoint: slice
-Var index_select(const Var& x, int64_t dim, const Tensor& index);           // adjoint: scatter-add; index (n) i64
-Var embedding(const Var& w, const Tensor& index);                           // rows of w (classes, width): (…) → (…, width)
+Var pad2d(const Var& x, Pad2d pads);                               // adjoint: slice
+Var index_select(const Var& x, int64_t dim, const Tensor& index);  // adjoint: scatter-add; index (n) i64
+Var embedding(const Var& w, const Tensor& index);  // rows of w (classes, width): (…) → (…, width)
 
 }  // namespace vapo

@@ -6,7 +6,9 @@ namespace vapo {
 namespace {
 
 // A reduced value with 1 in place of the reduced dimensions, so that it broadcasts against the operand.
-Var kept(const Var& g, const Shape& x, const Dims& dims) { return reshape(g, reduced_shape(x, dims, true, "reduce")); }
+Var kept(const Var& g, const Shape& x, const Dims& dims) {
+  return reshape(g, reduced_shape(x, dims, true, "reduce"));
+}
 
 int64_t count(const Shape& x, const Dims& dims) {
   if (dims.empty()) return x.numel();
@@ -17,9 +19,10 @@ int64_t count(const Shape& x, const Dims& dims) {
 
 // a/b, and 0 where b = 0 — there its slopes are 0 too.
 Var div_or_zero(const Var& a, const Var& b) {
-  return record("div_or_zero", kernel::binary(kernel::Binary::div_or_zero, a.value(), b.value()),
-                {{a, [s = a.shape(), b](const Var& g) { return sum_to(div_or_zero(g, b), s); }},
-                 {b, [b](const Var& g, const Var& y) { return neg(sum_to(div_or_zero(mul(g, y), b), b.shape())); }}});
+  return record(
+      "div_or_zero", kernel::binary(kernel::Binary::div_or_zero, a.value(), b.value()),
+      {{a, [s = a.shape(), b](const Var& g) { return sum_to(div_or_zero(g, b), s); }},
+       {b, [b](const Var& g, const Var& y) { return neg(sum_to(div_or_zero(mul(g, y), b), b.shape())); }}});
 }
 
 }  // namespace
@@ -27,9 +30,8 @@ Var div_or_zero(const Var& a, const Var& b) {
 Var sum(const Var& x, const Dims& dims, bool keepdim) {
   Tensor y = kernel::sum(x.value(), dims, keepdim);
   Shape with_ones = reduced_shape(x.shape(), dims, true, "sum");
-  return record("sum", std::move(y), {{x, [with_ones, s = x.shape()](const Var& g) {
-                   return broadcast_to(reshape(g, with_ones), s);
-                 }}});
+  return record("sum", std::move(y),
+                {{x, [with_ones, s = x.shape()](const Var& g) { return broadcast_to(reshape(g, with_ones), s); }}});
 }
 
 Var mean(const Var& x, const Dims& dims, bool keepdim) {
@@ -40,11 +42,12 @@ Var mean(const Var& x, const Dims& dims, bool keepdim) {
 
 Var amax(const Var& x, const Dims& dims, bool keepdim) {
   Tensor top = kernel::amax(x.value(), dims, true);
-  return record("amax", top.reshape(reduced_shape(x.shape(), dims, keepdim, "amax")), {{x, [dims, top, x = x.detach()](const Var& g) {
-                   Tensor equal = kernel::equal(x.value(), top);
-                   Tensor share = kernel::binary(kernel::Binary::div, equal, kernel::sum(equal, dims, true));
-                   return mul(kept(g, x.shape(), dims), share);
-                 }}});
+  return record("amax", top.reshape(reduced_shape(x.shape(), dims, keepdim, "amax")),
+                {{x, [dims, top, x = x.detach()](const Var& g) {
+                    Tensor equal = kernel::equal(x.value(), top);
+                    Tensor share = kernel::binary(kernel::Binary::div, equal, kernel::sum(equal, dims, true));
+                    return mul(kept(g, x.shape(), dims), share);
+                  }}});
 }
 
 Var logsumexp(const Var& x, const Dims& dims, bool keepdim) {
@@ -55,19 +58,21 @@ Var logsumexp(const Var& x, const Dims& dims, bool keepdim) {
 
 Var softmax(const Var& x, const Dims& dims) {
   // dx = y·(g − Σ y·g)
-  Tensor e = kernel::unary<Exp>(kernel::binary(kernel::Binary::sub, x.value(), kernel::amax(x.value(), dims, true)));
+  Tensor e =
+      kernel::unary<Exp>(kernel::binary(kernel::Binary::sub, x.value(), kernel::amax(x.value(), dims, true)));
   Tensor y = kernel::binary(kernel::Binary::div, e, kernel::sum(e, dims, true));
   return record("softmax", std::move(y), {{x, [dims](const Var& g, const Var& out) {
-                   Var yg = mul(out, g);
-                   return sub(yg, mul(out, sum(yg, dims, true)));
-                 }}});
+                                             Var yg = mul(out, g);
+                                             return sub(yg, mul(out, sum(yg, dims, true)));
+                                           }}});
 }
 
 Var norm(const Var& x, const Dims& dims, bool keepdim) {
   Tensor y = kernel::unary<Sqrt>(kernel::sum(kernel::unary<Square>(x.value()), dims, keepdim));
   return record("norm", std::move(y), {{x, [dims, x](const Var& g, const Var& out) {
-                   return mul(div_or_zero(x, kept(out, x.shape(), dims)), kept(g, x.shape(), dims));
-                 }}});
+                                          return mul(div_or_zero(x, kept(out, x.shape(), dims)),
+                                                     kept(g, x.shape(), dims));
+                                        }}});
 }
 
 }  // namespace vapo

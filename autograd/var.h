@@ -16,7 +16,8 @@ struct Rule;
 class Var {
  public:
   Var() = default;
-  Var(Tensor value) : value_(std::move(value)) {}  // a constant: implicit, so that tensors go where Vars are expected
+  Var(Tensor value)
+      : value_(std::move(value)) {}  // a constant: implicit, so that tensors go where Vars are expected
   // A leaf that gradients can be taken of. The name appears in error messages.
   static Var leaf(Tensor value, std::string name = {});
 

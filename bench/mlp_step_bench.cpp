@@ -1,5 +1,6 @@
-// The training step that bench/compare_mlp.py compares: 3×192 MLP with 16 time features in the plane, linear path, inner-product
-// loss, double backward, norm clip, Adam, EMA. Either runs for some seconds and prints, or serves "run SECONDS" lines.
+// The training step that bench/compare_mlp.py compares: 3×192 MLP with 16 time features in the plane, linear path,
+// inner-product loss, double backward, norm clip, Adam, EMA. Either runs for some seconds and prints, or serves
+// "run SECONDS" lines.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,7 +20,9 @@ namespace {
 using namespace vapo;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 class Training {
  public:
@@ -35,8 +38,10 @@ class Training {
   double step() {
     uint64_t n = static_cast<uint64_t>(step_++);
     Tensor index = randint({batch_}, {.seed = 1, .stream = 1, .step = n}, points_.dim(0));
-    LossBatch b{kernel::index_select(points_, 0, index), rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1),
-                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}), {}};
+    LossBatch b{kernel::index_select(points_, 0, index),
+                rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1),
+                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}),
+                {}};
     LossTerms loss = vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {});
     std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});  // the last bias does not change ∇Φ
     optimizer_.step(grads, 1e-3, {.kind = nn::ClipOptions::Kind::norm, .limit = 1}, &ema_);
@@ -53,7 +58,10 @@ class Training {
     }
     std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
     double median = times[times.size() / 2];
-    return {{"median_ms", 1e3 * median}, {"steps", times.size()}, {"loss", loss}, {"steps_per_second", 1 / median},
+    return {{"median_ms", 1e3 * median},
+            {"steps", times.size()},
+            {"loss", loss},
+            {"steps_per_second", 1 / median},
             {"peak_bytes", memory_stats().peak_bytes}};
   }
 

@@ -22,27 +22,29 @@ class PointSet {
   virtual Tensor log_density(const Tensor&) const { return {}; }
   virtual bool has_density() const { return false; }
 };
-// two_moons, eight_gaussians, checkerboard, spirals, rings, pinwheel; noise: standard deviation added to each point.
-// Throws InputError listing the names, or for a negative noise.
+// two_moons, eight_gaussians, checkerboard, spirals, rings, pinwheel; noise: standard deviation added to each
+// point. Throws InputError listing the names, or for a negative noise. All but pinwheel have a density; the sets
+// that are curves (moons, spirals, rings) have one while the noise is above about 0.005.
 std::unique_ptr<PointSet> make_point_set(const std::string& name, double noise);
 std::vector<std::string> point_set_names();
 
 // A table of numbers: rows × columns, f64.
 struct Table {
-  Tensor values;                      // (rows, columns)
-  std::vector<std::string> columns;   // from a header line; empty where there is none
+  Tensor values;                     // (rows, columns)
+  std::vector<std::string> columns;  // from a header line; empty where there is none
 };
-// .csv (comma, semicolon, tab or space separated; a first line with words is a header) or .npy (rank 2; rank 1 = one column). Throws
-// IoError/InputError naming file and line: not a number, NaN or infinite, ragged rows, fewer than 2 rows.
+// .npy (rank 2; rank 1 = one column) or text (comma, semicolon, tab or space separated; a first line of words alone
+// is a header; lines that begin with # are skipped; no quotes among the numbers). Throws IoError/InputError naming
+// file, line and column: not a number, NaN or infinite, ragged rows, fewer than 2 rows.
 Table read_table(const std::filesystem::path& path);
 Table parse_csv(std::string_view text, const std::string& name);
 
 // x → (x − mean)/scale per column; learned from the training rows.
 struct Standardization {
-  Tensor mean, scale;  // (D), f64; a constant column has scale 1
-  Tensor apply(const Tensor& x) const;   // keeps x's dtype
+  Tensor mean, scale;                   // (D), f64; a constant column has scale 1
+  Tensor apply(const Tensor& x) const;  // keeps x's dtype
   Tensor undo(const Tensor& x) const;
-  double log_scale() const;              // Σ log scale: log p(x) = log p(standardised) − log_scale
+  double log_scale() const;  // Σ log scale: log p(x) = log p(standardised) − log_scale
   static Standardization learn(const Tensor& x);
   static Standardization identity(int64_t dims);
 };

@@ -9,6 +9,7 @@
 #include "data/points.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/printable.h"
 #include "tensor/kernels.h"
 
 namespace vapo::data {
@@ -26,9 +27,9 @@ std::string_view trim(std::string_view s) {
   return s;
 }
 
-// The separator of a line: the first of comma, semicolon and tab that it contains, else white space.
+// The separator of a line: the first of semicolon, comma and tab that it contains, else white space.
 char separator_of(std::string_view line) {
-  for (char c : {',', ';', '\t'})
+  for (char c : {';', ',', '\t'})
     if (line.find(c) != std::string_view::npos) return c;
   return ' ';
 }
@@ -52,8 +53,8 @@ std::vector<std::string_view> split(std::string_view line, char separator) {
 }
 
 std::optional<double> number(std::string_view s) {
-  if (!s.empty() && s[0] == '+') s.remove_prefix(1);
-  double value;
+  if (s.starts_with('+') && !s.starts_with("+-")) s.remove_prefix(1);
+  double value = 0;
   auto [rest, error] = std::from_chars(s.data(), s.data() + s.size(), value);
   if (s.empty() || error != std::errc() || rest != s.data() + s.size()) return {};
   return value;
@@ -76,14 +77,15 @@ Table parse_csv(std::string_view text, const std::string& name) {
     size_t end = text.find('\n');
     std::string_view line = trim(text.substr(0, end));
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (line.empty()) continue;
+    if (line.empty() || line[0] == '#') continue;
     if (line.find('"') != std::string_view::npos && columns > 0)
       refuse("'{}' line {}: quoted fields are not supported; write plain numbers", name, line_number);
     if (columns == 0) separator = separator_of(line);
     std::vector<std::string_view> fields = split(line, separator);
     if (columns == 0) {
       columns = fields.size();
-      bool header = std::none_of(fields.begin(), fields.end(), [](std::string_view f) { return number(f).has_value(); });
+      bool header =
+          std::none_of(fields.begin(), fields.end(), [](std::string_view f) { return number(f).has_value(); });
       if (header) {
         for (std::string_view f : fields) {
           if (f.size() >= 2 && f.front() == '"' && f.back() == '"') f = f.substr(1, f.size() - 2);
@@ -92,11 +94,17 @@ Table parse_csv(std::string_view text, const std::string& name) {
         continue;
       }
     }
-    if (fields.size() != columns) refuse("'{}' line {}: {} fields, the lines before have {}", name, line_number, fields.size(), columns);
+    if (fields.size() != columns)
+      refuse("'{}' line {}: {} fields, the lines before have {}", name, line_number, fields.size(), columns);
     for (size_t i = 0; i < columns; ++i) {
       std::optional<double> v = number(fields[i]);
-      if (!v) refuse("'{}' line {}, column {}: '{}' is not a number", name, line_number, i + 1, std::string(fields[i].substr(0, 40)));
-      if (!std::isfinite(*v)) refuse("'{}' line {}, column {}: the value is {}; every value must be finite", name, line_number, i + 1, *v);
+      if (fields[i].empty()) refuse("'{}' line {}, column {}: the field is empty", name, line_number, i + 1);
+      if (!v)
+        refuse("'{}' line {}, column {}: '{}' is not a number (in the range of f64)", name, line_number, i + 1,
+               printable(fields[i]));
+      if (!std::isfinite(*v))
+        refuse("'{}' line {}, column {}: the value is {}; every value must be finite", name, line_number, i + 1,
+               *v);
       values.push_back(*v);
     }
     ++rows;
@@ -117,7 +125,8 @@ Table read_table(const std::filesystem::path& path) {
   x = x.to(DType::f64);
   for (int64_t i = 0; i < x.numel(); ++i)
     if (!std::isfinite(x.data<double>()[i]))
-      refuse("'{}' row {}, column {}: the value is {}; every value must be finite", name, i / x.dim(1) + 1, i % x.dim(1) + 1, x.at(i));
+      refuse("'{}' row {}, column {}: the value is {}; every value must be finite", name, i / x.dim(1) + 1,
+             i % x.dim(1) + 1, x.at(i));
   return {x, {}};
 }
 

@@ -45,7 +45,8 @@ template <class... Args>
 }  // namespace vapo
 
 // VAPO_CHECK(condition, "format", args…): throws vapo::Error when the condition is false.
-#define VAPO_CHECK(condition, ...)                               \
-  do {                                                           \
-    if (!(condition)) [[unlikely]] ::vapo::fail(__VA_ARGS__);    \
+#define VAPO_CHECK(condition, ...) \
+  do {                             \
+    if (!(condition)) [[unlikely]] \
+      ::vapo::fail(__VA_ARGS__);   \
   } while (false)

@@ -15,10 +15,14 @@ enum class DType : uint8_t { f32, f64, i64, u8 };
 constexpr size_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::u8 ? 1 : 8; }
 constexpr std::string_view name_of(DType t) {
   switch (t) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::i64: return "i64";
-    default: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::i64:
+      return "i64";
+    default:
+      return "u8";
   }
 }
 constexpr bool is_floating(DType t) { return t == DType::f32 || t == DType::f64; }
@@ -45,7 +49,8 @@ struct DTypeOf<uint8_t> {
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-// Calls f with a value of the C++ type behind t: dispatch_floating(t, [&](auto zero) { using T = decltype(zero); … }).
+// Calls f with a value of the C++ type behind t: dispatch_floating(t, [&](auto zero) { using T = decltype(zero); …
+// }).
 template <class F>
 decltype(auto) dispatch_floating(DType t, F&& f) {
   if (t == DType::f32) return std::forward<F>(f)(float{});
@@ -55,10 +60,14 @@ decltype(auto) dispatch_floating(DType t, F&& f) {
 template <class F>
 decltype(auto) dispatch_any(DType t, F&& f) {
   switch (t) {
-    case DType::f32: return std::forward<F>(f)(float{});
-    case DType::f64: return std::forward<F>(f)(double{});
-    case DType::i64: return std::forward<F>(f)(int64_t{});
-    default: return std::forward<F>(f)(uint8_t{});
+    case DType::f32:
+      return std::forward<F>(f)(float{});
+    case DType::f64:
+      return std::forward<F>(f)(double{});
+    case DType::i64:
+      return std::forward<F>(f)(int64_t{});
+    default:
+      return std::forward<F>(f)(uint8_t{});
   }
 }
 

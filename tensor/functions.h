@@ -1,7 +1,8 @@
 #pragma once
-// Scalar functions, each written once over a value type V: float, double, or a SIMD pack. A back end expands the list
-// `Functions` at the end into its kernels; kernel::unary<Silu>(x) names one. <Name>D1, D2 … are derivatives.
-// V needs + − * / and, found by overload: exp log log1p tanh sin cos sqrt abs erf pow(v, double), select(mask, a, b) and v < w.
+// Scalar functions, each written once over a value type V: float, double, or a SIMD pack. A back end expands the
+// list `Functions` at the end into its kernels; kernel::unary<Silu>(x) names one. <Name>D1, D2 … are derivatives.
+// V needs + − * / and, found by overload: exp log log1p tanh sin cos sqrt abs erf pow(v, double), select(mask, a,
+// b) and v < w.
 
 #include <cmath>
 #include <cstddef>
@@ -18,10 +19,7 @@ namespace vapo {
 namespace scalar {  // the overloads for float and double; a SIMD pack brings its own
 using std::abs, std::cos, std::erf, std::exp, std::log, std::log1p, std::pow, std::sin, std::sqrt, std::tanh;
 template <class V>
-  requires std::is_floating_point_v<V>
-VAPO_FN V select(bool mask, V a, V b) {
-  return mask ? a : b;
-}
+requires std::is_floating_point_v<V> VAPO_FN V select(bool mask, V a, V b) { return mask ? a : b; }
 }  // namespace scalar
 
 namespace detail {
@@ -49,14 +47,14 @@ VAPO_FN V gauss_cdf(V x) {
 }  // namespace detail
 
 // VAPO_FUNCTION(Name, expression in x and the parameter p)
-#define VAPO_FUNCTION(Name, ...)                              \
-  struct Name {                                               \
-    template <class V>                                        \
-    VAPO_FN static V apply(V x, [[maybe_unused]] double p) {  \
-      using namespace scalar;                                 \
-      using namespace detail;                                 \
-      __VA_ARGS__                                             \
-    }                                                         \
+#define VAPO_FUNCTION(Name, ...)                             \
+  struct Name {                                              \
+    template <class V>                                       \
+    VAPO_FN static V apply(V x, [[maybe_unused]] double p) { \
+      using namespace scalar;                                \
+      using namespace detail;                                \
+      __VA_ARGS__                                            \
+    }                                                        \
   };
 
 VAPO_FUNCTION(Exp, return exp(x);)
@@ -108,9 +106,8 @@ struct FunctionList {
     return found;
   }
 };
-using Functions =
-    FunctionList<Exp, Log, Sqrt, Rsqrt, Square, Sin, Cos, Abs, Sign, Pow, Relu, Step, LeakyRelu, LeakyStep, Tanh,
-                 TanhD1, TanhD2, TanhD3, Sigmoid, SigmoidD1, SigmoidD2, SigmoidD3, Softplus, Silu, SiluD1, SiluD2,
-                 SiluD3, Gelu, GeluD1, GeluD2, GeluD3>;
+using Functions = FunctionList<Exp, Log, Sqrt, Rsqrt, Square, Sin, Cos, Abs, Sign, Pow, Relu, Step, LeakyRelu,
+                               LeakyStep, Tanh, TanhD1, TanhD2, TanhD3, Sigmoid, SigmoidD1, SigmoidD2, SigmoidD3,
+                               Softplus, Silu, SiluD1, SiluD2, SiluD3, Gelu, GeluD1, GeluD2, GeluD3>;
 
 }  // namespace vapo

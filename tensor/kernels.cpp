@@ -10,17 +10,19 @@
 namespace vapo::kernel {
 namespace {
 
-constexpr const char* binary_names[] = {"add", "sub", "mul", "div", "maximum", "minimum", "share", "div_or_zero", "equal"};
+constexpr const char* binary_names[] = {"add",     "sub",   "mul",         "div",  "maximum",
+                                        "minimum", "share", "div_or_zero", "equal"};
 
 void check_floating(const char* op, const Tensor& x) {
   VAPO_CHECK(x.defined(), "[{}] an operand is undefined", op);
-  VAPO_CHECK(is_floating(x.dtype()), "[{}] needs f32 or f64, got {} of shape {}", op, name_of(x.dtype()), x.shape().str());
+  VAPO_CHECK(is_floating(x.dtype()), "[{}] needs f32 or f64, got {} of shape {}", op, name_of(x.dtype()),
+             x.shape().str());
 }
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   check_floating(op, a);
   check_floating(op, b);
-  VAPO_CHECK(a.dtype() == b.dtype(), "[{}] operands are {} {} and {} {}. Hint: convert one with to()", op, name_of(a.dtype()),
-             a.shape().str(), name_of(b.dtype()), b.shape().str());
+  VAPO_CHECK(a.dtype() == b.dtype(), "[{}] operands are {} {} and {} {}. Hint: convert one with to()", op,
+             name_of(a.dtype()), a.shape().str(), name_of(b.dtype()), b.shape().str());
 }
 void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
   check_same_dtype(op, a, b);
@@ -125,13 +127,16 @@ Tensor fill(const Shape& shape, double value, DType dtype) {
 Tensor binary(Binary op, const Tensor& a, const Tensor& b) { return binary_by_index(static_cast<int>(op), a, b); }
 Tensor equal(const Tensor& a, const Tensor& b) { return binary_by_index(8, a, b); }
 
-Tensor sum(const Tensor& x, const Dims& dims, bool keepdim) { return reduce(cpu::Reduction::sum, "sum", x, dims, keepdim); }
+Tensor sum(const Tensor& x, const Dims& dims, bool keepdim) {
+  return reduce(cpu::Reduction::sum, "sum", x, dims, keepdim);
+}
 Tensor amax(const Tensor& x, const Dims& dims, bool keepdim) {
   return reduce(cpu::Reduction::maximum, "amax", x, dims, keepdim);
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
-  VAPO_CHECK(broadcasts_to(x.shape(), shape), "[broadcast_to] {} does not broadcast to {}", x.shape().str(), shape.str());
+  VAPO_CHECK(broadcasts_to(x.shape(), shape), "[broadcast_to] {} does not broadcast to {}", x.shape().str(),
+             shape.str());
   if (x.shape() == shape) return x;
   Tensor y = Tensor::empty(shape, x.dtype());
   cpu::broadcast(x, y);
@@ -159,13 +164,15 @@ bool all_finite(const Tensor& x) {
 
 Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
   check_same_dtype("matmul", a, b);
-  VAPO_CHECK(a.rank() >= 2 && b.rank() >= 2, "[matmul] operands {} and {} must have at least 2 dimensions", a.shape().str(),
-             b.shape().str());
+  VAPO_CHECK(a.rank() >= 2 && b.rank() >= 2, "[matmul] operands {} and {} must have at least 2 dimensions",
+             a.shape().str(), b.shape().str());
   int64_t m = a.dim(o.transpose_a ? -1 : -2), k = a.dim(o.transpose_a ? -2 : -1);
   int64_t n = b.dim(o.transpose_b ? -2 : -1), kb = b.dim(o.transpose_b ? -1 : -2);
-  VAPO_CHECK(k == kb, "[matmul] {}{} × {}{}: inner sizes {} and {} differ", a.shape().str(), o.transpose_a ? "ᵀ" : "", b.shape().str(),
-             o.transpose_b ? "ᵀ" : "", k, kb);
-  auto batch_of = [](const Tensor& x) { return Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 2))); };
+  VAPO_CHECK(k == kb, "[matmul] {}{} × {}{}: inner sizes {} and {} differ", a.shape().str(),
+             o.transpose_a ? "ᵀ" : "", b.shape().str(), o.transpose_b ? "ᵀ" : "", k, kb);
+  auto batch_of = [](const Tensor& x) {
+    return Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 2)));
+  };
   Shape batch = broadcast_shapes(batch_of(a), batch_of(b), "matmul");
   int64_t batches = batch.numel();
   Shape shape = batch;
@@ -183,12 +190,12 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   check_same_dtype("linear", x, w);
-  VAPO_CHECK(x.rank() >= 1 && w.rank() == 2 && x.dim(-1) == w.dim(1), "[linear] input {} (…,in) and weight {} (out,in) do not fit",
-             x.shape().str(), w.shape().str());
+  VAPO_CHECK(x.rank() >= 1 && w.rank() == 2 && x.dim(-1) == w.dim(1),
+             "[linear] input {} (…,in) and weight {} (out,in) do not fit", x.shape().str(), w.shape().str());
   if (b.defined()) {
     check_same_dtype("linear", x, b);
-    VAPO_CHECK(b.rank() == 1 && b.dim(0) == w.dim(0), "[linear] bias {} for weight {}: expects ({})", b.shape().str(), w.shape().str(),
-               w.dim(0));
+    VAPO_CHECK(b.rank() == 1 && b.dim(0) == w.dim(0), "[linear] bias {} for weight {}: expects ({})",
+               b.shape().str(), w.shape().str(), w.dim(0));
   }
   Shape shape = x.shape();
   shape[x.rank() - 1] = w.dim(0);
@@ -197,8 +204,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   Tensor y = Tensor::empty(shape, x.dtype());
   dispatch_floating(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    cpu::matmul({false, true, rows, w.dim(0), w.dim(1)}, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
-                y.mutable_data<T>());
+    cpu::matmul({false, true, rows, w.dim(0), w.dim(1)}, x.data<T>(), w.data<T>(),
+                b.defined() ? b.data<T>() : nullptr, y.mutable_data<T>());
   });
   return y;
 }
@@ -226,11 +233,11 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim) {
   int d = shape.wrap(dim, "concat");
   shape[d] = 0;
   for (const Tensor& x : xs) {
-    VAPO_CHECK(x.rank() == shape.rank() && x.dtype() == xs[0].dtype(), "[concat] {} {} does not join {} {}", name_of(x.dtype()),
-               x.shape().str(), name_of(xs[0].dtype()), xs[0].shape().str());
+    VAPO_CHECK(x.rank() == shape.rank() && x.dtype() == xs[0].dtype(), "[concat] {} {} does not join {} {}",
+               name_of(x.dtype()), x.shape().str(), name_of(xs[0].dtype()), xs[0].shape().str());
     for (int i = 0; i < shape.rank(); ++i)
-      VAPO_CHECK(i == d || x.shape()[i] == shape[i], "[concat] along dimension {}: {} does not join {}", d, x.shape().str(),
-                 xs[0].shape().str());
+      VAPO_CHECK(i == d || x.shape()[i] == shape[i], "[concat] along dimension {}: {} does not join {}", d,
+                 x.shape().str(), xs[0].shape().str());
     shape[d] += x.shape()[d];
   }
   Tensor y = Tensor::empty(shape, xs[0].dtype());
@@ -246,40 +253,45 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim) {
 
 namespace {
 // Copies between a tensor of `shape` and the slice (start, step) of it along d that has `count` entries.
-void copy_slice(const Shape& shape, int d, int64_t start, int64_t step, int64_t count, size_t element, std::byte* whole,
-                std::byte* part, bool to_part) {
+void copy_slice(const Shape& shape, int d, int64_t start, int64_t step, int64_t count, size_t element,
+                std::byte* whole, std::byte* part, bool to_part) {
   Around r = around(shape, d);
   int64_t one = r.inner * static_cast<int64_t>(element), row = r.size * one;
   auto copy = [&](std::byte* w, std::byte* p, int64_t w_stride, int64_t p_stride, int64_t bytes, int64_t n) {
-    if (to_part) cpu::copy_blocks(w, w_stride, p, p_stride, bytes, n);
-    else cpu::copy_blocks(p, p_stride, w, w_stride, bytes, n);
+    if (to_part)
+      cpu::copy_blocks(w, w_stride, p, p_stride, bytes, n);
+    else
+      cpu::copy_blocks(p, p_stride, w, w_stride, bytes, n);
   };
   if (step == 1) return copy(whole + start * one, part, row, count * one, count * one, r.outer);
-  for (int64_t o = 0; o < r.outer; ++o) copy(whole + o * row + start * one, part + o * count * one, step * one, one, one, count);
+  for (int64_t o = 0; o < r.outer; ++o)
+    copy(whole + o * row + start * one, part + o * count * one, step * one, one, one, count);
 }
 }  // namespace
 
 Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t step) {
   int d = x.shape().wrap(dim, "slice");
-  VAPO_CHECK(0 <= start && start <= stop && stop <= x.shape()[d] && step >= 1, "[slice] [{}:{}:{}] of dimension {} of {}", start, stop,
-             step, dim, x.shape().str());
+  VAPO_CHECK(0 <= start && start <= stop && stop <= x.shape()[d] && step >= 1,
+             "[slice] [{}:{}:{}] of dimension {} of {}", start, stop, step, dim, x.shape().str());
   Shape shape = x.shape();
   shape[d] = (stop - start + step - 1) / step;
   Tensor y = Tensor::empty(shape, x.dtype());
-  copy_slice(x.shape(), d, start, step, shape[d], size_of(x.dtype()), static_cast<std::byte*>(x.raw()), static_cast<std::byte*>(y.raw()),
-             true);
+  copy_slice(x.shape(), d, start, step, shape[d], size_of(x.dtype()), static_cast<std::byte*>(x.raw()),
+             static_cast<std::byte*>(y.raw()), true);
   return y;
 }
 
 Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, int64_t step) {
   int d = shape.wrap(dim, "unslice");
-  VAPO_CHECK(g.rank() == shape.rank() && start >= 0 && step >= 1 && (g.shape()[d] == 0 || start + (g.shape()[d] - 1) * step < shape[d]),
+  VAPO_CHECK(g.rank() == shape.rank() && start >= 0 && step >= 1 &&
+                 (g.shape()[d] == 0 || start + (g.shape()[d] - 1) * step < shape[d]),
              "[unslice] {} from {} in steps of {} does not fit {}", g.shape().str(), start, step, shape.str());
   for (int i = 0; i < shape.rank(); ++i)
-    VAPO_CHECK(i == d || g.shape()[i] == shape[i], "[unslice] {} is no slice of {} along {}", g.shape().str(), shape.str(), d);
+    VAPO_CHECK(i == d || g.shape()[i] == shape[i], "[unslice] {} is no slice of {} along {}", g.shape().str(),
+               shape.str(), d);
   Tensor y = Tensor::zeros(shape, g.dtype());
-  copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), static_cast<std::byte*>(y.raw()), static_cast<std::byte*>(g.raw()),
-             false);
+  copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), static_cast<std::byte*>(y.raw()),
+             static_cast<std::byte*>(g.raw()), false);
   return y;
 }
 
@@ -311,8 +323,8 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor&
   check_index("index_add", index, shape[d]);
   Shape expected = shape;
   expected[d] = index.numel();
-  VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(), expected.str(),
-             g.shape().str());
+  VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(),
+             expected.str(), g.shape().str());
   Around r = around(shape, d);
   Tensor y = Tensor::zeros(shape, g.dtype());
   cpu::index_add(g, r.outer, r.size, r.inner, index, y);
@@ -320,7 +332,8 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor&
 }
 
 void copy_into(const Tensor& target, const Tensor& source) {
-  VAPO_CHECK(target.shape() == source.shape(), "[copy_into] {} into {}", source.shape().str(), target.shape().str());
+  VAPO_CHECK(target.shape() == source.shape(), "[copy_into] {} into {}", source.shape().str(),
+             target.shape().str());
   cpu::convert(source, target);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Every Tensor → Tensor operation, with its shape contract. Nothing here knows of derivatives. All results are fresh
-// tensors; operands must agree in dtype (there is no promotion) unless a line says otherwise.
-// Errors are vapo::Error with the operation's name and the shapes.
+// Every Tensor → Tensor operation, with its shape contract. Nothing here knows of derivatives. All results are
+// fresh tensors; operands must agree in dtype (there is no promotion) unless a line says otherwise. Errors are
+// vapo::Error with the operation's name and the shapes.
 
 #include <span>
 #include <vector>
@@ -13,8 +13,8 @@ namespace vapo::kernel {
 
 // ---- elementwise, one operand: y = f(x), with p the function's parameter (functions.h says which has one)
 Tensor unary(int function, const Tensor& x, double p);
-Tensor scaled(int function, const Tensor& x, const Tensor& a, double p);                     // a·f(x), same shapes
-Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p);   // a·b·f(x), same shapes
+Tensor scaled(int function, const Tensor& x, const Tensor& a, double p);                    // a·f(x), same shapes
+Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p);  // a·b·f(x), same shapes
 template <class F>
 Tensor unary(const Tensor& x, double p = 0) {
   return unary(Functions::index_of<F>(), x, p);
@@ -30,7 +30,7 @@ enum class Binary {
   div,
   maximum,
   minimum,
-  share,      // 1 where a > b, ½ where a = b, 0 where a < b: the slope of maximum(a, b) in a
+  share,       // 1 where a > b, ½ where a = b, 0 where a < b: the slope of maximum(a, b) in a
   div_or_zero  // a/b, and 0 where b = 0
 };
 Tensor binary(Binary op, const Tensor& a, const Tensor& b);
@@ -38,10 +38,10 @@ Tensor equal(const Tensor& a, const Tensor& b);  // 1 or 0 in the operands' dtyp
 
 // ---- reductions. dims empty = all; keepdim leaves 1 in their place
 Tensor sum(const Tensor& x, const Dims& dims, bool keepdim);
-Tensor amax(const Tensor& x, const Dims& dims, bool keepdim);   // of at least one element
+Tensor amax(const Tensor& x, const Dims& dims, bool keepdim);  // of at least one element
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
-Tensor sum_to(const Tensor& x, const Shape& shape);             // the adjoint of broadcast_to
-double sum_squares(std::span<const Tensor> xs);                 // Σ over all elements of all tensors
+Tensor sum_to(const Tensor& x, const Shape& shape);  // the adjoint of broadcast_to
+double sum_squares(std::span<const Tensor> xs);      // Σ over all elements of all tensors
 bool all_finite(const Tensor& x);
 
 // ---- matrix products
@@ -54,22 +54,25 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options = {});
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b);
 
 // ---- moving elements (any dtype)
-Tensor permute(const Tensor& x, const Dims& dims);                  // result dimension i is dimension dims[i] of x
+Tensor permute(const Tensor& x, const Dims& dims);  // result dimension i is dimension dims[i] of x
 Tensor concat(std::span<const Tensor> xs, int64_t dim);
-Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t step);  // 0 ≤ start ≤ stop ≤ size, step ≥ 1
-Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, int64_t step);  // its adjoint: zeros elsewhere
-Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);              // index (n) i64, in range
-Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index);  // its adjoint: repeats add up
+Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop,
+             int64_t step);  // 0 ≤ start ≤ stop ≤ size, step ≥ 1
+Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start,
+               int64_t step);                                            // its adjoint: zeros elsewhere
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);  // index (n) i64, in range
+Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim,
+                 const Tensor& index);  // its adjoint: repeats add up
 
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call
 struct AdamUpdate {
   double lr, beta1, beta2, eps, weight_decay;  // weight_decay is decoupled (AdamW) when `decoupled`
   bool decoupled;
-  int64_t step;          // counts from 1: bias correction
-  double grad_scale;     // every gradient is multiplied by this first (norm clipping)
-  double clip_value;     // then clamped to ±clip_value; infinity for none
-  bool clip_std;         // or each entry to ±(3·√v̂ + 0.1), v̂ the bias-corrected second moment before this step
-  double ema_decay;      // e ← d·e + (1−d)·p, where an `ema` is given
+  int64_t step;       // counts from 1: bias correction
+  double grad_scale;  // every gradient is multiplied by this first (norm clipping)
+  double clip_value;  // then clamped to ±clip_value; infinity for none
+  bool clip_std;      // or each entry to ±(3·√v̂ + 0.1), v̂ the bias-corrected second moment before this step
+  double ema_decay;   // e ← d·e + (1−d)·p, where an `ema` is given
 };
 struct Slot {  // one parameter with what belongs to it; `ema` and `v` may be undefined
   Tensor param, grad, m, v, ema;
@@ -81,7 +84,8 @@ struct SgdUpdate {
   double grad_scale, clip_value, ema_decay;
 };
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& update);
-void lamb_update(std::span<const Slot> slots, const AdamUpdate& update);  // Adam's direction, scaled to ‖p‖/‖direction‖ per tensor
-void copy_into(const Tensor& target, const Tensor& source);             // same shape; dtype converted
+void lamb_update(std::span<const Slot> slots,
+                 const AdamUpdate& update);  // Adam's direction, scaled to ‖p‖/‖direction‖ per tensor
+void copy_into(const Tensor& target, const Tensor& source);  // same shape; dtype converted
 
 }  // namespace vapo::kernel

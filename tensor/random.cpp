@@ -20,7 +20,8 @@ cpu::PhiloxRange range_of(const RandomKey& key, int64_t first_block) {
 // Whole blocks straight into the result, and the last part of one through a buffer.
 template <class T, class Fill>
 void fill_blocks(T* y, int64_t n, int64_t first_block, const Fill& fill) {
-  cpu::parallel_for(n / 4, grain, 32, [&](int64_t begin, int64_t end) { fill(first_block + begin, y + 4 * begin, end - begin); });
+  cpu::parallel_for(n / 4, grain, 32,
+                    [&](int64_t begin, int64_t end) { fill(first_block + begin, y + 4 * begin, end - begin); });
   if (int64_t rest = n % 4) {
     T last[4];
     fill(first_block + n / 4, last, 1);
@@ -63,8 +64,9 @@ Tensor rand(const Shape& shape, RandomKey key, double low, double high, DType dt
   Tensor out = Tensor::empty(shape, dtype);
   dispatch_floating(dtype, [&](auto zero) {
     using T = decltype(zero);
-    fill_blocks(out.mutable_data<T>(), out.numel(), 0,
-                [&](int64_t block, T* y, int64_t n) { cpu::simd<T>().uniform(range_of(key, block), y, n, low, high); });
+    fill_blocks(out.mutable_data<T>(), out.numel(), 0, [&](int64_t block, T* y, int64_t n) {
+      cpu::simd<T>().uniform(range_of(key, block), y, n, low, high);
+    });
   });
   return out;
 }
@@ -74,7 +76,9 @@ Tensor randint(const Shape& shape, RandomKey key, int64_t high) {
   Tensor out = Tensor::empty(shape, DType::i64);
   int64_t* y = out.mutable_data<int64_t>();
   // the high half of bits·high: uneven by at most high/2^32
-  for_words(out.numel(), key, [&](uint32_t bits, int64_t i) { y[i] = static_cast<int64_t>((uint64_t{bits} * static_cast<uint64_t>(high)) >> 32); });
+  for_words(out.numel(), key, [&](uint32_t bits, int64_t i) {
+    y[i] = static_cast<int64_t>((uint64_t{bits} * static_cast<uint64_t>(high)) >> 32);
+  });
   return out;
 }
 

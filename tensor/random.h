@@ -1,6 +1,7 @@
 #pragma once
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
-// Element i of a draw is a function of (seed, stream, step, i) alone: no state, any order, the same on every device.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC
+// 2011). Element i of a draw is a function of (seed, stream, step, i) alone: no state, any order, the same on every
+// device.
 
 #include <array>
 #include <cstdint>
@@ -9,7 +10,8 @@
 
 namespace vapo {
 
-// One place in the random universe. `stream` separates purposes (data order, noise, times …), `step` separates draws.
+// One place in the random universe. `stream` separates purposes (data order, noise, times …), `step` separates
+// draws.
 struct RandomKey {
   uint64_t seed = 0;
   uint32_t stream = 0;
@@ -24,8 +26,8 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 Tensor randn(const Shape& shape, RandomKey key, DType dtype = DType::f32, int64_t offset = 0);  // N(0,1)
 // Uniform in [low, high); the upper end is never returned.
 Tensor rand(const Shape& shape, RandomKey key, double low = 0, double high = 1, DType dtype = DType::f32);
-Tensor randint(const Shape& shape, RandomKey key, int64_t high);  // i64 in [0, high); high < 2^32
+Tensor randint(const Shape& shape, RandomKey key, int64_t high);                 // i64 in [0, high); high < 2^32
 Tensor rademacher(const Shape& shape, RandomKey key, DType dtype = DType::f32);  // ±1
-Tensor randperm(int64_t n, RandomKey key);                                     // i64, a shuffle of 0 … n−1
+Tensor randperm(int64_t n, RandomKey key);                                       // i64, a shuffle of 0 … n−1
 
 }  // namespace vapo

@@ -19,8 +19,8 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
   for (int i = 0; i < shorter.rank(); ++i) {
     int64_t m = longer[i + shift], n = shorter[i];
     VAPO_CHECK(m == n || m == 1 || n == 1,
-               "[{}] shapes {} and {} do not broadcast: aligned at the last dimension, sizes must be equal or 1", op, a.str(),
-               b.str());
+               "[{}] shapes {} and {} do not broadcast: aligned at the last dimension, sizes must be equal or 1",
+               op, a.str(), b.str());
     out[i + shift] = m == 1 ? n : m;
   }
   return out;
@@ -44,8 +44,10 @@ Shape reduced_shape(const Shape& shape, const Dims& dims, bool keepdim, const ch
   }
   Shape out;
   for (int i = 0; i < shape.rank(); ++i) {
-    if (!reduced[i]) out.push_back(shape[i]);
-    else if (keepdim) out.push_back(1);
+    if (!reduced[i])
+      out.push_back(shape[i]);
+    else if (keepdim)
+      out.push_back(1);
   }
   return out;
 }

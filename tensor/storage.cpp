@@ -49,8 +49,10 @@ class Cache {
       if (current_ > peak_) peak_ = current_;
       ++allocations_;
       block = free_[index];
-      if (block) free_[index] = block->next;
-      else reserved_ += static_cast<int64_t>(bytes);
+      if (block)
+        free_[index] = block->next;
+      else
+        reserved_ += static_cast<int64_t>(bytes);
     }
     if (block) return block;
     void* p = system_allocate(bytes);

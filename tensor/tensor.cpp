@@ -16,8 +16,8 @@ int64_t checked_numel(const Shape& shape, size_t element) {
     VAPO_CHECK(d >= 0, "[tensor] negative size in shape {}", shape.str());
     zero |= d == 0;
     if (d > 0)
-      VAPO_CHECK(n <= std::numeric_limits<int64_t>::max() / static_cast<int64_t>(element) / d, "[tensor] shape {} is too large",
-                 shape.str());
+      VAPO_CHECK(n <= std::numeric_limits<int64_t>::max() / static_cast<int64_t>(element) / d,
+                 "[tensor] shape {} is too large", shape.str());
     if (d > 0) n *= d;
   }
   return zero ? 0 : n;
@@ -81,11 +81,12 @@ Tensor Tensor::reshape(const Shape& wanted) const {
     }
   }
   if (open >= 0) {
-    VAPO_CHECK(known > 0 && numel() % known == 0, "[reshape] {} cannot become {}", this->shape().str(), wanted.str());
+    VAPO_CHECK(known > 0 && numel() % known == 0, "[reshape] {} cannot become {}", this->shape().str(),
+               wanted.str());
     shape[open] = numel() / known;
   }
-  VAPO_CHECK(checked_numel(shape, 1) == numel(), "[reshape] {} has {} elements, {} has another number", this->shape().str(),
-             numel(), wanted.str());
+  VAPO_CHECK(checked_numel(shape, 1) == numel(), "[reshape] {} has {} elements, {} has another number",
+             this->shape().str(), numel(), wanted.str());
   if (shape == this->shape()) return *this;
   void* block = detail::allocate(sizeof(Impl));
   Impl* keep = owner(impl_);

@@ -69,8 +69,8 @@ class Tensor {
     return static_cast<T*>(raw());
   }
   void* raw() const { return impl_->data; }
-  double item() const;               // the one element; throws if there are more
-  double at(int64_t i) const;        // element i in row-major order, as a double
+  double item() const;         // the one element; throws if there are more
+  double at(int64_t i) const;  // element i in row-major order, as a double
   template <class T>
   std::vector<T> to_vector() const {
     return {data<T>(), data<T>() + numel()};

@@ -19,7 +19,8 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
 double sum_squares(std::span<const Tensor> xs);
 bool all_finite(const Tensor& x);
 
-// One product y (m,n) = op(a) op(b) of row-major matrices with leading dimensions; bias (n) or null is added to each row.
+// One product y (m,n) = op(a) op(b) of row-major matrices with leading dimensions; bias (n) or null is added to
+// each row.
 struct Product {
   bool transpose_a, transpose_b;
   int64_t m, n, k;
@@ -31,7 +32,8 @@ void permute(const Tensor& x, const Dims& dims, const Tensor& y);
 // Copies `count` blocks of `bytes`, stepping each side by its own stride in bytes.
 void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_stride, int64_t bytes, int64_t count);
 // x (outer, size, inner), index (n) → y (outer, n, inner); and back, adding.
-void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y);
+void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
+                  const Tensor& y);
 void index_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y);
 void convert(const Tensor& from, const Tensor& to);
 

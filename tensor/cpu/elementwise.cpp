@@ -12,7 +12,8 @@ namespace {
 constexpr int64_t cheap_grain = 1 << 15;  // elements a thread at least, for loops bound by memory
 constexpr int64_t grain = 1 << 14;        // for functions with an exponential
 
-// Where an operand of a broadcast stands still, its stride is 0. Neighbouring dimensions that move alike are merged.
+// Where an operand of a broadcast stands still, its stride is 0. Neighbouring dimensions that move alike are
+// merged.
 struct Collapsed {
   int rank = 0;
   int64_t size[Shape::max_rank], a[Shape::max_rank], b[Shape::max_rank];
@@ -71,12 +72,13 @@ void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
     T* out = py + k * rows * cols;
     if (rows > 1) {
       parallel_for(rows, std::max<int64_t>(1, cheap_grain / cols), 1, [&](int64_t begin, int64_t end) {
-        loop({pa + oa + begin * c.a[1], pb + ob + begin * c.b[1], out + begin * cols, end - begin, cols, c.a[1], c.a[0], c.b[1],
-              c.b[0]});
+        loop({pa + oa + begin * c.a[1], pb + ob + begin * c.b[1], out + begin * cols, end - begin, cols, c.a[1],
+              c.a[0], c.b[1], c.b[0]});
       });
     } else {
       parallel_for(cols, cheap_grain, 16, [&](int64_t begin, int64_t end) {
-        loop({pa + oa + begin * c.a[0], pb + ob + begin * c.b[0], out + begin, 1, end - begin, 0, c.a[0], 0, c.b[0]});
+        loop({pa + oa + begin * c.a[0], pb + ob + begin * c.b[0], out + begin, 1, end - begin, 0, c.a[0], 0,
+              c.b[0]});
       });
     }
   });
@@ -92,9 +94,12 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
     T* py = y.mutable_data<T>();
     parallel_for(x.numel(), grain, 16, [&](int64_t begin, int64_t end) {
       int64_t n = end - begin;
-      if (!a) loops.unary[function](px + begin, py + begin, n, p);
-      else if (!b) loops.scaled[function](px + begin, a->data<T>() + begin, py + begin, n, p);
-      else loops.scaled2[function](px + begin, a->data<T>() + begin, b->data<T>() + begin, py + begin, n, p);
+      if (!a)
+        loops.unary[function](px + begin, py + begin, n, p);
+      else if (!b)
+        loops.scaled[function](px + begin, a->data<T>() + begin, py + begin, n, p);
+      else
+        loops.scaled2[function](px + begin, a->data<T>() + begin, b->data<T>() + begin, py + begin, n, p);
     });
   });
 }
@@ -134,8 +139,10 @@ void broadcast(const Tensor& x, const Tensor& y) {
       T* out = py + k * rows * cols;
       for (int64_t i = 0; i < rows; ++i, out += cols) {
         const T* row = px + offset + i * c.a[1];
-        if (c.a[0]) std::copy_n(row, cols, out);
-        else std::fill_n(out, cols, *row);
+        if (c.a[0])
+          std::copy_n(row, cols, out);
+        else
+          std::fill_n(out, cols, *row);
       }
     });
   });

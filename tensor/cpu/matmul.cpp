@@ -18,10 +18,11 @@ constexpr int64_t grain = 1 << 16;  // multiply-adds a thread at least
 template <class T>
 void by_rows(const Product& p, const T* a, const T* b, T* y) {
   int64_t row_step = p.transpose_a ? 1 : p.k, column_step = p.transpose_a ? p.m : 1;
-  parallel_for(p.m, std::max<int64_t>(1, grain / std::max<int64_t>(1, p.n * p.k)), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      simd<T>().weighted_rows(a + i * row_step, column_step, b, p.n, p.k, y + i * p.n, p.n, false);
-  });
+  parallel_for(p.m, std::max<int64_t>(1, grain / std::max<int64_t>(1, p.n * p.k)), 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i)
+                   simd<T>().weighted_rows(a + i * row_step, column_step, b, p.n, p.k, y + i * p.n, p.n, false);
+               });
 }
 
 // One output row or column, or a contraction over one element. False: not such a product.
@@ -42,15 +43,18 @@ bool thin(const Product& p, const T* a, const T* b, T* y) {
     bool row = p.m == 1;
     const T *c = row ? a : b, *x = row ? b : a;
     int64_t width = row ? p.n : p.m;
-    parallel_for(width, std::max<int64_t>(16, grain / std::max<int64_t>(1, p.k)), 16, [&](int64_t begin, int64_t end) {
-      for (int64_t r = 0; r < p.k || r == 0; r += 256)
-        loops.weighted_rows(c + r, 1, x + r * width + begin, width, std::min<int64_t>(256, p.k - r), y + begin, end - begin, r > 0);
-    });
+    parallel_for(width, std::max<int64_t>(16, grain / std::max<int64_t>(1, p.k)), 16,
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t r = 0; r < p.k || r == 0; r += 256)
+                     loops.weighted_rows(c + r, 1, x + r * width + begin, width, std::min<int64_t>(256, p.k - r),
+                                         y + begin, end - begin, r > 0);
+                 });
     return true;
   }
   if (p.k == 1) {  // y[i,j] = a[i]·b[j]
     parallel_for(p.m, std::max<int64_t>(1, grain / p.n), 1, [&](int64_t begin, int64_t end) {
-      loops.binary[static_cast<int>(kernel::Binary::mul)]({a + begin, b, y + begin * p.n, end - begin, p.n, 1, 0, 0, 1});
+      loops.binary[static_cast<int>(kernel::Binary::mul)](
+          {a + begin, b, y + begin * p.n, end - begin, p.n, 1, 0, 0, 1});
     });
     return true;
   }
@@ -61,7 +65,8 @@ template <class T>
 void add_bias(const Product& p, const T* bias, T* y) {
   if (!bias) return;
   parallel_for(p.m, std::max<int64_t>(1, grain / std::max<int64_t>(1, p.n)), 1, [&](int64_t begin, int64_t end) {
-    simd<T>().binary[static_cast<int>(kernel::Binary::add)]({y + begin * p.n, bias, y + begin * p.n, end - begin, p.n, p.n, 1, 0, 1});
+    simd<T>().binary[static_cast<int>(kernel::Binary::add)](
+        {y + begin * p.n, bias, y + begin * p.n, end - begin, p.n, p.n, 1, 0, 1});
   });
 }
 
@@ -69,10 +74,11 @@ void add_bias(const Product& p, const T* bias, T* y) {
 
 void matmul(const Product& p, const float* a, const float* b, const float* bias, float* y) {
   if (p.m == 0 || p.n == 0) return;
-  if (p.k == 0) std::fill_n(y, p.m * p.n, 0.0f);
+  if (p.k == 0)
+    std::fill_n(y, p.m * p.n, 0.0f);
   else if (!thin(p, a, b, y)) {
-    auto status = dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1.0f, a, p.transpose_a ? p.m : p.k, b,
-                             p.transpose_b ? p.k : p.n, 0.0f, y, p.n);
+    auto status = dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1.0f, a,
+                             p.transpose_a ? p.m : p.k, b, p.transpose_b ? p.k : p.n, 0.0f, y, p.n);
     VAPO_CHECK(status == dnnl_success, "[matmul] oneDNN refused ({},{})×({},{}): status {}", p.m, p.k, p.k, p.n,
                static_cast<int>(status));
   }
@@ -81,7 +87,8 @@ void matmul(const Product& p, const float* a, const float* b, const float* bias,
 
 void matmul(const Product& p, const double* a, const double* b, const double* bias, double* y) {
   if (p.m == 0 || p.n == 0) return;
-  if (p.k == 0) std::fill_n(y, p.m * p.n, 0.0);
+  if (p.k == 0)
+    std::fill_n(y, p.m * p.n, 0.0);
   else if (!thin(p, a, b, y)) {
     std::vector<double> turned;
     if (p.transpose_b) {

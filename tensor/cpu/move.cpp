@@ -49,10 +49,12 @@ void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_str
   if (bytes == 0) return;
   auto* x = static_cast<const std::byte*>(from);
   auto* y = static_cast<std::byte*>(to);
-  for (int64_t i = 0; i < count; ++i) std::memcpy(y + i * to_stride, x + i * from_stride, static_cast<size_t>(bytes));
+  for (int64_t i = 0; i < count; ++i)
+    std::memcpy(y + i * to_stride, x + i * from_stride, static_cast<size_t>(bytes));
 }
 
-void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
+void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
+                  const Tensor& y) {
   int64_t n = index.numel(), bytes = inner * static_cast<int64_t>(size_of(x.dtype()));
   if (bytes == 0) return;
   const int64_t* rows = index.data<int64_t>();

@@ -35,7 +35,8 @@ void cut(std::span<const Slot> slots, std::vector<Piece>& pieces) {
   constexpr int64_t size = 8192;
   pieces.clear();
   for (const Slot& s : slots)
-    for (int64_t i = 0; i < s.param.numel(); i += size) pieces.push_back({&s, i, std::min(size, s.param.numel() - i)});
+    for (int64_t i = 0; i < s.param.numel(); i += size)
+      pieces.push_back({&s, i, std::min(size, s.param.numel() - i)});
 }
 
 template <class T>
@@ -59,10 +60,12 @@ void check(std::span<const Slot> slots, const char* op, bool second_moment) {
   for (const Slot& s : slots) {
     for (const Tensor* x : {&s.grad, &s.m, &s.v, &s.ema}) {
       if (!x->defined()) continue;
-      VAPO_CHECK(x->shape() == s.param.shape() && x->dtype() == s.param.dtype(), "[{}] parameter {} {}, but its state or gradient is {} {}",
-                 op, s.param.shape().str(), name_of(s.param.dtype()), x->shape().str(), name_of(x->dtype()));
+      VAPO_CHECK(x->shape() == s.param.shape() && x->dtype() == s.param.dtype(),
+                 "[{}] parameter {} {}, but its state or gradient is {} {}", op, s.param.shape().str(),
+                 name_of(s.param.dtype()), x->shape().str(), name_of(x->dtype()));
     }
-    VAPO_CHECK(s.grad.defined() && s.m.defined() && (!second_moment || s.v.defined()), "[{}] a gradient or moment is missing", op);
+    VAPO_CHECK(s.grad.defined() && s.m.defined() && (!second_moment || s.v.defined()),
+               "[{}] a gradient or moment is missing", op);
   }
 }
 
@@ -75,11 +78,13 @@ void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
   for_pieces(slots, [&](const Piece& p, auto zero) {
     using T = decltype(zero);
     const cpu::AdamConstants<T>* k;
-    if constexpr (sizeof(T) == 4) k = &k32;
-    else k = &k64;
+    if constexpr (sizeof(T) == 4)
+      k = &k32;
+    else
+      k = &k64;
     const Slot& s = *p.slot;
-    cpu::simd<T>().adam(*k, part<T>(s.param, p.begin), part<T>(s.grad, p.begin), part<T>(s.m, p.begin), part<T>(s.v, p.begin),
-                        part<T>(s.ema, p.begin), p.count);
+    cpu::simd<T>().adam(*k, part<T>(s.param, p.begin), part<T>(s.grad, p.begin), part<T>(s.m, p.begin),
+                        part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
   });
 }
 
@@ -119,7 +124,8 @@ void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
       cpu::simd<T>().adam(k, w, part<T>(s.grad, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
       for (int64_t i = 0; i < n; ++i)
         d[i] = static_cast<T>(first_correction) * d[i] + static_cast<T>(update.weight_decay) * w[i];
-      double size = std::sqrt(cpu::simd<T>().sum_squares(w, n)), length = std::sqrt(cpu::simd<T>().sum_squares(d, n));
+      double size = std::sqrt(cpu::simd<T>().sum_squares(w, n)),
+             length = std::sqrt(cpu::simd<T>().sum_squares(d, n));
       T rate = static_cast<T>(update.lr * (size > 0 && length > 0 ? size / length : 1));
       for (int64_t i = 0; i < n; ++i) {
         w[i] -= rate * d[i];

@@ -1,6 +1,6 @@
 #pragma once
-// Pack<T>: one SIMD register as a value that functions.h can be expanded over. Included by simd_loops.cpp alone, which is
-// compiled once for each instruction set in a namespace of that name.
+// Pack<T>: one SIMD register as a value that functions.h can be expanded over. Included by simd_loops.cpp alone,
+// which is compiled once for each instruction set in a namespace of that name.
 
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
@@ -59,24 +59,28 @@ struct Pack {
   friend VAPO_PACK Pack exp(Pack x) {
     Register top = hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 89 : 706));
     if constexpr (sizeof(T) == 8)
-      if (!hn::AllFalse(d, hn::Gt(x.r, top))) [[unlikely]] return lanewise(x, [](T v) { return std::exp(v); });
+      if (!hn::AllFalse(d, hn::Gt(x.r, top))) [[unlikely]]
+        return lanewise(x, [](T v) { return std::exp(v); });
     Register y = hn::Exp(d, hn::Min(x.r, top));  // in f32, e^89 is infinity already
     return hn::IfThenElse(hn::Eq(x.r, x.r), y, x.r);
   }
   friend VAPO_PACK Pack log(Pack x) {
     T inf = std::numeric_limits<T>::infinity();
-    Register ends = hn::IfThenElse(hn::Eq(x.r, hn::Zero(d)), hn::Set(d, -inf), hn::Set(d, std::numeric_limits<T>::quiet_NaN()));
+    Register ends =
+        hn::IfThenElse(hn::Eq(x.r, hn::Zero(d)), hn::Set(d, -inf), hn::Set(d, std::numeric_limits<T>::quiet_NaN()));
     Register y = hn::IfThenElse(hn::Gt(x.r, hn::Zero(d)), hn::Log(d, x.r), ends);
     return hn::IfThenElse(hn::Eq(x.r, hn::Set(d, inf)), x.r, y);
   }
   friend VAPO_PACK Pack log1p(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Log1p(d, x.r), x.r); }
   friend VAPO_PACK Pack tanh(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Tanh(d, x.r), x.r); }
   friend VAPO_PACK Pack sin(Pack x) {
-    if (!in_range(x)) [[unlikely]] return lanewise(x, [](T v) { return std::sin(v); });
+    if (!in_range(x)) [[unlikely]]
+      return lanewise(x, [](T v) { return std::sin(v); });
     return hn::Sin(d, x.r);
   }
   friend VAPO_PACK Pack cos(Pack x) {
-    if (!in_range(x)) [[unlikely]] return lanewise(x, [](T v) { return std::cos(v); });
+    if (!in_range(x)) [[unlikely]]
+      return lanewise(x, [](T v) { return std::cos(v); });
     return hn::Cos(d, x.r);
   }
   friend VAPO_PACK Pack erf(Pack x) {
@@ -86,7 +90,9 @@ struct Pack {
     return lanewise(x, [=](T v) { return static_cast<T>(std::pow(static_cast<double>(v), p)); });
   }
 
-  VAPO_PACK static bool in_range(Pack x) { return hn::AllTrue(d, hn::Lt(hn::Abs(x.r), hn::Set(d, static_cast<T>(39000)))); }
+  VAPO_PACK static bool in_range(Pack x) {
+    return hn::AllTrue(d, hn::Lt(hn::Abs(x.r), hn::Set(d, static_cast<T>(39000))));
+  }
   template <class F>
   VAPO_PACK static Pack lanewise(Pack x, F f) {
     alignas(64) T buffer[lanes];

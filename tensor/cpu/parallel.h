@@ -1,5 +1,6 @@
 #pragma once
-// OpenMP in one place. Work below the grain runs on the calling thread: a fork costs about as much as 50,000 additions.
+// OpenMP in one place. Work below the grain runs on the calling thread: a fork costs about as much as 50,000
+// additions.
 
 #include <omp.h>
 
@@ -19,7 +20,7 @@ void parallel_for(int64_t n, int64_t grain, int64_t align, const F& f) {
     return;
   }
   int64_t chunk = ((n + parts - 1) / parts + align - 1) / align * align;
-#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(parts)) schedule(static, 1)
   for (int64_t part = 0; part < parts; ++part) {
     int64_t begin = part * chunk, end = std::min(n, begin + chunk);
     if (begin < end) f(begin, end);

@@ -10,8 +10,8 @@
 namespace vapo::cpu {
 namespace {
 
-constexpr int64_t chunk = 1 << 15;       // a total is a sum of sums over chunks of this size
-constexpr int64_t row_block = 256;       // rows added up in one go before they join the total
+constexpr int64_t chunk = 1 << 15;  // a total is a sum of sums over chunks of this size
+constexpr int64_t row_block = 256;  // rows added up in one go before they join the total
 constexpr int64_t grain = 1 << 16;
 
 // Σ over parts of [0, n) of part(begin, end), parts of `chunk`.
@@ -20,7 +20,8 @@ double chunked_sum(int64_t n, const F& part) {
   if (n <= chunk) return n > 0 ? part(int64_t{0}, n) : 0.0;
   std::vector<double> sums(static_cast<size_t>((n + chunk - 1) / chunk));
   parallel_for(static_cast<int64_t>(sums.size()), 4, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) sums[static_cast<size_t>(c)] = part(c * chunk, std::min(n, (c + 1) * chunk));
+    for (int64_t c = begin; c < end; ++c)
+      sums[static_cast<size_t>(c)] = part(c * chunk, std::min(n, (c + 1) * chunk));
   });
   double total = 0;
   for (double s : sums) total += s;
@@ -29,7 +30,7 @@ double chunked_sum(int64_t n, const F& part) {
 
 template <class T>
 void sum_rows(const T* x, int64_t count, int64_t inner, T* y) {  // (count, inner) → (inner)
-  if (inner < 16 && count > 64) {  // narrow: strided sums in double
+  if (inner < 16 && count > 64) {                                // narrow: strided sums in double
     for (int64_t j = 0; j < inner; ++j) {
       double s = 0;
       for (int64_t i = 0; i < count; ++i) s += static_cast<double>(x[i * inner + j]);
@@ -37,11 +38,12 @@ void sum_rows(const T* x, int64_t count, int64_t inner, T* y) {  // (count, inne
     }
     return;
   }
-  parallel_for(inner, std::max<int64_t>(16, grain / std::max<int64_t>(count, 1)), 16, [&](int64_t begin, int64_t end) {
-    for (int64_t r = 0; r < count; r += row_block)
-      simd<T>().weighted_rows(nullptr, 0, x + r * inner + begin, inner, std::min(row_block, count - r), y + begin, end - begin,
-                              r > 0);
-  });
+  parallel_for(inner, std::max<int64_t>(16, grain / std::max<int64_t>(count, 1)), 16,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t r = 0; r < count; r += row_block)
+                   simd<T>().weighted_rows(nullptr, 0, x + r * inner + begin, inner, std::min(row_block, count - r),
+                                           y + begin, end - begin, r > 0);
+               });
 }
 
 template <class T>

@@ -2,9 +2,9 @@
 
 namespace vapo::cpu {
 
-#define VAPO_DECLARE_ISA(isa)   \
-  namespace isa {               \
-  const Loops<float>& loops32(); \
+#define VAPO_DECLARE_ISA(isa)     \
+  namespace isa {                 \
+  const Loops<float>& loops32();  \
   const Loops<double>& loops64(); \
   }
 VAPO_DECLARE_ISA(baseline)
@@ -23,7 +23,8 @@ const Choice& choice() {
   static const Choice best = [] {
 #ifdef __x86_64__
     bool crypto = __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
-    if (crypto && __builtin_cpu_supports("x86-64-v4")) return Choice{"avx512", avx512::loops32(), avx512::loops64()};
+    if (crypto && __builtin_cpu_supports("x86-64-v4"))
+      return Choice{"avx512", avx512::loops32(), avx512::loops64()};
     if (crypto && __builtin_cpu_supports("x86-64-v3")) return Choice{"avx2", avx2::loops32(), avx2::loops64()};
 #endif
     return Choice{"baseline", baseline::loops32(), baseline::loops64()};

@@ -21,14 +21,14 @@ struct BinaryLoop {
 // The constants of one optimizer step, worked out once.
 template <class T>
 struct AdamConstants {
-  T step_size;        // lr / (1 − β₁^t)
+  T step_size;  // lr / (1 − β₁^t)
   T beta1, beta2, eps;
   T root_correction;  // 1/√(1 − β₂^t)
   T shrink;           // 1 − lr·weight_decay where decoupled, else 1
   T l2;               // weight_decay where not decoupled, else 0
   T grad_scale, clip_value;
-  T clip_std_factor;  // 3/√(1 − β₂^(t−1)); negative: no such clipping
-  T ema_rate;         // 1 − decay
+  T clip_std_factor;    // 3/√(1 − β₂^(t−1)); negative: no such clipping
+  T ema_rate;           // 1 − decay
   bool direction_only;  // write the update's direction into `ema` instead of moving p (LAMB)
 };
 
@@ -48,13 +48,14 @@ struct Loops {
   void (*affine)(const T* x, T* y, int64_t n, double a, double b);
   double (*sum)(const T* x, int64_t n);
   double (*sum_squares)(const T* x, int64_t n);
-  T (*maximum)(const T* x, int64_t n);                      // n ≥ 1; NaN if there is one
-  void (*max_into)(const T* x, T* y, int64_t n);            // y = max(x, y)
+  T (*maximum)(const T* x, int64_t n);            // n ≥ 1; NaN if there is one
+  void (*max_into)(const T* x, T* y, int64_t n);  // y = max(x, y)
   T (*dot)(const T* x, const T* y, int64_t n);
   // y[j] (+)= Σ_r c[r·c_stride]·x[r·x_stride + j]; c may be null for plain sums
-  void (*weighted_rows)(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, int64_t n, bool add);
+  void (*weighted_rows)(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, int64_t n,
+                        bool add);
   void (*adam)(const AdamConstants<T>&, T* p, const T* g, T* m, T* v, T* ema, int64_t n);
-  void (*normal)(const PhiloxRange&, T* y, int64_t blocks);                          // 4 values a block
+  void (*normal)(const PhiloxRange&, T* y, int64_t blocks);  // 4 values a block
   void (*uniform)(const PhiloxRange&, T* y, int64_t blocks, double low, double high);
 };
 

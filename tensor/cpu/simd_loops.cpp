@@ -28,7 +28,9 @@ void scaled(const T* x, const T* a, T* y, int64_t n, double p) {
   using P = Pack<T>;
   for_packs<T>(
       n, [&](int64_t i) { (P::load(a + i) * F::apply(P::load(x + i), p)).store(y + i); },
-      [&](int64_t i, int64_t k) { (P::load_part(a + i, k) * F::apply(P::load_part(x + i, k), p)).store_part(y + i, k); });
+      [&](int64_t i, int64_t k) {
+        (P::load_part(a + i, k) * F::apply(P::load_part(x + i, k), p)).store_part(y + i, k);
+      });
 }
 template <class T, class F>
 void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p) {
@@ -36,7 +38,8 @@ void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p) {
   for_packs<T>(
       n, [&](int64_t i) { (P::load(a + i) * P::load(b + i) * F::apply(P::load(x + i), p)).store(y + i); },
       [&](int64_t i, int64_t k) {
-        (P::load_part(a + i, k) * P::load_part(b + i, k) * F::apply(P::load_part(x + i, k), p)).store_part(y + i, k);
+        (P::load_part(a + i, k) * P::load_part(b + i, k) * F::apply(P::load_part(x + i, k), p))
+            .store_part(y + i, k);
       });
 }
 
@@ -53,15 +56,24 @@ template <kernel::Binary op, class V>
 VAPO_PACK V apply(V a, V b) {
   using enum kernel::Binary;
   using scalar::select;
-  if constexpr (op == add) return a + b;
-  else if constexpr (op == sub) return a - b;
-  else if constexpr (op == mul) return a * b;
-  else if constexpr (op == div) return a / b;
-  else if constexpr (op == maximum) return select(a < b, b, select(b == b, a, b));  // NaN if either is
-  else if constexpr (op == minimum) return select(b < a, b, select(b == b, a, b));
-  else if constexpr (op == share) return select(b < a, V(1), select(a == b, V(0.5), V(0)));
-  else if constexpr (op == div_or_zero) return select(b == V(0), V(0), a / b);
-  else return select(a == b, V(1), V(0));
+  if constexpr (op == add)
+    return a + b;
+  else if constexpr (op == sub)
+    return a - b;
+  else if constexpr (op == mul)
+    return a * b;
+  else if constexpr (op == div)
+    return a / b;
+  else if constexpr (op == maximum)
+    return select(a < b, b, select(b == b, a, b));  // NaN if either is
+  else if constexpr (op == minimum)
+    return select(b < a, b, select(b == b, a, b));
+  else if constexpr (op == share)
+    return select(b < a, V(1), select(a == b, V(0.5), V(0)));
+  else if constexpr (op == div_or_zero)
+    return select(b == V(0), V(0), a / b);
+  else
+    return select(a == b, V(1), V(0));
 }
 
 template <class T, kernel::Binary op>
@@ -75,7 +87,9 @@ void binary(const BinaryLoop<T>& l) {
     } else if (l.a1 && l.b1) {
       for_packs<T>(
           l.cols, [&](int64_t j) { apply<op>(P::load(a + j), P::load(b + j)).store(y + j); },
-          [&](int64_t j, int64_t k) { apply<op>(P::load_part(a + j, k), P::load_part(b + j, k)).store_part(y + j, k); });
+          [&](int64_t j, int64_t k) {
+            apply<op>(P::load_part(a + j, k), P::load_part(b + j, k)).store_part(y + j, k);
+          });
     } else if (l.a1) {
       P one(hn::Set(P::d, *b));
       for_packs<T>(
@@ -128,8 +142,9 @@ double sum_squares(const T* x, int64_t n) {
 }
 template <class T>
 T dot(const T* x, const T* y, int64_t n) {
-  return static_cast<T>(accumulate<T>(
-      n, [&](Pack<T> s, int64_t i, int64_t k) { return multiply_add(load_some(x + i, k), load_some(y + i, k), s); }));
+  return static_cast<T>(accumulate<T>(n, [&](Pack<T> s, int64_t i, int64_t k) {
+    return multiply_add(load_some(x + i, k), load_some(y + i, k), s);
+  }));
 }
 
 template <class T>
@@ -138,7 +153,9 @@ void max_into(const T* x, T* y, int64_t n) {
   using enum kernel::Binary;
   for_packs<T>(
       n, [&](int64_t i) { apply<maximum>(P::load(x + i), P::load(y + i)).store(y + i); },
-      [&](int64_t i, int64_t k) { apply<maximum>(P::load_part(x + i, k), P::load_part(y + i, k)).store_part(y + i, k); });
+      [&](int64_t i, int64_t k) {
+        apply<maximum>(P::load_part(x + i, k), P::load_part(y + i, k)).store_part(y + i, k);
+      });
 }
 template <class T>
 T maximum(const T* x, int64_t n) {
@@ -149,7 +166,8 @@ T maximum(const T* x, int64_t n) {
 
 // `count` registers of columns at a time, so that the sums stay in registers over all rows.
 template <class T, int count>
-VAPO_PACK void weighted_block(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, bool add) {
+VAPO_PACK void weighted_block(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y,
+                              bool add) {
   using P = Pack<T>;
   P s[count];
   for (int u = 0; u < count; ++u) s[u] = add ? P::load(y + u * P::lanes) : P(0.);
@@ -165,7 +183,8 @@ VAPO_PACK void weighted_block(const T* c, int64_t c_stride, const T* x, int64_t 
   for (int u = 0; u < count; ++u) s[u].store(y + u * P::lanes);
 }
 template <class T>
-void weighted_rows(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, int64_t n, bool add) {
+void weighted_rows(const T* c, int64_t c_stride, const T* x, int64_t x_stride, int64_t rows, T* y, int64_t n,
+                   bool add) {
   constexpr int64_t lanes = Pack<T>::lanes;
   int64_t j = 0;
   for (; j + 6 * lanes <= n; j += 6 * lanes) weighted_block<T, 6>(c, c_stride, x + j, x_stride, rows, y + j, add);
@@ -203,9 +222,13 @@ void adam(const AdamConstants<T>& k, T* p, const T* g, T* m, T* v, T* ema, int64
   };
   for_packs<T>(
       n,
-      [&](int64_t i) { step(i, [](const T* q) { return P::load(q); }, [](P x, T* q) { x.store(q); }); },
+      [&](int64_t i) {
+        step(
+            i, [](const T* q) { return P::load(q); }, [](P x, T* q) { x.store(q); });
+      },
       [&](int64_t i, int64_t c) {
-        step(i, [c](const T* q) { return P::load_part(q, c); }, [c](P x, T* q) { x.store_part(q, c); });
+        step(
+            i, [c](const T* q) { return P::load_part(q, c); }, [c](P x, T* q) { x.store_part(q, c); });
       });
 }
 
@@ -255,7 +278,8 @@ void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double 
       for (int j = 0; j < 4; ++j) {
         double u = sizeof(T) == 4 ? (w[j][i] >> 8) * 0x1p-24 : w[j][i] * 0x1p-32;
         T value = static_cast<T>(low + (high - low) * u);
-        y[(b + i) * 4 + j] = value < static_cast<T>(high) ? value : std::nextafter(static_cast<T>(high), static_cast<T>(low));
+        y[(b + i) * 4 + j] =
+            value < static_cast<T>(high) ? value : std::nextafter(static_cast<T>(high), static_cast<T>(low));
       }
   }
 }

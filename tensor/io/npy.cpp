@@ -10,6 +10,7 @@
 
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/half.h"
+#include "tensor/io/printable.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
@@ -17,11 +18,12 @@ namespace {
 
 template <class... Args>
 [[noreturn]] void refuse(const std::string& name, fmt::format_string<Args...> format, Args&&... args) {
-  throw InputError(fmt::format("'{}' is not a usable npy file: {}", name, fmt::format(format, std::forward<Args>(args)...)));
+  throw InputError(
+      fmt::format("'{}' is not a usable npy file: {}", name, fmt::format(format, std::forward<Args>(args)...)));
 }
 
-// The header is a Python dict with exactly the keys descr (a string), fortran_order (a bool) and shape (a tuple). No
-// library of Debian's reads it, so this does, and nothing more.
+// The header is a Python dict with exactly the keys descr (a string), fortran_order (a bool) and shape (a tuple).
+// No library of Debian's reads it, so this does, and nothing more.
 struct Header {
   std::string descr;
   bool fortran_order = false;
@@ -40,7 +42,7 @@ class HeaderReader {
       std::string key = string();
       expect(':');
       int which = key == "descr" ? 0 : key == "fortran_order" ? 1 : key == "shape" ? 2 : -1;
-      if (which < 0 || seen[which]) refuse(name_, "unexpected key '{}' in its header", key);
+      if (which < 0 || seen[which]) refuse(name_, "unexpected key '{}' in its header", printable(key));
       seen[which] = true;
       if (which == 0) {
         if (peek() == '[') refuse(name_, "it holds records (a structured dtype), expected one number a cell");
@@ -118,17 +120,19 @@ struct Format {
   size_t bytes;
   DType dtype;
 };
-constexpr Format formats[] = {{"f4", 4, DType::f32}, {"f8", 8, DType::f64}, {"f2", 2, DType::f32}, {"i8", 8, DType::i64},
-                              {"i4", 4, DType::i64}, {"i2", 2, DType::i64}, {"i1", 1, DType::i64}, {"u1", 1, DType::u8},
-                              {"u2", 2, DType::i64}, {"u4", 4, DType::i64}, {"b1", 1, DType::i64}};
+constexpr Format formats[] = {{"f4", 4, DType::f32}, {"f8", 8, DType::f64}, {"f2", 2, DType::f32},
+                              {"i8", 8, DType::i64}, {"i4", 4, DType::i64}, {"i2", 2, DType::i64},
+                              {"i1", 1, DType::i64}, {"u1", 1, DType::u8},  {"u2", 2, DType::i64},
+                              {"u4", 4, DType::i64}, {"u8", 8, DType::i64}, {"b1", 1, DType::i64}};
 
 const Format& format_of(const std::string& descr, const std::string& name) {
-  if (descr.find('O') != std::string::npos) refuse(name, "it holds Python objects (dtype '{}'); save numbers, e.g. astype(\"float32\")", descr);
+  if (descr.find('O') != std::string::npos)
+    refuse(name, "it holds Python objects (dtype '{}'); save numbers, e.g. astype(\"float32\")", printable(descr));
   std::string_view code = descr;
   if (!code.empty() && std::string_view("<>|=").find(code[0]) != std::string_view::npos) code.remove_prefix(1);
   for (const Format& f : formats)
     if (code == f.code) return f;
-  refuse(name, "dtype '{}' is not supported; save numbers, e.g. astype(\"float32\")", descr);
+  refuse(name, "dtype '{}' is not supported; save numbers, e.g. astype(\"float32\")", printable(descr));
 }
 
 template <class From, class To>
@@ -142,23 +146,40 @@ void read_as(const char* bytes, bool swap, const Tensor& out) {
   }
 }
 
-Tensor read_elements(const Format& f, const char* bytes, bool swap, const Shape& shape) {
+Tensor read_elements(const Format& f, const char* bytes, bool swap, const Shape& shape, const std::string& name) {
   Tensor out = Tensor::empty(shape, f.dtype);
   std::string_view code = f.code;
-  if (code == "f4") read_as<float, float>(bytes, swap, out);
-  else if (code == "f8") read_as<double, double>(bytes, swap, out);
-  else if (code == "i8") read_as<int64_t, int64_t>(bytes, swap, out);
-  else if (code == "i4") read_as<int32_t, int64_t>(bytes, swap, out);
-  else if (code == "i2") read_as<int16_t, int64_t>(bytes, swap, out);
-  else if (code == "i1") read_as<int8_t, int64_t>(bytes, swap, out);
-  else if (code == "u1") read_as<uint8_t, uint8_t>(bytes, swap, out);
-  else if (code == "u2") read_as<uint16_t, int64_t>(bytes, swap, out);
-  else if (code == "u4") read_as<uint32_t, int64_t>(bytes, swap, out);
-  else if (code == "b1") read_as<uint8_t, int64_t>(bytes, swap, out);
-  else {
+  if (code == "f4")
+    read_as<float, float>(bytes, swap, out);
+  else if (code == "f8")
+    read_as<double, double>(bytes, swap, out);
+  else if (code == "i8")
+    read_as<int64_t, int64_t>(bytes, swap, out);
+  else if (code == "i4")
+    read_as<int32_t, int64_t>(bytes, swap, out);
+  else if (code == "i2")
+    read_as<int16_t, int64_t>(bytes, swap, out);
+  else if (code == "i1")
+    read_as<int8_t, int64_t>(bytes, swap, out);
+  else if (code == "u1")
+    read_as<uint8_t, uint8_t>(bytes, swap, out);
+  else if (code == "u2")
+    read_as<uint16_t, int64_t>(bytes, swap, out);
+  else if (code == "u4")
+    read_as<uint32_t, int64_t>(bytes, swap, out);
+  else if (code == "b1")
+    read_as<uint8_t, int64_t>(bytes, swap, out);
+  else if (code == "u8") {
+    read_as<uint64_t, int64_t>(bytes, swap, out);
+    for (int64_t i = 0; i < out.numel(); ++i)
+      if (out.data<int64_t>()[i] < 0)
+        refuse(name,
+               "element {} is beyond the largest 64-bit signed integer; save numbers, e.g. astype(\"float64\")", i);
+  } else {
     Tensor bits = Tensor::empty(shape, DType::i64);
     read_as<uint16_t, int64_t>(bytes, swap, bits);
-    for (int64_t i = 0; i < out.numel(); ++i) out.mutable_data<float>()[i] = float_from_half(static_cast<uint16_t>(bits.data<int64_t>()[i]));
+    for (int64_t i = 0; i < out.numel(); ++i)
+      out.mutable_data<float>()[i] = float_from_half(static_cast<uint16_t>(bits.data<int64_t>()[i]));
   }
   return out;
 }
@@ -173,7 +194,8 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
   if (bytes.size() < 8 + length_bytes) refuse(name, "truncated header");
   std::memcpy(&length, bytes.data() + 8, length_bytes);
   bytes.remove_prefix(8 + length_bytes);
-  if (length > bytes.size()) refuse(name, "its header has {} bytes, the file only {} more: truncated", length, bytes.size());
+  if (length > bytes.size())
+    refuse(name, "its header has {} bytes, the file only {} more: truncated", length, bytes.size());
   Header h = HeaderReader(bytes.substr(0, length), name).read();
   bytes.remove_prefix(length);
 
@@ -182,36 +204,46 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
   bool empty = false;
   for (int64_t d : h.shape) {
     empty |= d == 0;
-    if (d > 0 && expected > std::numeric_limits<int64_t>::max() / static_cast<uint64_t>(d)) refuse(name, "shape {} is too large", h.shape.str());
+    if (d > 0 && expected > std::numeric_limits<int64_t>::max() / static_cast<uint64_t>(d))
+      refuse(name, "shape {} is too large", h.shape.str());
     if (d > 0) expected *= static_cast<uint64_t>(d);
   }
   if (empty) expected = 0;
-  if (bytes.size() != expected) refuse(name, "shape {} of '{}' needs {} bytes, the file has {}", h.shape.str(), h.descr, expected, bytes.size());
+  if (bytes.size() != expected)
+    refuse(name, "shape {} of '{}' needs {} bytes, the file has {}", h.shape.str(), h.descr, expected,
+           bytes.size());
   bool swap = h.descr[0] == '>';
-  if (!h.fortran_order || h.shape.rank() < 2) return read_elements(f, bytes.data(), swap, h.shape);
+  if (!h.fortran_order || h.shape.rank() < 2) return read_elements(f, bytes.data(), swap, h.shape, name);
   Shape reversed;
   Dims order;
   for (int i = h.shape.rank() - 1; i >= 0; --i) {
     reversed.push_back(h.shape[i]);
     order.push_back(i);
   }
-  return kernel::permute(read_elements(f, bytes.data(), swap, reversed), order);
+  return kernel::permute(read_elements(f, bytes.data(), swap, reversed, name), order);
 }
 
 Tensor read_npy(const std::filesystem::path& path) { return parse_npy(read_whole_file(path), path.string()); }
 
 void write_npy(const std::filesystem::path& path, const Tensor& x) {
-  const char* descr = x.dtype() == DType::f32 ? "<f4" : x.dtype() == DType::f64 ? "<f8" : x.dtype() == DType::i64 ? "<i8" : "|u1";
+  const char* descr = x.dtype() == DType::f32   ? "<f4"
+                      : x.dtype() == DType::f64 ? "<f8"
+                      : x.dtype() == DType::i64 ? "<i8"
+                                                : "|u1";
   std::string shape;
   for (int64_t d : x.shape()) shape += fmt::format("{}, ", d);
-  if (x.rank() > 1) shape.resize(shape.size() - 2);
-  else if (x.rank() == 1) shape.pop_back();
+  if (x.rank() > 1)
+    shape.resize(shape.size() - 2);
+  else if (x.rank() == 1)
+    shape.pop_back();
   std::string text = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr, shape);
   size_t total = (10 + text.size() + 1 + 63) / 64 * 64;  // the elements start at a multiple of 64
   text.resize(total - 11, ' ');
   text += '\n';
-  std::string head = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(text.size() & 255) + static_cast<char>(text.size() >> 8) + text;
-  write_file_atomically(path, std::array{std::string_view(head), std::string_view(static_cast<const char*>(x.raw()), x.bytes())});
+  std::string head = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(text.size() & 255) +
+                     static_cast<char>(text.size() >> 8) + text;
+  write_file_atomically(
+      path, std::array{std::string_view(head), std::string_view(static_cast<const char*>(x.raw()), x.bytes())});
 }
 
 }  // namespace vapo

@@ -8,9 +8,9 @@
 
 namespace vapo {
 
-// Numeric dtypes in either byte order and either memory order; f4, f8, i8, u1 as they are, f2 → f32, other integers and
-// bool → i64. Throws IoError where the file cannot be read, InputError (naming it) for object or string dtypes, a bad
-// header, or a length that is not the shape's.
+// Numeric dtypes in either byte order and either memory order; f4, f8, i8, u1 as they are, f2 → f32, other integers
+// and bool → i64. Throws IoError where the file cannot be read, InputError (naming it) for object or string dtypes,
+// a bad header, or a length that is not the shape's.
 Tensor read_npy(const std::filesystem::path& path);
 Tensor parse_npy(std::string_view bytes, const std::string& name);
 void write_npy(const std::filesystem::path& path, const Tensor& x);  // atomically, as write_safetensors

@@ -10,6 +10,7 @@
 
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/half.h"
+#include "tensor/io/printable.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
@@ -22,7 +23,8 @@ constexpr uint64_t largest_header = uint64_t{100} << 20;
 
 template <class... Args>
 [[noreturn]] void refuse(const std::string& name, fmt::format_string<Args...> format, Args&&... args) {
-  throw InputError(fmt::format("'{}' is not a valid safetensors file: {}", name, fmt::format(format, std::forward<Args>(args)...)));
+  throw InputError(fmt::format("'{}' is not a valid safetensors file: {}", name,
+                               fmt::format(format, std::forward<Args>(args)...)));
 }
 
 // A JSON object whose keys are all different at every level; nlohmann keeps the last of equal ones without a word.
@@ -33,7 +35,8 @@ json parse_header(std::string_view text, const std::string& name) {
     if (depth > 8) refuse(name, "the header is nested too deeply");
     if (event == json::parse_event_t::object_start) open.emplace_back();
     if (event == json::parse_event_t::object_end) open.pop_back();
-    if (event == json::parse_event_t::key && !open.back().insert(value.get<std::string>()).second && repeated.empty())
+    if (event == json::parse_event_t::key && !open.back().insert(value.get<std::string>()).second &&
+        repeated.empty())
       repeated = value.get<std::string>();
     return true;
   };
@@ -43,7 +46,7 @@ json parse_header(std::string_view text, const std::string& name) {
   } catch (const json::exception& e) {
     refuse(name, "the header is not JSON ({})", std::string(e.what()).substr(0, 120));
   }
-  if (!repeated.empty()) refuse(name, "the key '{}' appears twice in the header", repeated);
+  if (!repeated.empty()) refuse(name, "the key '{}' appears twice in the header", printable(repeated));
   if (!header.is_object()) refuse(name, "the header is not a JSON object");
   return header;
 }
@@ -53,9 +56,10 @@ struct FileType {
   size_t bytes;
   DType dtype;  // after reading
 };
-constexpr FileType file_types[] = {{"F32", 4, DType::f32}, {"F64", 8, DType::f64}, {"I64", 8, DType::i64}, {"U8", 1, DType::u8},
-                                   {"F16", 2, DType::f32}, {"BF16", 2, DType::f32}, {"I32", 4, DType::i64}, {"I16", 2, DType::i64},
-                                   {"I8", 1, DType::i64}, {"U16", 2, DType::i64}, {"U32", 4, DType::i64}, {"BOOL", 1, DType::i64}};
+constexpr FileType file_types[] = {{"F32", 4, DType::f32}, {"F64", 8, DType::f64}, {"I64", 8, DType::i64},
+                                   {"U8", 1, DType::u8},   {"F16", 2, DType::f32}, {"BF16", 2, DType::f32},
+                                   {"I32", 4, DType::i64}, {"I16", 2, DType::i64}, {"I8", 1, DType::i64},
+                                   {"U16", 2, DType::i64}, {"U32", 4, DType::i64}, {"BOOL", 1, DType::i64}};
 
 struct Entry {
   std::string name;
@@ -64,33 +68,42 @@ struct Entry {
   uint64_t begin, end;
 };
 
-Entry read_entry(const std::string& key, const json& e, uint64_t data_bytes, const std::string& name) {
+Entry read_entry(const std::string& name_in_file, const json& e, uint64_t data_bytes, const std::string& name) {
+  std::string key = printable(name_in_file);
   if (!e.is_object() || !e.contains("dtype") || !e.contains("shape") || !e.contains("data_offsets"))
     refuse(name, "tensor '{}' lacks dtype, shape or data_offsets", key);
   const json &dtype = e["dtype"], &shape = e["shape"], &offsets = e["data_offsets"];
   if (!dtype.is_string()) refuse(name, "tensor '{}': dtype is not a string", key);
-  auto type = std::find_if(std::begin(file_types), std::end(file_types), [&](const FileType& t) { return dtype == t.name; });
-  if (type == std::end(file_types)) refuse(name, "tensor '{}' has dtype {}, which is not supported", key, dtype.dump(-1, ' ', false, json::error_handler_t::replace));
-  if (!shape.is_array() || shape.size() > Shape::max_rank) refuse(name, "tensor '{}': shape must be a list of at most {} sizes", key, Shape::max_rank);
-  Entry out{key, type, {}, 0, 0};
+  auto type = std::find_if(std::begin(file_types), std::end(file_types),
+                           [&](const FileType& t) { return dtype == t.name; });
+  if (type == std::end(file_types))
+    refuse(name, "tensor '{}' has dtype '{}', which is not supported; save it as F32, F64, I64 or U8", key,
+           printable(dtype.get_ref<const std::string&>()));
+  if (!shape.is_array() || shape.size() > Shape::max_rank)
+    refuse(name, "tensor '{}': shape must be a list of at most {} sizes", key, Shape::max_rank);
+  Entry out{name_in_file, type, {}, 0, 0};
   uint64_t bytes = type->bytes;
   bool empty = false;
   for (const json& d : shape) {
-    if (!d.is_number_unsigned() || d.get<uint64_t>() > uint64_t{1} << 48) refuse(name, "tensor '{}': bad size in its shape", key);
+    if (!d.is_number_unsigned() || d.get<uint64_t>() > uint64_t{1} << 48)
+      refuse(name, "tensor '{}': bad size in its shape", key);
     uint64_t n = d.get<uint64_t>();
     out.shape.push_back(static_cast<int64_t>(n));
     empty |= n == 0;
-    if (n > 0 && bytes > std::numeric_limits<int64_t>::max() / n) refuse(name, "tensor '{}': shape {} is too large", key, out.shape.str());
+    if (n > 0 && bytes > std::numeric_limits<int64_t>::max() / n)
+      refuse(name, "tensor '{}': shape {} is too large", key, out.shape.str());
     if (n > 0) bytes *= n;
   }
   if (empty) bytes = 0;
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned())
     refuse(name, "tensor '{}': data_offsets must be two numbers", key);
   out.begin = offsets[0].get<uint64_t>(), out.end = offsets[1].get<uint64_t>();
   if (out.begin > out.end || out.end > data_bytes)
     refuse(name, "tensor '{}' ends at byte {} of {}: the file is truncated or damaged", key, out.end, data_bytes);
   if (out.end - out.begin != bytes)
-    refuse(name, "tensor '{}' of shape {} needs {} bytes, its offsets give {}", key, out.shape.str(), bytes, out.end - out.begin);
+    refuse(name, "tensor '{}' of shape {} needs {} bytes, its offsets give {}", key, out.shape.str(), bytes,
+           out.end - out.begin);
   return out;
 }
 
@@ -115,24 +128,37 @@ void widen_half(const char* from, const Tensor& to, float (*convert)(uint16_t)) 
 Tensor read_elements(const Entry& e, const char* data) {
   Tensor out = Tensor::empty(e.shape, e.type->dtype);
   std::string_view t = e.type->name;
-  if (t == "F16") widen_half(data, out, float_from_half);
-  else if (t == "BF16") widen_half(data, out, float_from_bfloat16);
-  else if (t == "I32") widen<int32_t>(data, out);
-  else if (t == "I16") widen<int16_t>(data, out);
-  else if (t == "I8") widen<int8_t>(data, out);
-  else if (t == "U16") widen<uint16_t>(data, out);
-  else if (t == "U32") widen<uint32_t>(data, out);
-  else if (t == "BOOL") widen<uint8_t>(data, out);
-  else if (out.bytes() > 0) std::memcpy(out.raw(), data, out.bytes());
+  if (t == "F16")
+    widen_half(data, out, float_from_half);
+  else if (t == "BF16")
+    widen_half(data, out, float_from_bfloat16);
+  else if (t == "I32")
+    widen<int32_t>(data, out);
+  else if (t == "I16")
+    widen<int16_t>(data, out);
+  else if (t == "I8")
+    widen<int8_t>(data, out);
+  else if (t == "U16")
+    widen<uint16_t>(data, out);
+  else if (t == "U32")
+    widen<uint32_t>(data, out);
+  else if (t == "BOOL")
+    widen<uint8_t>(data, out);
+  else if (out.bytes() > 0)
+    std::memcpy(out.raw(), data, out.bytes());
   return out;
 }
 
 const char* file_name(DType t) {
   switch (t) {
-    case DType::f32: return "F32";
-    case DType::f64: return "F64";
-    case DType::i64: return "I64";
-    default: return "U8";
+    case DType::f32:
+      return "F32";
+    case DType::f64:
+      return "F64";
+    case DType::i64:
+      return "I64";
+    default:
+      return "U8";
   }
 }
 
@@ -142,8 +168,10 @@ TensorFile parse_safetensors(std::string_view bytes, const std::string& name) {
   if (bytes.size() < 8) refuse(name, "it has {} bytes, a header needs at least 8", bytes.size());
   uint64_t length;
   std::memcpy(&length, bytes.data(), 8);
-  if (length > largest_header) refuse(name, "its header would have {} bytes, at most {} are allowed", length, largest_header);
-  if (length > bytes.size() - 8) refuse(name, "its header has {} bytes, the file only {}: truncated", length, bytes.size() - 8);
+  if (length > largest_header)
+    refuse(name, "its header would have {} bytes, at most {} are allowed", length, largest_header);
+  if (length > bytes.size() - 8)
+    refuse(name, "its header has {} bytes, the file only {}: truncated", length, bytes.size() - 8);
   json header = parse_header(bytes.substr(8, length), name);
   std::string_view data = bytes.substr(8 + length);
 
@@ -156,34 +184,47 @@ TensorFile parse_safetensors(std::string_view bytes, const std::string& name) {
     }
     if (!value.is_object()) refuse(name, "__metadata__ is not an object");
     for (const auto& [k, v] : value.items()) {
-      if (!v.is_string()) refuse(name, "metadata '{}' is not a string", k);
+      if (!v.is_string()) refuse(name, "metadata '{}' is not a string", printable(k));
       file.metadata[k] = v.get<std::string>();
     }
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   uint64_t at = 0;
   for (const Entry& e : entries) {
-    if (e.begin != at) refuse(name, "tensor '{}' begins at byte {}, expected {}: tensors overlap or leave a gap", e.name, e.begin, at);
+    if (e.begin != at)
+      refuse(name, "tensor '{}' begins at byte {}, expected {}: tensors overlap or leave a gap", printable(e.name),
+             e.begin, at);
     at = e.end;
   }
-  if (at != data.size()) refuse(name, "{} bytes after the last tensor", data.size() - at);
+  if (at != data.size()) refuse(name, "{} bytes after the last tensor belong to none", data.size() - at);
   for (const Entry& e : entries) file.tensors[e.name] = read_elements(e, data.data() + e.begin);
   return file;
 }
 
-TensorFile read_safetensors(const std::filesystem::path& path) { return parse_safetensors(read_whole_file(path), path.string()); }
+TensorFile read_safetensors(const std::filesystem::path& path) {
+  return parse_safetensors(read_whole_file(path), path.string());
+}
 
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
   json header = json::object();
   if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
   uint64_t at = 0;
   for (const auto& [name, x] : file.tensors) {
+    VAPO_CHECK(x.defined(), "[write_safetensors] '{}': tensor '{}' is undefined", path.string(), printable(name));
+    VAPO_CHECK(name != "__metadata__", "[write_safetensors] '{}': a tensor cannot be called '{}'", path.string(),
+               name);
     json shape = json::array();
     for (int64_t d : x.shape()) shape.push_back(d);
     header[name] = {{"dtype", file_name(x.dtype())}, {"shape", shape}, {"data_offsets", {at, at + x.bytes()}}};
     at += x.bytes();
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const json::exception&) {
+    fail("[write_safetensors] '{}': a name or a metadata value is not UTF-8", path.string());
+  }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the elements start at a multiple of 8
   uint64_t length = text.size();
   std::string head(reinterpret_cast<const char*>(&length), 8);

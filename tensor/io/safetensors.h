@@ -10,13 +10,14 @@
 namespace vapo {
 
 struct TensorFile {
-  std::map<std::string, Tensor> tensors;           // in name order
-  std::map<std::string, std::string> metadata;     // the header's "__metadata__"
+  std::map<std::string, Tensor> tensors;        // in name order
+  std::map<std::string, std::string> metadata;  // the header's "__metadata__"
 };
 
 // Reads everything. dtypes F32, F64, I64, U8 as they are; F16, BF16 → f32; I32, I16, I8, U16, U32, BOOL → i64.
-// Throws IoError where the file cannot be opened or read, InputError (naming the file and the tensor) for a truncated
-// file, a header that is no JSON object, too large (> 100 MiB), with duplicate keys, wrong sizes, overlaps or gaps.
+// Throws IoError where the file cannot be opened or read, InputError (naming the file and the tensor) for a
+// truncated file, a header that is no JSON object, too large (> 100 MiB), with duplicate keys, wrong sizes,
+// overlaps or gaps.
 TensorFile read_safetensors(const std::filesystem::path& path);
 TensorFile parse_safetensors(std::string_view bytes, const std::string& name);  // the same, from memory
 

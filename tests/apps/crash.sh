@@ -1,8 +1,8 @@
 # kill -9 at random moments, 50 times: every time the run resumes from a valid checkpoint, and no file under a final
 # name is a part. In the end the bits are those of a run that was never killed.
 . "$(dirname "$0")/common.sh"
-settings=(--set train.steps=4000 --set train.checkpoint_every=7 --set train.log_every=11 --threads 1)
-expect 0 "$vapo" train tiny.toml --out whole "${settings[@]}"
+settings=(--set train.steps=4000 --set train.checkpoint_every=7 --set train.log_every=11)
+expect 0 "$vapo" train tiny.toml --out whole "${settings[@]}" --threads 1
 RANDOM=20
 resumed=0 finished=0
 for round in $(seq 50); do

@@ -1,7 +1,7 @@
 # 500 steps, --resume and 500 steps give the bits of 1,000 steps: checkpoint, metrics, samples.
 . "$(dirname "$0")/common.sh"
 settings=(--set train.batch_size=64 --set train.checkpoint_every=250 --set train.log_every=30 --set data.jitter=0.1
-  --set train.schedule=cosine --set train.schedule_steps=1500 --set train.clip=std --seed 3 --threads 1)
+  --set train.schedule=cosine --set train.schedule_steps=1500 --set train.clip=std --set train.seed=3 --threads 1)
 expect 0 "$vapo" train tiny.toml --out whole "${settings[@]}" --set train.steps=1000
 expect 0 "$vapo" train tiny.toml --out parts "${settings[@]}" --set train.steps=500
 expect 0 "$vapo" train --out parts --resume --set train.steps=1000 --threads 1
@@ -14,7 +14,7 @@ timeless() { sed 's/,"steps_per_second":.*//' "$1"; }
 [ "$(cat parts/latest)" = checkpoint-1000.safetensors ] || fail "latest names $(cat parts/latest)"
 
 # The test can fail: another seed has other bits.
-expect 0 "$vapo" train tiny.toml --out other "${settings[@]}" --seed 4 --set train.steps=1000
+expect 0 "$vapo" train tiny.toml --out other "${settings[@]}" --set train.seed=4 --set train.steps=1000
 cmp -s whole/checkpoint-1000.safetensors other/checkpoint-1000.safetensors && fail "two seeds with the same bits"
 
 # A damaged newest checkpoint is passed over, and the same bits come out in the end.

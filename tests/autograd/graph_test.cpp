@@ -38,9 +38,11 @@ TEST_CASE("a value used twice collects both cotangents") {
 
 TEST_CASE("several outputs with their cotangents") {
   Var x = vector_leaf(4);
-  std::vector<Var> outputs{x * x, sin(x)}, cotangents{Tensor::full({4}, 2, DType::f64), Tensor::full({4}, 3, DType::f64)};
+  std::vector<Var> outputs{x * x, sin(x)},
+      cotangents{Tensor::full({4}, 2, DType::f64), Tensor::full({4}, 3, DType::f64)};
   Var g = grad(outputs, std::span(&x, 1), {}, cotangents)[0];
-  for (int i = 0; i < 4; ++i) CHECK(g.value().at(i) == doctest::Approx(4 * x.value().at(i) + 3 * std::cos(x.value().at(i))));
+  for (int i = 0; i < 4; ++i)
+    CHECK(g.value().at(i) == doctest::Approx(4 * x.value().at(i) + 3 * std::cos(x.value().at(i))));
 }
 
 TEST_CASE("nothing is recorded for constants, under NoGradGuard, or for inputs that need no gradient") {
@@ -69,7 +71,15 @@ TEST_CASE("only the vjps that lead to the inputs run") {
   int runs_x = 0, runs_w = 0;
   Var w = leaf(4), x = leaf(3);
   Var y = record("counted", kernel::binary(kernel::Binary::mul, w.value(), x.value()),
-                 {{w, [&](const Var& g) { ++runs_w; return g * x; }}, {x, [&](const Var& g) { ++runs_x; return g * w; }}});
+                 {{w,
+                   [&](const Var& g) {
+                     ++runs_w;
+                     return g * x;
+                   }},
+                  {x, [&](const Var& g) {
+                     ++runs_x;
+                     return g * w;
+                   }}});
   CHECK(grad(y, x, {.retain_graph = true}).item() == 4);
   CHECK(runs_x == 1);
   CHECK(runs_w == 0);
@@ -81,7 +91,8 @@ TEST_CASE("a rule may ask for its own output, to any order, without a cycle") {
   int64_t before = memory_stats().current_bytes;
   {
     Var x = leaf(0.5);
-    Var y = record("my_exp", kernel::unary<Exp>(x.value()), {{x, [](const Var& g, const Var& out) { return g * out; }}});
+    Var y = record("my_exp", kernel::unary<Exp>(x.value()),
+                   {{x, [](const Var& g, const Var& out) { return g * out; }}});
     Var d1 = grad(y, x, {.create_graph = true});
     CHECK(grad(d1, x).item() == doctest::Approx(std::exp(0.5)));
   }
@@ -90,17 +101,22 @@ TEST_CASE("a rule may ask for its own output, to any order, without a cycle") {
 
 TEST_CASE("errors name what is wrong") {
   Var x = leaf(2, "x"), y = leaf(3, "the bias");
-  CHECK_THROWS_WITH(grad(x * x, y), "[grad] input 0 'the bias' (): the outputs do not depend on it. Hint: allow_unused = true gives zeros");
+  CHECK_THROWS_WITH(
+      grad(x * x, y),
+      "[grad] input 0 'the bias' (): the outputs do not depend on it. Hint: allow_unused = true gives zeros");
   CHECK(grad(x * x, y, {.allow_unused = true}).item() == 0);
   CHECK_THROWS_AS(grad(Var(Tensor::ones({1})), x), Error);
   Var v = vector_leaf(3);
   CHECK_THROWS_AS(grad(v * v, v), Error);  // not one element, no grad_outputs
   Var z = x * x;
   CHECK(grad(z, x).item() == 4);
-  CHECK_THROWS_WITH(grad(z, x), "[grad] the graph behind 'mul' was freed by an earlier grad(). Hint: retain_graph = true there");
-  Var bad = record("bad", Tensor::ones({3}, DType::f64), {{v, [](const Var&) { return Var(Tensor::ones({2}, DType::f64)); }}});
+  CHECK_THROWS_WITH(
+      grad(z, x), "[grad] the graph behind 'mul' was freed by an earlier grad(). Hint: retain_graph = true there");
+  Var bad = record("bad", Tensor::ones({3}, DType::f64),
+                   {{v, [](const Var&) { return Var(Tensor::ones({2}, DType::f64)); }}});
   CHECK_THROWS_WITH(grad(sum(bad), v), "[grad] bad, argument 0: cotangent f64 (2) for leaf (3) f64");
-  Var wrong_type = record("bad", Tensor::ones({3}, DType::f64), {{v, [](const Var&) { return Var(Tensor::ones({3})); }}});
+  Var wrong_type =
+      record("bad", Tensor::ones({3}, DType::f64), {{v, [](const Var&) { return Var(Tensor::ones({3})); }}});
   CHECK_THROWS_AS(grad(sum(wrong_type), v), Error);
   CHECK_THROWS_AS(Var::leaf(Tensor::arange(3)), Error);
 }

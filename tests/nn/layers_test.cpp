@@ -146,7 +146,8 @@ TEST_CASE("a gradient through ∇ₓ of a small network of layers is right in ev
   nn::Linear first(5, 6, {1, 2, 0}, true, DType::f64), second(6, 1, {1, 3, 0}, true, DType::f64);
   auto norm_of_gradient = [&](std::span<const Var> in) {  // in: x, w1, b1, w2
     EnableGradGuard on;
-    Var at = in[0].requires_grad() ? in[0] : Var::leaf(in[0].value());  // a constant where values alone are asked for
+    Var at =
+        in[0].requires_grad() ? in[0] : Var::leaf(in[0].value());  // a constant where values alone are asked for
     Var h = concat({at, nn::time_embedding(t, 2)}, 1);
     Var phi = linear(nn::activate(nn::Activation::silu, linear(h, in[1], in[2])), in[3]);
     Var g = grad(sum(phi), at, {.create_graph = true});

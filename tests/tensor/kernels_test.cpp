@@ -62,22 +62,27 @@ TEST_CASE("unary functions follow the standard library") {
 TEST_CASE("ends of the range: infinity, NaN, overflow, huge angles") {
   double inf = std::numeric_limits<double>::infinity(), nan = std::nan("");
   for (DType t : floating) {
-    Tensor x = Tensor::from(std::vector<double>{0, -0.0, inf, -inf, nan, 1000, -1000, 1e5, -1, 88.0, 700}, {11}).to(t);
+    Tensor x =
+        Tensor::from(std::vector<double>{0, -0.0, inf, -inf, nan, 1000, -1000, 1e5, -1, 88.0, 700}, {11}).to(t);
     auto check = [&](const Tensor& y, double (*f)(double)) {
       for (int64_t i = 0; i < x.numel(); ++i) {
         double want = f(x.at(i));
         if (t == DType::f32) want = static_cast<float>(want);
         CAPTURE(x.at(i));
-        if (std::isnan(want)) CHECK(std::isnan(y.at(i)));
-        else if (std::isinf(want)) CHECK(y.at(i) == want);
-        else CHECK(std::abs(y.at(i) - want) <= 2e-6 * std::max(1.0, std::abs(want)));
+        if (std::isnan(want))
+          CHECK(std::isnan(y.at(i)));
+        else if (std::isinf(want))
+          CHECK(y.at(i) == want);
+        else
+          CHECK(std::abs(y.at(i) - want) <= 2e-6 * std::max(1.0, std::abs(want)));
       }
     };
     check(kernel::unary<Exp>(x), [](double v) { return std::exp(v); });
     check(kernel::unary<Log>(x), [](double v) { return std::log(v); });
     check(kernel::unary<Tanh>(x), [](double v) { return std::tanh(v); });
     check(kernel::unary<Sigmoid>(x), [](double v) { return 1 / (1 + std::exp(-v)); });
-    check(kernel::unary<Softplus>(x), [](double v) { return std::isnan(v) ? v : std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); });
+    check(kernel::unary<Softplus>(x),
+          [](double v) { return std::isnan(v) ? v : std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); });
     Tensor angle = Tensor::from(std::vector<double>{1e5, -123456, 0.5, nan}, {4}).to(t);
     CHECK(error(kernel::unary<Sin>(angle), [&](int64_t i) { return std::sin(angle.at(i)); }) < 1e-6);
     CHECK(std::isnan(kernel::binary(kernel::Binary::maximum, Tensor::scalar(nan, t), Tensor::scalar(1, t)).item()));
@@ -92,11 +97,13 @@ TEST_CASE("binary operations broadcast on either side") {
     Shape a, b;
   };
   for (DType t : floating)
-    for (const Case& c : {Case{{5, 7}, {5, 7}}, Case{{5, 7}, {7}}, Case{{5, 1}, {5, 7}}, Case{{}, {3}}, Case{{3}, {}}, Case{{1, 1}, {4, 33}},
-                          Case{{2, 1, 3, 1}, {4, 1, 35}}, Case{{300, 300}, {300, 1}}, Case{{300, 300}, {300, 300}}, Case{{2, 3}, {0, 2, 3}},
+    for (const Case& c : {Case{{5, 7}, {5, 7}}, Case{{5, 7}, {7}}, Case{{5, 1}, {5, 7}}, Case{{}, {3}},
+                          Case{{3}, {}}, Case{{1, 1}, {4, 33}}, Case{{2, 1, 3, 1}, {4, 1, 35}},
+                          Case{{300, 300}, {300, 1}}, Case{{300, 300}, {300, 300}}, Case{{2, 3}, {0, 2, 3}},
                           Case{{4096, 1}, {4096, 2}}, Case{{1, 3, 1}, {2, 1, 2}}}) {
       Tensor a = noise(c.a, t), b = kernel::affine(noise(c.b, t, 1), 1, 3);
-      Tensor aa = kernel::broadcast_to(a, broadcast_shapes(c.a, c.b, "t")), bb = kernel::broadcast_to(b, aa.shape());
+      Tensor aa = kernel::broadcast_to(a, broadcast_shapes(c.a, c.b, "t")),
+             bb = kernel::broadcast_to(b, aa.shape());
       CAPTURE(c.a.str());
       CAPTURE(c.b.str());
       using enum kernel::Binary;
@@ -120,7 +127,8 @@ TEST_CASE("binary operations broadcast on either side") {
 
 TEST_CASE("reductions over any dimensions") {
   for (DType t : floating)
-    for (const Shape& s : {Shape{7}, Shape{5, 3}, Shape{2, 3, 4, 5}, Shape{1, 200, 190}, Shape{700, 19}, Shape{90'000}, Shape{900, 2}}) {
+    for (const Shape& s : {Shape{7}, Shape{5, 3}, Shape{2, 3, 4, 5}, Shape{1, 200, 190}, Shape{700, 19},
+                           Shape{90'000}, Shape{900, 2}}) {
       Tensor x = noise(s, t);
       for (int mask = 0; mask < 1 << s.rank(); ++mask) {
         Dims dims;
@@ -146,7 +154,8 @@ TEST_CASE("reductions over any dimensions") {
         CHECK(error(y, [&](int64_t i) { return total.at(i); }) < (t == DType::f32 ? 2e-5 : 1e-11));
         CHECK(error(kernel::amax(x, dims, true), [&](int64_t i) { return top.at(i); }) == 0);
         CHECK(kernel::sum(x, dims, false).shape() == reduced_shape(s, dims, false, "t"));
-        CHECK(error(kernel::sum_to(x, kept), [&](int64_t i) { return total.at(i); }) < (t == DType::f32 ? 2e-5 : 1e-11));
+        CHECK(error(kernel::sum_to(x, kept), [&](int64_t i) { return total.at(i); }) <
+              (t == DType::f32 ? 2e-5 : 1e-11));
       }
     }
   CHECK(kernel::sum(Tensor::ones({0, 3}), {0}, false).to_vector<float>() == std::vector<float>{0, 0, 0});
@@ -157,8 +166,16 @@ TEST_CASE("reductions over any dimensions") {
 
 TEST_CASE("matmul in every orientation and shape, thin ones too") {
   for (DType t : floating)
-    for (auto [m, n, k] : {std::array<int64_t, 3>{3, 4, 5}, {1, 9, 300}, {300, 1, 70}, {5, 6, 1}, {64, 192, 18}, {1, 1, 1}, {2, 3, 0}, {0, 3, 2},
-                           {192, 1, 512}, {33, 65, 129}})
+    for (auto [m, n, k] : {std::array<int64_t, 3>{3, 4, 5},
+                           {1, 9, 300},
+                           {300, 1, 70},
+                           {5, 6, 1},
+                           {64, 192, 18},
+                           {1, 1, 1},
+                           {2, 3, 0},
+                           {0, 3, 2},
+                           {192, 1, 512},
+                           {33, 65, 129}})
       for (int flags = 0; flags < 4; ++flags) {
         bool ta = flags & 1, tb = flags & 2;
         Tensor a = noise(ta ? Shape{k, m} : Shape{m, k}, t), b = noise(tb ? Shape{n, k} : Shape{k, n}, t, 1);
@@ -170,7 +187,8 @@ TEST_CASE("matmul in every orientation and shape, thin ones too") {
         CAPTURE(flags);
         CHECK(error(y, [&, n = n, k = k, m = m](int64_t i) {
                 double s = 0;
-                for (int64_t p = 0; p < k; ++p) s += a.at(ta ? p * m + i / n : i / n * k + p) * b.at(tb ? i % n * k + p : p * n + i % n);
+                for (int64_t p = 0; p < k; ++p)
+                  s += a.at(ta ? p * m + i / n : i / n * k + p) * b.at(tb ? i % n * k + p : p * n + i % n);
                 return s;
               }) < (t == DType::f32 ? 2e-5 : 1e-12));
       }
@@ -180,12 +198,14 @@ TEST_CASE("matmul in every orientation and shape, thin ones too") {
   CHECK(y.shape() == Shape{2, 5, 3, 2});
   for (int64_t i = 0; i < 2; ++i)
     for (int64_t j = 0; j < 5; ++j) {
-      Tensor one = kernel::matmul(kernel::slice(a, 0, i, i + 1, 1).reshape({3, 4}), kernel::slice(b, 0, j, j + 1, 1).reshape({4, 2}));
+      Tensor one = kernel::matmul(kernel::slice(a, 0, i, i + 1, 1).reshape({3, 4}),
+                                  kernel::slice(b, 0, j, j + 1, 1).reshape({4, 2}));
       for (int64_t e = 0; e < 6; ++e) CHECK(y.at((i * 5 + j) * 6 + e) == doctest::Approx(one.at(e)).epsilon(1e-12));
     }
   CHECK_THROWS_AS(kernel::matmul(noise({2, 3}, DType::f32), noise({2, 3}, DType::f32)), Error);
   CHECK_THROWS_AS(kernel::matmul(noise({3}, DType::f32), noise({3, 2}, DType::f32)), Error);
-  CHECK_THROWS_AS(kernel::linear(noise({2, 3}, DType::f32), noise({4, 3}, DType::f32), noise({3}, DType::f32)), Error);
+  CHECK_THROWS_AS(kernel::linear(noise({2, 3}, DType::f32), noise({4, 3}, DType::f32), noise({3}, DType::f32)),
+                  Error);
 }
 
 TEST_CASE("moving elements") {
@@ -204,7 +224,9 @@ TEST_CASE("moving elements") {
   CHECK(rows.at(0) == 8);
   CHECK(rows.at(4) == 0);
   Tensor added = kernel::index_add(rows, {2, 3, 4}, 1, index);
-  CHECK(error(added, [](int64_t i) { return i / 4 % 3 == 2 ? 2.0 * i : i / 4 % 3 == 0 ? i : 0.0; }) == 0);
+  CHECK(error(added, [](int64_t i) {
+          return i / 4 % 3 == 2 ? 2.0 * double(i) : i / 4 % 3 == 0 ? double(i) : 0.0;
+        }) == 0);
   CHECK_THROWS_AS(kernel::index_select(x, 1, Tensor::from(std::vector<int64_t>{3}, {1})), Error);
   CHECK_THROWS_AS(kernel::concat(std::vector<Tensor>{x, kernel::permute(x, {0, 2, 1})}, 0), Error);
   CHECK_THROWS_AS(kernel::slice(x, 0, 1, 3, 1), Error);

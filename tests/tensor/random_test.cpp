@@ -75,6 +75,7 @@ TEST_CASE("integers, signs and permutations") {
   std::sort(p.begin(), p.end());
   CHECK(p == Tensor::arange(1000).to_vector<int64_t>());
   std::vector<int> first(5);  // where element 0 goes is even
-  for (uint64_t s = 0; s < 5000; ++s) ++first.at(static_cast<size_t>(randperm(5, {.seed = 9, .step = s}).data<int64_t>()[0]));
+  for (uint64_t s = 0; s < 5000; ++s)
+    ++first.at(static_cast<size_t>(randperm(5, {.seed = 9, .step = s}).data<int64_t>()[0]));
   for (int c : first) CHECK(std::abs(c - 1000) < 5 * 29);
 }

@@ -82,7 +82,8 @@ TEST_CASE("the allocator counts live bytes and their peak, and hands blocks out 
 
 TEST_CASE("tensors of every size class keep their elements apart") {
   std::vector<Tensor> all;
-  for (int64_t n = 1; n < 300'000; n = n * 9 / 8 + 1) all.push_back(Tensor::full({n}, static_cast<double>(n), DType::f64));
+  for (int64_t n = 1; n < 300'000; n = n * 9 / 8 + 1)
+    all.push_back(Tensor::full({n}, static_cast<double>(n), DType::f64));
   for (const Tensor& x : all) {
     CHECK(x.at(0) == x.numel());
     CHECK(x.at(x.numel() - 1) == x.numel());
