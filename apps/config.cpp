@@ -13,6 +13,7 @@
 #include "data/points.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
+#include "tensor/io/printable.h"
 
 namespace vapo::app {
 namespace {
@@ -233,10 +234,10 @@ class Reader {
     if (name != section && known_sections_.count(section)) {
       for (const std::string& key : known_)
         if (key.starts_with(section + ".")) near.push_back(key.substr(section.size() + 1));
-      throw InputError(
-          fmt::format("{}: unknown key {}. Hint: [{}] has {}", place(node), name, section, fmt::join(near, ", ")));
+      throw InputError(fmt::format("{}: unknown key {}. Hint: [{}] has {}", place(node), printable(name), section,
+                                   fmt::join(near, ", ")));
     }
-    throw InputError(fmt::format("{}: unknown key {}. Hint: the sections are {}", place(node), name,
+    throw InputError(fmt::format("{}: unknown key {}. Hint: the sections are {}", place(node), printable(name),
                                  fmt::join(known_sections_, ", ")));
   }
 
@@ -284,7 +285,7 @@ Config parse_config(std::string_view text, const std::string& name) {
   try {
     table = toml::parse(text, std::string_view(name));
   } catch (const toml::parse_error& e) {
-    throw InputError(fmt::format("{}:{}: {}", name, e.source().begin.line, e.description()));
+    throw InputError(fmt::format("{}:{}: {}", name, e.source().begin.line, printable(e.description(), 200)));
   }
   Values values;
   values.collect(table, "");

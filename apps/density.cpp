@@ -213,7 +213,8 @@ int density(const DensityOptions& options) {
   summary["sgld_particles"] = d.sgld_particles;
   summary["sgld_steps"] = d.sgld_steps;
   summary["sgld_step_size"] = model.config.sample.step_size;
-  double log_z = data::log_integral(marginal, result.grid) - model.standardization.log_scale();
+  double log_z =
+      data::log_integral(marginal, result.grid);  // so that E − log Z is a log-density in the data's units
   double change = run.last_quarter - run.before_last_quarter, level = run.last_quarter - log_z;
   summary["sgld_mean_log_density"] = number(level);
   summary["sgld_energy_drift_nats"] = number(change);

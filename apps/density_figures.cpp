@@ -27,7 +27,7 @@ std::vector<double> values_of(const Tensor& x) {
 // Poster, Fig. 1: particles from noise to data at several times with Φ behind, and their trajectories.
 void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
   constexpr int64_t kParticles = 1500, kTrajectories = 150;
-  const std::vector<double> shown = {0.1, 0.4, 0.7, 0.9, 1.0};
+  const std::vector<double> shown = {0.1, 0.4, 0.7, 0.9, 0.975};  // at t = 1 the cosine path leaves no potential
   Tensor noise = prior_noise(model, kParticles, seed);
   OdeOptions options{.method = OdeMethod::rk45, .rtol = 1e-3, .atol = 1e-3, .times = {}};
   for (int i = 1; i <= 40; ++i) options.times.push_back(i / 40.0);
@@ -55,7 +55,7 @@ void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
     };
     std::vector<double> phi = values_of(energy_at(potential, model.standardization, centres));
     size_t index = static_cast<size_t>(std::lround(t * 40));
-    figure.add(fmt::format("t = {:.1f}: particles on Phi", t), "x1", "x2")
+    figure.add(fmt::format("t = {:.3g}: particles on Phi", t), "x1", "x2")
         .square(window)
         .heat(window, phi)
         .contours(window, phi)

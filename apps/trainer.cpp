@@ -42,6 +42,14 @@ Trainer::Trainer(const Config& config, const Dataset& dataset)
     throw InputError(
         fmt::format("train.t_min = {} must be below train.t_max = {}", config.train.t_min, config.train.t_max));
   }
+  if (config.loss.estimator == "published" && config.loss.weight != "one") {
+    throw InputError(
+        "loss.weight must be \"one\" with loss.estimator = \"published\": that loss has time weights of its own");
+  }
+  if (config.loss.estimator == "published" && config.train.batch_size < 2) {
+    throw InputError(
+        "train.batch_size must be 2 or more with loss.estimator = \"published\": it divides by a deviation");
+  }
   std::vector<nn::NamedParameter> named = nn::named_parameters(*potential_);
   for (const nn::NamedParameter& p : named) parameters_.push_back(*p.parameter);
   if (config.train.ema_decay > 0) {

@@ -4,6 +4,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -66,7 +67,7 @@ void run_gnuplot(const std::filesystem::path& folder, const std::string& name, c
 }  // namespace
 
 Panel& Panel::heat(const Grid& grid, const std::vector<double>& values) {
-  layers_.push_back({Layer::Kind::heat, xyz(grid, values), "using 1:2:3 with image pixels notitle", ""});
+  layers_.push_back({Layer::Kind::heat, xyz(grid, values), "using 1:2:3 with image notitle", ""});
   return *this;
 }
 
@@ -112,6 +113,7 @@ Panel& Panel::curve(const std::vector<double>& x, const std::vector<double>& y, 
 }
 
 Panel& Panel::square(const Grid& w) {
+  aspect_ = (w.y_high - w.y_low) / (w.x_high - w.x_low);
   settings_ += fmt::format("set size ratio -1\nset xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", w.x_low,
                            w.x_high, w.y_low, w.y_high);
   return *this;
@@ -142,6 +144,12 @@ Panel& Figure::add(const std::string& title, const std::string& x_label, const s
 }
 
 void Figure::draw(const std::filesystem::path& folder, const std::string& name) const {
+  // Room for tics, labels and the title of a panel, in pixels; a panel of equal units takes the height it needs.
+  constexpr double beside = 95, above_and_below = 100;
+  double height = height_;
+  for (const Panel& panel : panels_) {
+    if (panel.aspect_ > 0) height = std::min(height, panel.aspect_ * (width_ - beside) + above_and_below);
+  }
   std::string script = fmt::format(
       "# Redraw with: gnuplot {0}.gp\n"
       "if (!exists(\"picture\")) picture = \"{0}.png\"\n"
@@ -150,7 +158,7 @@ void Figure::draw(const std::filesystem::path& folder, const std::string& name) 
       "set palette defined (0 '#ffffff', 0.25 '#c6dbef', 0.5 '#6baed6', 0.75 '#2171b5', 1 '#08306b')\n"
       "unset colorbox\nset tics nomirror out\nset border lw 0.8\nset key top right opaque\n"
       "set multiplot layout {3},{4} title {5} font 'sans,14'\n",
-      name, columns_ * width_, rows_ * height_ + 40, rows_, columns_, quoted(title_));
+      name, columns_ * width_, rows_ * static_cast<int>(height) + 40, rows_, columns_, quoted(title_));
   int file_count = 0;
   for (const Panel& panel : panels_) {
     std::string plots, before;

@@ -34,12 +34,13 @@ class Panel {
   std::string title_, x_label_, y_label_;
   std::vector<Layer> layers_;
   std::string settings_;
+  double aspect_ = 0;  // height by width of a window in equal units
 };
 
 class Figure {
  public:
-  // Panels fill rows × columns from the top left, each `width` × `height` pixels.
-  Figure(std::string title, int rows, int columns, int width = 480, int height = 460);
+  // Panels fill rows × columns from the top left, each `width` × at most `height` pixels.
+  Figure(std::string title, int rows, int columns, int width = 480, int height = 480);
   Panel& add(const std::string& title, const std::string& x_label, const std::string& y_label);
   // Writes FOLDER/NAME.gp and its data files, runs gnuplot, and renames the finished picture to FOLDER/NAME.png.
   // Throws IoError where a file cannot be written or gnuplot is missing or fails; the script then stays.

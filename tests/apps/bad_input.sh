@@ -31,6 +31,8 @@ config_refused 'model.time_embedding.*even' '[data]\nset = "two_moons"\n[model]\
 config_refused 'bad.toml:1: ' 'this is not TOML\n'
 config_refused 'bad.toml:3: ' '[train]\nsteps = 5\nsteps = 6\n'
 config_refused 'no data' '[train]\nsteps = 5\n'
+config_refused 'loss.weight' '[data]\nset = "two_moons"\n[loss]\nestimator = "published"\n'
+config_refused 'train.batch_size' '[data]\nset = "two_moons"\n[loss]\nestimator = "published"\nweight = "one"\n[train]\nbatch_size = 1\n'
 config_refused 't_min' '[data]\nset = "two_moons"\n[train]\nt_min = 0.5\nt_max = 0.2\n'
 refused 3 'unknown key train.stepz' "$vapo" train tiny.toml --out run --set train.stepz=5
 refused 3 'train.batch_size = -1' "$vapo" train tiny.toml --out run --set train.batch_size=-1

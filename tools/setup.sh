@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that are missing, and says which. Arguments: "build" (compile and run vapo), "test"
+# (what the tests need on top). Run as root, or with sudo at hand; where nothing is missing neither is needed.
+set -euo pipefail
+
+build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
+  gnuplot-nox)
+test=(doctest-dev clang-format-14 git)
+
+packages=()
+for set in "${@:-build}"; do
+  case $set in
+    build) packages+=("${build[@]}") ;;
+    test) packages+=("${test[@]}") ;;
+    *) echo "setup.sh: '$set' is no set of packages: build, test" >&2 && exit 2 ;;
+  esac
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "setup.sh: no apt-get here. Install what these Debian packages hold by your system's means: ${packages[*]}" >&2
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "setup.sh: these packages are missing: ${missing[*]}" >&2
+    echo "setup.sh: run as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+echo "installing: ${missing[*]}" >&2
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
