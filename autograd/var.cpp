@@ -4,7 +4,7 @@
 
 namespace vapo {
 
-thread_local bool NoGradGuard::enabled = true;
+constinit thread_local bool NoGradGuard::enabled = true;
 
 Var Var::leaf(Tensor value, std::string name) {
   VAPO_CHECK(value.defined() && is_floating(value.dtype()), "[leaf] '{}' must be an f32 or f64 tensor", name);

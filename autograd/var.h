@@ -68,7 +68,7 @@ class NoGradGuard {
 
  private:
   friend class EnableGradGuard;
-  static thread_local bool enabled;
+  static constinit thread_local bool enabled;
   bool before_;
 };
 class EnableGradGuard {  // records again inside a NoGradGuard: the inner ∇Φ of a sampler

@@ -169,5 +169,5 @@ TEST_CASE("memory is flat over 10,000 steps of double backward") {
     grad(sum(g * g), w);
     if (i == 10) after_first = memory_stats().reserved_bytes;
   }
-  CHECK(memory_stats().reserved_bytes == after_first);
+  CHECK(memory_stats().reserved_bytes <= after_first);
 }

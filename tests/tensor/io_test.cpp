@@ -279,11 +279,11 @@ TEST_CASE("a file that cannot be read is an IoError with the path and the system
   fs::path sparse = folder.path / "sparse";  // larger than any memory
   put(sparse, "x");
   fs::resize_file(sparse, uintmax_t{1} << 43);
-  struct rlimit old {
-  }, low{};
+#ifndef __SANITIZE_ADDRESS__  // which reserves more addresses than any limit allows
+  rlimit old{};
   REQUIRE(getrlimit(RLIMIT_AS, &old) == 0);
-#ifndef __SANITIZE_ADDRESS__
-  low = {.rlim_cur = std::min(rlim_t{1} << 40, old.rlim_max), .rlim_max = old.rlim_max};
+  rlimit low = old;
+  low.rlim_cur = std::min(rlim_t{1} << 40, old.rlim_max);
   REQUIRE(setrlimit(RLIMIT_AS, &low) == 0);
   m = message<IoError>([&] { read_npy(sparse); });
   CHECK(setrlimit(RLIMIT_AS, &old) == 0);
