@@ -10,43 +10,41 @@ using kernel::Binary;
 
 Var constant_like(const Var& x, double value) { return Tensor::full(x.shape(), value, x.dtype()); }
 
-// A function and its derivatives as numbers in `Functions`, with the parameter they share.
+// A function and its derivatives: the number of the first in `Functions`, where the others follow it.
 struct Tower {
   static constexpr int levels = 4;
   const char* name;
   const char* vjp_name;
-  int function[levels];
-  double p;
+  int function;
   int at(int level) const {
     VAPO_CHECK(level < levels, "[{}] its derivative of order {} is not implemented", name, level);
-    return function[level];
+    return function + level;
   }
 };
-template <class F0, class F1, class F2, class F3>
-constexpr Tower tower_of(const char* name, const char* vjp_name, double p = 0) {
-  return {
-      name,
-      vjp_name,
-      {Functions::index_of<F0>(), Functions::index_of<F1>(), Functions::index_of<F2>(), Functions::index_of<F3>()},
-      p};
+template <class F>
+constexpr Tower tower_of(const char* name, const char* vjp_name) {
+  static_assert(Towers::index_of<F>() >= 0);
+  return {name, vjp_name, Functions::index_of<F>()};
 }
 
 // a·b·f⁽ⁿ⁾(x): what the vjp of a·f⁽ⁿ⁻¹⁾(x) in x gives for the cotangent b.
 Var scaled2(const Tower* t, int n, const Var& x, const Var& a, const Var& b) {
-  return record(t->vjp_name, kernel::scaled2(t->at(n), x.value(), a.value(), b.value(), t->p),
+  return record(t->vjp_name, kernel::scaled2(t->at(n), x.value(), a.value(), b.value(), 0),
                 {{x, [=](const Var& u) { return scaled2(t, n + 1, x, mul(a, b), u); }},
                  {a, [=](const Var& u) { return scaled2(t, n, x, b, u); }},
                  {b, [=](const Var& u) { return scaled2(t, n, x, a, u); }}});
 }
-// a·f⁽ⁿ⁾(x): the vjp of f⁽ⁿ⁻¹⁾ for the cotangent a.
-Var scaled(const Tower* t, int n, const Var& x, const Var& a) {
-  return record(t->vjp_name, kernel::scaled(t->at(n), x.value(), a.value(), t->p),
-                {{x, [=](const Var& u) { return scaled2(t, n + 1, x, a, u); }},
-                 {a, [=](const Var& u) { return scaled(t, n, x, u); }}});
+// a·f'(x): the vjp of f for the cotangent a. f'(x) was computed with f(x): it serves the inner gradient and both
+// passes of the outer one.
+Var scaled(const Tower* t, const Var& x, const Var& a, const Tensor& slope) {
+  return record(t->vjp_name, kernel::binary(Binary::mul, a.value(), slope),
+                {{x, [=](const Var& u) { return scaled2(t, 2, x, a, u); }},
+                 {a, [=](const Var& u) { return scaled(t, x, u, slope); }}});
 }
 Var tower(const Tower* t, const Var& x) {
-  return record(t->name, kernel::unary(t->function[0], x.value(), t->p),
-                {{x, [=](const Var& g) { return scaled(t, 1, x, g); }}});
+  if (!x.requires_grad() || !NoGradGuard::grad_enabled()) return kernel::unary(t->function, x.value(), 0);
+  auto [y, slope] = kernel::unary_with_slope(t->function, x.value());
+  return record(t->name, y, {{x, [t, x, slope = slope](const Var& g) { return scaled(t, x, g, slope); }}});
 }
 
 // g·f(x) where f's own slope is 0 almost everywhere: linear in g, constant in x.
@@ -150,23 +148,23 @@ Var exp(const Var& x) {  // its own derivative, so of any order
   return record("exp", kernel::unary<Exp>(x.value()), {{x, [](const Var& g, const Var& y) { return mul(g, y); }}});
 }
 Var tanh(const Var& x) {
-  static constexpr Tower t = tower_of<Tanh, TanhD1, TanhD2, TanhD3>("tanh", "tanh_vjp");
+  static constexpr Tower t = tower_of<Tanh>("tanh", "tanh_vjp");
   return tower(&t, x);
 }
 Var sigmoid(const Var& x) {
-  static constexpr Tower t = tower_of<Sigmoid, SigmoidD1, SigmoidD2, SigmoidD3>("sigmoid", "sigmoid_vjp");
+  static constexpr Tower t = tower_of<Sigmoid>("sigmoid", "sigmoid_vjp");
   return tower(&t, x);
 }
 Var silu(const Var& x) {
-  static constexpr Tower t = tower_of<Silu, SiluD1, SiluD2, SiluD3>("silu", "silu_vjp");
+  static constexpr Tower t = tower_of<Silu>("silu", "silu_vjp");
   return tower(&t, x);
 }
 Var gelu(const Var& x) {
-  static constexpr Tower t = tower_of<Gelu, GeluD1, GeluD2, GeluD3>("gelu", "gelu_vjp");
+  static constexpr Tower t = tower_of<Gelu>("gelu", "gelu_vjp");
   return tower(&t, x);
 }
 Var softplus(const Var& x) {
-  static constexpr Tower t = tower_of<Softplus, Sigmoid, SigmoidD1, SigmoidD2>("softplus", "softplus_vjp");
+  static constexpr Tower t = tower_of<Softplus>("softplus", "softplus_vjp");
   return tower(&t, x);
 }
 

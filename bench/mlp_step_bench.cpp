@@ -92,6 +92,7 @@ int main(int argc, char** argv) {
       std::cout << training.run(seconds).dump() << '\n';
       return 0;
     }
+    std::cout << "ready" << std::endl;
     std::string word;
     while (std::cin >> word >> seconds) std::cout << training.run(seconds).dump() << std::endl;
   } catch (const Error& e) {

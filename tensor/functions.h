@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <tuple>
 #include <type_traits>
 
 #ifdef __CUDACC__
@@ -99,6 +100,8 @@ VAPO_FUNCTION(GeluD3, return gauss(x) * x * (x * x - V(4));)
 template <class... Fs>
 struct FunctionList {
   static constexpr int size = sizeof...(Fs);
+  template <int i>
+  using at = std::tuple_element_t<i, std::tuple<Fs...>>;
   template <class F>
   static constexpr int index_of() {
     int i = 0, found = -1;
@@ -106,8 +109,10 @@ struct FunctionList {
     return found;
   }
 };
+// In a tower, a function's derivative is the next of the list.
 using Functions = FunctionList<Exp, Log, Sqrt, Rsqrt, Square, Sin, Cos, Abs, Sign, Pow, Relu, Step, LeakyRelu,
-                               LeakyStep, Tanh, TanhD1, TanhD2, TanhD3, Sigmoid, SigmoidD1, SigmoidD2, SigmoidD3,
-                               Softplus, Silu, SiluD1, SiluD2, SiluD3, Gelu, GeluD1, GeluD2, GeluD3>;
+                               LeakyStep, Tanh, TanhD1, TanhD2, TanhD3, Softplus, Sigmoid, SigmoidD1, SigmoidD2,
+                               SigmoidD3, Silu, SiluD1, SiluD2, SiluD3, Gelu, GeluD1, GeluD2, GeluD3>;
+using Towers = FunctionList<Tanh, Softplus, Sigmoid, Silu, Gelu>;  // have value and slope in one pass
 
 }  // namespace vapo

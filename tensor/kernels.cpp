@@ -99,11 +99,11 @@ Tensor unary(int function, const Tensor& x, double p) {
   cpu::unary(function, x, nullptr, nullptr, p, y);
   return y;
 }
-Tensor scaled(int function, const Tensor& x, const Tensor& a, double p) {
-  check_same_shape("scaled", x, a);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  cpu::unary(function, x, &a, nullptr, p, y);
-  return y;
+ValueAndSlope unary_with_slope(int function, const Tensor& x) {
+  check_floating("unary_with_slope", x);
+  ValueAndSlope out{Tensor::empty(x.shape(), x.dtype()), Tensor::empty(x.shape(), x.dtype())};
+  cpu::unary_with_slope(function, x, out.value, out.slope);
+  return out;
 }
 Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p) {
   check_same_shape("scaled2", x, a);

@@ -13,7 +13,10 @@ namespace vapo::kernel {
 
 // ---- elementwise, one operand: y = f(x), with p the function's parameter (functions.h says which has one)
 Tensor unary(int function, const Tensor& x, double p);
-Tensor scaled(int function, const Tensor& x, const Tensor& a, double p);                    // a·f(x), same shapes
+struct ValueAndSlope {
+  Tensor value, slope;
+};
+ValueAndSlope unary_with_slope(int function, const Tensor& x);  // f(x) and f'(x) in one pass; f one of Towers
 Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p);  // a·b·f(x), same shapes
 template <class F>
 Tensor unary(const Tensor& x, double p = 0) {

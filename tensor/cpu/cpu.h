@@ -8,6 +8,7 @@
 namespace vapo::cpu {
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y);  // a·b·f(x)
+void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope);
 void affine(const Tensor& x, double a, double b, const Tensor& y);
 void fill(double value, const Tensor& y);
 void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y);  // kernel::Binary, then equal

@@ -104,6 +104,17 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
   });
 }
 
+void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    auto loop = simd<T>().with_slope[function];
+    const T* px = x.data<T>();
+    T *py = y.mutable_data<T>(), *ps = slope.mutable_data<T>();
+    parallel_for(x.numel(), grain, 16,
+                 [&](int64_t begin, int64_t end) { loop(px + begin, py + begin, ps + begin, end - begin); });
+  });
+}
+
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
   dispatch_floating(x.dtype(), [&](auto zero) {
     using T = decltype(zero);

@@ -1,8 +1,10 @@
 // Matrix products: oneDNN in f32, a plain loop over rows in f64, and loops of our own where one side is a vector.
 
-#include <oneapi/dnnl/dnnl.h>
-
 #include <algorithm>
+#include <map>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "tensor/cpu/cpu.h"
@@ -70,6 +72,54 @@ void add_bias(const Product& p, const T* bias, T* y) {
   });
 }
 
+// oneDNN's primitive for one kind of product, with the memory objects it is called on.
+class Primitive {
+ public:
+  Primitive(const Product& p, bool bias) {
+    using dims = dnnl::memory::dims;
+    auto matrix = [](int64_t rows, int64_t cols, bool transposed) {
+      return dnnl::memory::desc({rows, cols}, dnnl::memory::data_type::f32,
+                                transposed ? dims{1, rows} : dims{cols, 1});
+    };
+    dnnl::memory::desc a = matrix(p.m, p.k, p.transpose_a), b = matrix(p.k, p.n, p.transpose_b),
+                       c = matrix(1, p.n, false), y = matrix(p.m, p.n, false);
+    call_ = dnnl::matmul({bias ? dnnl::matmul::desc(a, b, c, y) : dnnl::matmul::desc(a, b, y), engine()});
+    arguments_ = {{DNNL_ARG_SRC, {a, engine(), nullptr}},
+                  {DNNL_ARG_WEIGHTS, {b, engine(), nullptr}},
+                  {DNNL_ARG_DST, {y, engine(), nullptr}}};
+    if (bias) arguments_.insert({DNNL_ARG_BIAS, {c, engine(), nullptr}});
+  }
+  void run(const float* a, const float* b, const float* bias, float* y) {
+    point(DNNL_ARG_SRC, a), point(DNNL_ARG_WEIGHTS, b), point(DNNL_ARG_DST, y);
+    if (bias) point(DNNL_ARG_BIAS, bias);
+    static thread_local dnnl::stream stream(engine());
+    call_.execute(stream, arguments_);
+  }
+
+ private:
+  static const dnnl::engine& engine() {
+    static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+    return cpu;
+  }
+  void point(int argument, const float* data) {
+    arguments_.find(argument)->second.set_data_handle(const_cast<float*>(data));
+  }
+  dnnl::matmul call_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+};
+
+// Made once for each shape: that takes longer than most products.
+Primitive& primitive(const Product& p, bool bias) {
+  using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, int>;
+  constexpr size_t most = 1024;
+  static thread_local std::map<Key, Primitive> made;
+  Key key{p.m, p.n, p.k, p.transpose_a, p.transpose_b, bias, threads()};
+  auto found = made.find(key);
+  if (found != made.end()) return found->second;
+  if (made.size() == most) made.clear();
+  return made.try_emplace(key, p, bias).first->second;
+}
+
 }  // namespace
 
 void matmul(const Product& p, const float* a, const float* b, const float* bias, float* y) {
@@ -77,10 +127,11 @@ void matmul(const Product& p, const float* a, const float* b, const float* bias,
   if (p.k == 0)
     std::fill_n(y, p.m * p.n, 0.0f);
   else if (!thin(p, a, b, y)) {
-    auto status = dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1.0f, a,
-                             p.transpose_a ? p.m : p.k, b, p.transpose_b ? p.k : p.n, 0.0f, y, p.n);
-    VAPO_CHECK(status == dnnl_success, "[matmul] oneDNN refused ({},{})×({},{}): status {}", p.m, p.k, p.k, p.n,
-               static_cast<int>(status));
+    try {
+      return primitive(p, bias != nullptr).run(a, b, bias, y);
+    } catch (const dnnl::error& e) {
+      fail("[matmul] oneDNN refused ({},{})×({},{}): {}", p.m, p.k, p.k, p.n, e.what());
+    }
   }
   add_bias(p, bias, y);
 }

@@ -23,6 +23,21 @@ void unary(const T* x, T* y, int64_t n, double p) {
       n, [&](int64_t i) { F::apply(P::load(x + i), p).store(y + i); },
       [&](int64_t i, int64_t k) { F::apply(P::load_part(x + i, k), p).store_part(y + i, k); });
 }
+// The compiler computes once what f and its derivative share.
+template <class T, class F, class Slope>
+void with_slope(const T* x, T* y, T* slope, int64_t n) {
+  using P = Pack<T>;
+  for_packs<T>(
+      n,
+      [&](int64_t i) {
+        P v = P::load(x + i);
+        F::apply(v, 0).store(y + i), Slope::apply(v, 0).store(slope + i);
+      },
+      [&](int64_t i, int64_t k) {
+        P v = P::load_part(x + i, k);
+        F::apply(v, 0).store_part(y + i, k), Slope::apply(v, 0).store_part(slope + i, k);
+      });
+}
 template <class T, class F>
 void scaled(const T* x, const T* a, T* y, int64_t n, double p) {
   using P = Pack<T>;
@@ -285,6 +300,11 @@ void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double 
 }
 
 template <class T, class... Fs>
+constexpr void expand_towers(Loops<T>& l, FunctionList<Fs...>) {
+  ((l.with_slope[Functions::index_of<Fs>()] = with_slope<T, Fs, Functions::at<Functions::index_of<Fs>() + 1>>),
+   ...);
+}
+template <class T, class... Fs>
 constexpr void expand(Loops<T>& l, FunctionList<Fs...>) {
   int i = 0;
   ((l.unary[i] = unary<T, Fs>, l.scaled[i] = scaled<T, Fs>, l.scaled2[i] = scaled2<T, Fs>, ++i), ...);
@@ -297,6 +317,7 @@ template <class T>
 constexpr Loops<T> make_loops() {
   Loops<T> l{};
   expand(l, Functions{});
+  expand_towers(l, Towers{});
   expand(l, std::make_integer_sequence<int, binary_count>{});
   l.affine = affine<T>, l.sum = sum<T>, l.sum_squares = sum_squares<T>, l.maximum = maximum<T>;
   l.max_into = max_into<T>, l.dot = dot<T>, l.weighted_rows = weighted_rows<T>, l.adam = adam<T>;

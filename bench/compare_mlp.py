@@ -1,0 +1,154 @@
+"""vapo's training step beside PyTorch's and JAX's: interleaved rounds on one machine, ratios, and the floor.
+
+All contestants are started, warmed up, and then run one at a time in turn; a waiting one sleeps. A ratio is taken within
+a round (the best of theirs ÷ ours), the median over rounds is reported, so that a noisy moment hits all alike.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+
+import serve
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+
+def flops(batch):
+    """Products of one step: forward and ∇x, each twice again in the outer gradient: 6 of 2·N·(weights) each."""
+    h = serve.HIDDEN
+    return 6 * 2 * batch * ((serve.IN + serve.FEATURES) * h + (serve.LAYERS - 1) * h * h + h)
+
+
+class Contestant:
+    def __init__(self, name, command, env):
+        self.name = name
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        )
+
+    def ready(self):
+        line = self.process.stdout.readline()
+        if line.strip() == "ready":
+            return True
+        print(f"{self.name}: left out: {(self.process.stderr.read().strip() or 'no answer').splitlines()[-1]}")
+        return False
+
+    def run(self, seconds):
+        self.process.stdin.write(f"run {seconds}\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def contestants(args, batch, env):
+    common = ["--batch", str(batch), "--serve"]
+    theirs = [args.python, str(HERE / "torch_mlp_step.py"), *common, "--threads", str(args.threads), "--mode"]
+    commands = {f"PyTorch {m.replace('_', ' ')}": [*theirs, m] for m in ("eager", "compiled_gradients", "compiled_step")}
+    commands["JAX jit"] = [args.python, str(HERE / "jax_mlp_step.py"), *common]
+    commands["vapo"] = [str(args.binary), *common]
+    started = []
+    for name, command in commands.items():  # one after the other: each warms up alone
+        contestant = Contestant(name, command, env)
+        if contestant.ready():
+            started.append(contestant)
+    return started
+
+
+def compare(args, batch, env):
+    players = contestants(args, batch, env)
+    rounds = [{p.name: p.run(args.seconds) for p in players} for _ in range(args.rounds)]
+    for p in players:
+        p.close()
+    milliseconds = {name: statistics.median(r[name]["median_ms"] for r in rounds) for name in rounds[0]}
+    ratios = [min(r[n]["median_ms"] for n in r if n != "vapo") / r["vapo"]["median_ms"] for r in rounds]
+    floor = 1e3 * flops(batch) / (args.peak_gflops * 1e9)
+    return {
+        "batch": batch,
+        "milliseconds": milliseconds,
+        "ratio_to_best": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)},
+        "vapo_steps_per_second": 1e3 / milliseconds["vapo"],
+        "vapo_peak_bytes": rounds[-1]["vapo"]["peak_bytes"],
+        "gflop": flops(batch) / 1e9,
+        "floor_ms": floor,
+        "vapo_share_of_floor": floor / milliseconds["vapo"],
+        "rounds": rounds,
+    }
+
+
+def text_of(command):
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+
+def cpu_name():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+PEAK = """
+import time, torch
+torch.set_num_threads({threads})
+a, b, best = torch.randn(2048, 2048), torch.randn(2048, 2048), 0
+for _ in range(20):
+    start = time.perf_counter(); a @ b
+    best = max(best, 2 * 2048**3 / (time.perf_counter() - start) / 1e9)
+print(best, torch.__version__, __import__("jax").__version__)
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", default=sys.executable, help="of an environment with torch and jax")
+    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build/release/bin/mlp-step-bench")
+    parser.add_argument("--batches", default="64,512,4096")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peak-gflops", type=float, help="default: the best 2048³ product of PyTorch here")
+    parser.add_argument("--out", type=pathlib.Path, help="JSON with every round")
+    args = parser.parse_args()
+    env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+
+    found = text_of([args.python, "-c", PEAK.format(threads=args.threads)]).split()
+    if len(found) != 3:
+        sys.exit(f"{args.python} has no torch and jax: name another with --python")
+    args.peak_gflops = args.peak_gflops or float(found[0])
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "commit": text_of(["git", "rev-parse", "--short", "HEAD"]),
+        "cpu": cpu_name(),
+        "threads": args.threads,
+        "torch": found[1],
+        "jax": found[2],
+        "peak_gflops": args.peak_gflops,
+        "batches": [],
+    }
+    print(f"{result['cpu']}, {args.threads} threads, peak {args.peak_gflops:.0f} GFLOP/s, torch {found[1]}, jax {found[2]}")
+    for batch in map(int, args.batches.split(",")):
+        b = compare(args, batch, env)
+        result["batches"].append(b)
+        r = b["ratio_to_best"]
+        print(f"batch {batch}: floor {b['floor_ms']:.3f} ms ({b['gflop']:.3f} GFLOP)")
+        for name, ms in b["milliseconds"].items():
+            print(f"  {name:27s}{ms:9.3f} ms")
+        print(
+            f"  best of theirs / vapo: {r['median']:.2f} ({r['low']:.2f} to {r['high']:.2f}); vapo {b['vapo_steps_per_second']:.0f}"
+            f" steps/s, {b['vapo_share_of_floor']:.0%} of the floor's rate, {b['vapo_peak_bytes'] / 2**20:.1f} MiB peak"
+        )
+    if args.out:
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
