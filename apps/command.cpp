@@ -1,8 +1,6 @@
 #include "apps/command.h"
 
 #include <fmt/format.h>
-#include <omp.h>
-
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -10,6 +8,7 @@
 
 #include "tensor/check.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 
 namespace vapo::app {
 
@@ -25,7 +24,7 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
 
 void CommonOptions::apply() const {
   device_from_name(device);
-  if (threads > 0) omp_set_num_threads(threads);
+  if (threads > 0) set_num_threads(threads);
 }
 
 namespace {

@@ -22,7 +22,7 @@ void add_info(CLI::App& app, Action& action);
 
 struct CommonOptions {
   std::string device = "auto";
-  int threads = 0;  // 0 = as OpenMP decides
+  int threads = 0;  // 0 = the library's default: all cores
   bool json = false;
   void add_to(CLI::App& command, bool computes = true);
   void apply() const;  // checks the device, sets the threads

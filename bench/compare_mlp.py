@@ -96,15 +96,7 @@ def cpu_name():
     return platform.processor()
 
 
-PEAK = """
-import time, torch
-torch.set_num_threads({threads})
-a, b, best = torch.randn(2048, 2048), torch.randn(2048, 2048), 0
-for _ in range(20):
-    start = time.perf_counter(); a @ b
-    best = max(best, 2 * 2048**3 / (time.perf_counter() - start) / 1e9)
-print(best, torch.__version__, __import__("jax").__version__)
-"""
+VERSIONS = "import jax, torch; print(torch.__version__, jax.__version__)"
 
 
 def main():
@@ -115,26 +107,28 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--peak-gflops", type=float, help="default: the best 2048³ product of PyTorch here")
+    parser.add_argument("--peak-gflops", type=float, help="default: vapo's best 2048³ product here")
     parser.add_argument("--out", type=pathlib.Path, help="JSON with every round")
     args = parser.parse_args()
     env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
 
-    found = text_of([args.python, "-c", PEAK.format(threads=args.threads)]).split()
-    if len(found) != 3:
+    found = text_of([args.python, "-c", VERSIONS]).split()
+    if len(found) != 2:
         sys.exit(f"{args.python} has no torch and jax: name another with --python")
-    args.peak_gflops = args.peak_gflops or float(found[0])
+    if not args.binary.exists():
+        sys.exit(f"{args.binary} is missing: build the release preset first")
+    args.peak_gflops = args.peak_gflops or float(text_of([str(args.binary), "--peak"]))
     result = {
         "date": datetime.date.today().isoformat(),
         "commit": text_of(["git", "rev-parse", "--short", "HEAD"]),
         "cpu": cpu_name(),
         "threads": args.threads,
-        "torch": found[1],
-        "jax": found[2],
+        "torch": found[0],
+        "jax": found[1],
         "peak_gflops": args.peak_gflops,
         "batches": [],
     }
-    print(f"{result['cpu']}, {args.threads} threads, peak {args.peak_gflops:.0f} GFLOP/s, torch {found[1]}, jax {found[2]}")
+    print(f"{result['cpu']}, {args.threads} threads, peak {args.peak_gflops:.0f} GFLOP/s (a 2048³ product), torch {found[0]}, jax {found[1]}")
     for batch in map(int, args.batches.split(",")):
         b = compare(args, batch, env)
         result["batches"].append(b)

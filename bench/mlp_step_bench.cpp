@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -74,18 +75,36 @@ class Training {
   std::vector<Var> inputs_;
 };
 
+// The best rate of a large product: what the machine can do, in GFLOP/s.
+double peak() {
+  constexpr int64_t n = 2048;
+  Tensor a = randn({n, n}, {.seed = 1}), b = randn({n, n}, {.seed = 2});
+  double best = INFINITY;
+  for (int i = 0; i < 20; ++i) {
+    auto start = Clock::now();
+    kernel::matmul(a, b);
+    best = std::min(best, seconds_since(start));
+  }
+  return 2e-9 * n * n * n / best;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Times the training step of bench/README.md");
   int64_t batch = 512;
   double seconds = 3;
-  bool serve = false;
+  bool serve = false, measure_peak = false;
   app.add_option("--batch", batch, "particles a step")->check(CLI::PositiveNumber);
   app.add_option("--seconds", seconds, "how long to run");
   app.add_flag("--serve", serve, "read lines 'run SECONDS' and answer each with a line of JSON");
+  app.add_flag("--peak", measure_peak, "print the GFLOP/s of a 2048³ product instead");
   CLI11_PARSE(app, argc, argv);
   try {
+    if (measure_peak) {
+      std::cout << peak() << '\n';
+      return 0;
+    }
     Training training(batch);
     training.run(0.2);  // warm up: caches, allocator
     if (!serve) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tensor/check.h"
+#include "tensor/parallel.h"
 
 namespace vapo::data {
 namespace {
@@ -88,8 +89,7 @@ Tensor GaussianKde::log_density_of_whitened(const Tensor& x, bool skip_self) con
   const double *a = rows_.data<double>(), *b = x.data<double>();
   double scale = -0.5 / (factor_ * factor_);
   double count = static_cast<double>(skip_self ? n - 1 : n);
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < m; ++i) {
+  auto one_point = [&](int64_t i) {
     std::vector<double> exponents(static_cast<size_t>(n));
     double top = -INFINITY;
     for (int64_t r = 0; r < n; ++r) {
@@ -101,7 +101,10 @@ Tensor GaussianKde::log_density_of_whitened(const Tensor& x, bool skip_self) con
     double sum = 0;
     for (double e : exponents) sum += std::exp(e - top);
     result[i] = log_constant_ + top + std::log(sum / count);
-  }
+  };
+  parallel_for(m, 4, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) one_point(i);
+  });
   return out;
 }
 

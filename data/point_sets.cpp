@@ -7,6 +7,7 @@
 
 #include "data/points.h"
 #include "tensor/kernels.h"
+#include "tensor/parallel.h"
 
 namespace vapo::data {
 namespace {
@@ -51,8 +52,9 @@ Tensor for_each_point(const Tensor& points, const F& f) {
   Tensor x = points.to(DType::f64), out = Tensor::empty({x.dim(0)}, DType::f64);
   const double* p = x.data<double>();
   double* y = out.mutable_data<double>();
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < x.dim(0); ++i) y[i] = f(Point{p[2 * i], p[2 * i + 1]});
+  parallel_for(x.dim(0), 16, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = f(Point{p[2 * i], p[2 * i + 1]});
+  });
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "tensor/check.h"
+#include "tensor/parallel.h"
 
 namespace vapo::data {
 namespace {
@@ -24,8 +25,7 @@ std::vector<float> centred_columns(const Tensor& x, const std::vector<double>& c
 double mean_distance(const std::vector<float>& x, const std::vector<float>& y, int64_t d, bool same) {
   int64_t n = static_cast<int64_t>(x.size()) / d, all = static_cast<int64_t>(y.size()) / d;
   std::vector<double> row_sums(static_cast<size_t>(n));  // summed in row order: the same bits for any thread count
-#pragma omp parallel for schedule(dynamic, 64)
-  for (int64_t i = 0; i < n; ++i) {
+  auto row_sum = [&](int64_t i) {
     int64_t m = same ? i : all;
     float squares[kBlock];
     double total = 0;
@@ -46,7 +46,14 @@ double mean_distance(const std::vector<float>& x, const std::vector<float>& y, i
       for (float s : sums) total += s;
     }
     row_sums[i] = total;
-  }
+  };
+  // where `same`, a row costs as its number: the first goes with the last, and so on
+  parallel_for((n + 1) / 2, 32, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      row_sum(i);
+      if (n - 1 - i != i) row_sum(n - 1 - i);
+    }
+  });
   double sum = std::accumulate(row_sums.begin(), row_sums.end(), 0.0);
   return (same ? 2 : 1) * sum / (static_cast<double>(n) * static_cast<double>(all));
 }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "tensor/cpu/parallel.h"
 #include "tensor/cpu/philox.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/parallel.h"
 
 namespace vapo {
 namespace {
@@ -20,7 +20,7 @@ cpu::PhiloxRange range_of(const RandomKey& key, int64_t first_block) {
 // Whole blocks straight into the result, and the last part of one through a buffer.
 template <class T, class Fill>
 void fill_blocks(T* y, int64_t n, int64_t first_block, const Fill& fill) {
-  cpu::parallel_for(n / 4, grain, 32,
+  parallel_for(n / 4, grain, 32,
                     [&](int64_t begin, int64_t end) { fill(first_block + begin, y + 4 * begin, end - begin); });
   if (int64_t rest = n % 4) {
     T last[4];

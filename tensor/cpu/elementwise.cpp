@@ -3,14 +3,14 @@
 #include <algorithm>
 
 #include "tensor/cpu/cpu.h"
-#include "tensor/cpu/parallel.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {
 
-constexpr int64_t cheap_grain = 1 << 15;  // elements a thread at least, for loops bound by memory
-constexpr int64_t grain = 1 << 14;        // for functions with an exponential
+constexpr int64_t cheap_grain = 1 << 13;  // elements a thread at least, for loops bound by memory
+constexpr int64_t grain = 1 << 12;        // for functions with an exponential
 
 // Where an operand of a broadcast stands still, its stride is 0. Neighbouring dimensions that move alike are
 // merged.

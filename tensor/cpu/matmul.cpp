@@ -1,15 +1,16 @@
 // Matrix products: oneDNN in f32, a plain loop over rows in f64, and loops of our own where one side is a vector.
 
+#include <omp.h>
+
 #include <algorithm>
 #include <map>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <tuple>
 #include <unordered_map>
 #include <vector>
 
 #include "tensor/cpu/cpu.h"
-#include "tensor/cpu/parallel.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {
@@ -72,24 +73,34 @@ void add_bias(const Product& p, const T* bias, T* y) {
   });
 }
 
-// oneDNN's primitive for one kind of product, with the memory objects it is called on.
+// A block of a product in f32: m × n of its result, k long, with the leading dimensions of the whole matrices.
+struct Block {
+  bool transpose_a, transpose_b, bias;
+  int64_t m, n, k, lda, ldb, ldy;
+  auto operator<=>(const Block&) const = default;
+};
+
+// oneDNN's primitive for one kind of block, with the memory objects it is called on. It runs on the calling thread:
+// products are split over our own threads, which are quicker to start than OpenMP's.
 class Primitive {
  public:
-  Primitive(const Product& p, bool bias) {
-    using dims = dnnl::memory::dims;
-    auto matrix = [](int64_t rows, int64_t cols, bool transposed) {
+  explicit Primitive(const Block& p) {
+    OneThread one;
+    auto matrix = [](int64_t rows, int64_t cols, bool transposed, int64_t leading) {
+      using dims = dnnl::memory::dims;
       return dnnl::memory::desc({rows, cols}, dnnl::memory::data_type::f32,
-                                transposed ? dims{1, rows} : dims{cols, 1});
+                                transposed ? dims{1, leading} : dims{leading, 1});
     };
-    dnnl::memory::desc a = matrix(p.m, p.k, p.transpose_a), b = matrix(p.k, p.n, p.transpose_b),
-                       c = matrix(1, p.n, false), y = matrix(p.m, p.n, false);
-    call_ = dnnl::matmul({bias ? dnnl::matmul::desc(a, b, c, y) : dnnl::matmul::desc(a, b, y), engine()});
+    dnnl::memory::desc a = matrix(p.m, p.k, p.transpose_a, p.lda), b = matrix(p.k, p.n, p.transpose_b, p.ldb),
+                       c = matrix(1, p.n, false, p.n), y = matrix(p.m, p.n, false, p.ldy);
+    call_ = dnnl::matmul({p.bias ? dnnl::matmul::desc(a, b, c, y) : dnnl::matmul::desc(a, b, y), engine()});
     arguments_ = {{DNNL_ARG_SRC, {a, engine(), nullptr}},
                   {DNNL_ARG_WEIGHTS, {b, engine(), nullptr}},
                   {DNNL_ARG_DST, {y, engine(), nullptr}}};
-    if (bias) arguments_.insert({DNNL_ARG_BIAS, {c, engine(), nullptr}});
+    if (p.bias) arguments_.insert({DNNL_ARG_BIAS, {c, engine(), nullptr}});
   }
   void run(const float* a, const float* b, const float* bias, float* y) {
+    OneThread one;
     point(DNNL_ARG_SRC, a), point(DNNL_ARG_WEIGHTS, b), point(DNNL_ARG_DST, y);
     if (bias) point(DNNL_ARG_BIAS, bias);
     static thread_local dnnl::stream stream(engine());
@@ -97,6 +108,11 @@ class Primitive {
   }
 
  private:
+  struct OneThread {
+    OneThread() { omp_set_num_threads(1); }
+    ~OneThread() { omp_set_num_threads(before); }
+    int before = omp_get_max_threads();
+  };
   static const dnnl::engine& engine() {
     static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
     return cpu;
@@ -108,16 +124,54 @@ class Primitive {
   std::unordered_map<int, dnnl::memory> arguments_;
 };
 
-// Made once for each shape: that takes longer than most products.
-Primitive& primitive(const Product& p, bool bias) {
-  using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, int>;
+// Made once for each kind and thread: that takes longer than most products.
+Primitive& primitive(const Block& block) {
   constexpr size_t most = 1024;
-  static thread_local std::map<Key, Primitive> made;
-  Key key{p.m, p.n, p.k, p.transpose_a, p.transpose_b, bias, threads()};
-  auto found = made.find(key);
+  static thread_local std::map<Block, Primitive> made;
+  auto found = made.find(block);
   if (found != made.end()) return found->second;
   if (made.size() == most) made.clear();
-  return made.try_emplace(key, p, bias).first->second;
+  return made.try_emplace(block, block).first->second;
+}
+
+// The result in a grid of blocks, one for each thread: the grid that reads least, from at least 16 × 32 elements a
+// block.
+struct Grid {
+  int64_t rows = 1, cols = 1, block_rows, block_cols;
+};
+Grid grid_of(const Product& p) {
+  int64_t parts = std::min<int64_t>(num_threads(), p.m * p.n * p.k / grain);
+  Grid best{1, 1, p.m, p.n};
+  for (; parts > 1; --parts) {
+    int64_t least = INT64_MAX;
+    for (int64_t rows = 1; rows <= parts; ++rows) {
+      int64_t cols = parts / rows;
+      if (rows * cols != parts) continue;
+      int64_t block_rows = (p.m + rows - 1) / rows, block_cols = ((p.n + cols - 1) / cols + 15) / 16 * 16;
+      bool useful = (rows == 1 || block_rows >= 16) && (cols == 1 || block_cols >= 32);
+      if (useful && block_rows + block_cols < least) {
+        least = block_rows + block_cols;
+        best = {rows, cols, block_rows, block_cols};
+      }
+    }
+    if (least < INT64_MAX) break;
+  }
+  return best;
+}
+
+void product(const Product& p, const float* a, const float* b, const float* bias, float* y) {
+  Grid g = grid_of(p);
+  int64_t lda = p.transpose_a ? p.m : p.k, ldb = p.transpose_b ? p.k : p.n;
+  parallel_for(g.rows * g.cols, 1, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      int64_t i = part / g.cols * g.block_rows, j = part % g.cols * g.block_cols;
+      int64_t m = std::min(g.block_rows, p.m - i), n = std::min(g.block_cols, p.n - j);
+      if (m <= 0 || n <= 0) continue;
+      primitive({p.transpose_a, p.transpose_b, bias != nullptr, m, n, p.k, lda, ldb, p.n})
+          .run(a + (p.transpose_a ? i : i * lda), b + (p.transpose_b ? j * ldb : j), bias ? bias + j : nullptr,
+               y + i * p.n + j);
+    }
+  });
 }
 
 }  // namespace
@@ -128,7 +182,7 @@ void matmul(const Product& p, const float* a, const float* b, const float* bias,
     std::fill_n(y, p.m * p.n, 0.0f);
   else if (!thin(p, a, b, y)) {
     try {
-      return primitive(p, bias != nullptr).run(a, b, bias, y);
+      return product(p, a, b, bias, y);
     } catch (const dnnl::error& e) {
       fail("[matmul] oneDNN refused ({},{})×({},{}): {}", p.m, p.k, p.k, p.n, e.what());
     }

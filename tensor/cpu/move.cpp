@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "tensor/cpu/cpu.h"
-#include "tensor/cpu/parallel.h"
+#include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {

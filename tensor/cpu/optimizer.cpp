@@ -4,8 +4,8 @@
 #include <limits>
 #include <vector>
 
-#include "tensor/cpu/parallel.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/parallel.h"
 
 namespace vapo::kernel {
 namespace {
@@ -48,7 +48,7 @@ template <class F>
 void for_pieces(std::span<const Slot> slots, const F& f) {
   static thread_local std::vector<Piece> pieces;  // kept, so that a step allocates nothing
   cut(slots, pieces);
-  cpu::parallel_for(static_cast<int64_t>(pieces.size()), 4, 1, [all = &pieces, &f](int64_t begin, int64_t end) {
+  parallel_for(static_cast<int64_t>(pieces.size()), 4, 1, [all = &pieces, &f](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Piece& p = (*all)[static_cast<size_t>(i)];
       dispatch_floating(p.slot->param.dtype(), [&](auto zero) { f(p, zero); });

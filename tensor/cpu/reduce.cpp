@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "tensor/cpu/cpu.h"
-#include "tensor/cpu/parallel.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {
