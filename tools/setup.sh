@@ -3,8 +3,9 @@
 # (what the tests need on top). Run as root, or with sudo at hand; where nothing is missing neither is needed.
 set -euo pipefail
 
-build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
-  gnuplot-nox)
+# ocl-icd-opencl-dev: libdnnl-dev's CMake package looks for OpenCL and does not depend on it
+build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
+  libtomlplusplus-dev gnuplot-nox)
 test=(doctest-dev clang-format-14 git)
 
 packages=()
