@@ -79,7 +79,7 @@ Var slice(const Var& x, int64_t dim, Slice range) {
 }
 
 Var pad2d(const Var& x, Pad2d pads) {
-  VAPO_CHECK(x.rank() >= 2, "[pad2d] shape {} has fewer than 2 dimensions", x.shape().str());
+  VAPO_CHECK(x.rank() == 4, "[pad2d] {} is no image (N,H,W,C)", x.shape().str());
   Var y = x;
   auto pad = [&y](int dim, int64_t before, int64_t after) {
     int64_t n = y.dim(dim);
@@ -95,8 +95,8 @@ Var pad2d(const Var& x, Pad2d pads) {
     shape[d] += before + after;
     y = unslice(y, shape, d, before, 1);
   };
-  pad(-1, pads.left, pads.right);
-  pad(-2, pads.top, pads.bottom);
+  pad(2, pads.left, pads.right);
+  pad(1, pads.top, pads.bottom);
   return y;
 }
 

@@ -64,6 +64,40 @@ Var sum_to(const Var& x, const Shape& shape);                         // adjoint
 Var matmul(const Var& a, const Var& b, kernel::MatmulOptions options = {});
 Var linear(const Var& x, const Var& w, const Var& b = {});  // x wᵀ + b: x (…,in), w (out,in), b (out)
 
+// ---- images (N,H,W,C); weights (O,kH,kW,C/groups)
+using kernel::Conv2d;
+using kernel::Pair;
+Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2d& p = {});            // b (O) or undefined
+Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2d& p);   // its adjoint in x
+Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2d& p);  // its adjoint in w
+Var avg_pool2d(const Var& x, Pair k);          // means of windows of k; leftover rows and columns are dropped
+Var upsample_nearest2d(const Var& x, Pair k);  // every pixel k.h × k.w times; adjoint: k.h·k.w·avg_pool2d
+struct Pad2d {
+  int64_t left = 0, right = 0, top = 0, bottom = 0;  // zeros around; negative ones cut off
+};
+Var pad2d(const Var& x, Pad2d pads);
+
+// ---- normalisation and attention, over (N,…,C)
+struct Dropout {  // with probability p an element becomes 0, the others are divided by 1−p; p = 0: none
+  double p = 0;
+  RandomKey key = {};  // the same key gives the same mask: one constant in the forward, inner and outer passes
+};
+Var dropout(const Var& x, const Dropout& d);
+// Each sample's groups of channels to mean 0 and variance 1, then w·ŷ + b per channel; w, b (C).
+Var group_norm(const Var& x, const Var& w, const Var& b, int64_t groups, double eps = 1e-5);
+// dropout(silu(group_norm(x)·(1 + scale) + shift)) in one pass; scale, shift (N,C) or both undefined.
+Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps = 1e-5,
+                    const Var& scale = {}, const Var& shift = {}, const Dropout& d = {});
+// m·φ(a·ŷ + s), a and s (N,C): what the two above are made of. The fused kernels hold the forward, the first and
+// the second derivative; from the third on `group_norm_composite`, the same map out of elementwise operations,
+// takes over.
+Var group_norm_fused(const Var& x, const Var& a, const Var& s, const kernel::GroupNorm& p);
+Var group_norm_composite(const Var& x, const Var& a, const Var& s, const kernel::GroupNorm& p);
+// softmax(q kᵀ/√d) v in each head; q, k, v (N,T,C) and (N,S,C), channels [i·d, (i+1)·d) are head i, d = C/heads.
+// Holds N·heads·T·S weights.
+Var attention(const Var& q, const Var& k, const Var& v, int64_t heads);
+Var energy_head(const Var& x, const Var& f);  // ½‖x − f‖² of every sample: (N,…), (N,…) → (N)
+
 // ---- moving elements: linear maps in adjoint pairs
 Var reshape(const Var& x, const Shape& shape);     // one size may be −1
 Var permute(const Var& x, const Dims& dims);       // adjoint: the inverse permutation
@@ -72,11 +106,7 @@ Var concat(std::initializer_list<Var> xs, int64_t dim);
 struct Slice {
   int64_t start = 0, stop = INT64_MAX, step = 1;  // Python's rules for step > 0
 };
-Var slice(const Var& x, int64_t dim, Slice range);  // adjoint: zeros around
-struct Pad2d {
-  int64_t left = 0, right = 0, top = 0, bottom = 0;  // zeros on the last (left, right) and last but one dimension
-};
-Var pad2d(const Var& x, Pad2d pads);                               // adjoint: slice
+Var slice(const Var& x, int64_t dim, Slice range);                 // adjoint: zeros around
 Var index_select(const Var& x, int64_t dim, const Tensor& index);  // adjoint: scatter-add; index (n) i64
 Var embedding(const Var& w, const Tensor& index);  // rows of w (classes, width): (…) → (…, width)
 

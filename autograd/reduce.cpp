@@ -56,15 +56,21 @@ Var logsumexp(const Var& x, const Dims& dims, bool keepdim) {
   return reshape(y, reduced_shape(x.shape(), dims, keepdim, "logsumexp"));
 }
 
+namespace {
+// y·(g − Σ y·g), with y and g of the same shape, Σ over the last dimension.
+Var softmax_vjp(const Var& y, const Var& g) {
+  auto inner = [](const Var& a, const Var& b) { return sum(mul(a, b), {-1}, true); };
+  return record("softmax_vjp", kernel::softmax_vjp(y.value(), g.value()),
+                {{y, [=](const Var& u) { return sub(mul(u, sub(g, inner(y, g))), mul(g, inner(u, y))); }},
+                 {g, [y](const Var& u) { return softmax_vjp(y, u); }}});
+}
+}  // namespace
+
 Var softmax(const Var& x, const Dims& dims) {
-  // dx = y·(g − Σ y·g)
-  Tensor e =
-      kernel::unary<Exp>(kernel::binary(kernel::Binary::sub, x.value(), kernel::amax(x.value(), dims, true)));
-  Tensor y = kernel::binary(kernel::Binary::div, e, kernel::sum(e, dims, true));
-  return record("softmax", std::move(y), {{x, [dims](const Var& g, const Var& out) {
-                                             Var yg = mul(out, g);
-                                             return sub(yg, mul(out, sum(yg, dims, true)));
-                                           }}});
+  if (dims.rank() == 1 && x.shape().wrap(dims[0], "softmax") == x.rank() - 1)
+    return record("softmax", kernel::softmax(x.value()),
+                  {{x, [](const Var& g, const Var& y) { return softmax_vjp(y, g); }}});
+  return exp(sub(x, logsumexp(x, dims, true)));
 }
 
 Var norm(const Var& x, const Dims& dims, bool keepdim) {

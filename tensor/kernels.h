@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tensor/functions.h"
+#include "tensor/random.h"
 #include "tensor/tensor.h"
 
 namespace vapo::kernel {
@@ -55,6 +56,63 @@ struct MatmulOptions {
 Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options = {});
 // x (…,in), w (out,in), b (out) or undefined → (…,out):  x wᵀ + b
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b);
+
+// ---- images: x (N,H,W,C), channels last. Sizes given as (height, width), or one number for both
+struct Pair {
+  int64_t h, w;
+  Pair(int64_t both) : h(both), w(both) {}
+  Pair(int64_t h_, int64_t w_) : h(h_), w(w_) {}
+  friend bool operator==(const Pair&, const Pair&) = default;
+};
+struct Conv2d {
+  Pair stride = 1, padding = 0, dilation = 1;  // padding with zeros, on both sides alike
+  int64_t groups = 1;                          // channels [i·C/groups, …) of x meet outputs [i·O/groups, …)
+};
+// The convolution and its two adjoints: bilinear, and closed under differentiation.
+// w (O,kH,kW,C/groups), b (O) or undefined → y (N,H',W',O),  H' = ⌊(H + 2·padding − dilation·(kH−1) − 1)/stride⌋ +
+// 1
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p);
+// g (N,H',W',O), w → x_shape: ⟨conv2d(x,w), g⟩ = ⟨x, conv2d_input_grad(g,w)⟩
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2d& p);
+// x, g → w_shape: ⟨conv2d(x,w), g⟩ = ⟨w, conv2d_weight_grad(x,g)⟩
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2d& p);
+// Sums over windows of k.h × k.w, times scale: (N,H,W,C) → (N,H/k,W/k,C); k divides H and W. Its adjoint repeats.
+Tensor pool_sum2d(const Tensor& x, Pair k, double scale);
+Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale);
+
+// ---- group normalisation with what follows it, in one operation. x (N,…,C); a, s (N,C). In each sample and group
+// of channels, with mean, variance and sums over the group's M elements:
+//   ŷ = (x − mean)·rstd,  rstd = 1/√(var + eps),   z = a·ŷ + s,   y = m·φ(z)
+// φ = silu or the identity; m = mask·mask_scale where there is a dropout mask (u8, 0 or 1, x's shape), else 1.
+struct GroupNorm {
+  int64_t groups = 1;  // divides C
+  double eps = 1e-5;
+  bool silu = false;
+  Tensor mask = {};
+  double mask_scale = 1;
+};
+struct Normalized {
+  Tensor y, mean, rstd;  // statistics (N,groups): the derivatives take them back
+};
+Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p);
+// Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted.
+struct NormGrads {
+  Tensor dx, da, ds;
+};
+NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                         const Normalized& stats, const GroupNorm& p, bool want_dx = true);
+// The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined
+// (0).
+struct NormGrads2 {
+  Tensor dx, da, ds, dg;
+};
+NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
+                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNorm& p);
+
+// ---- softmax over the last dimension, and the cotangent of x for the cotangent g of y = softmax(x): y·(g − ⟨y,g⟩)
+Tensor softmax(const Tensor& x);
+Tensor softmax_vjp(const Tensor& y, const Tensor& g);
+Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key);  // u8: 0 with probability p, else 1
 
 // ---- moving elements (any dtype)
 Tensor permute(const Tensor& x, const Dims& dims);  // result dimension i is dimension dims[i] of x

@@ -21,7 +21,7 @@ cpu::PhiloxRange range_of(const RandomKey& key, int64_t first_block) {
 template <class T, class Fill>
 void fill_blocks(T* y, int64_t n, int64_t first_block, const Fill& fill) {
   parallel_for(n / 4, grain, 32,
-                    [&](int64_t begin, int64_t end) { fill(first_block + begin, y + 4 * begin, end - begin); });
+               [&](int64_t begin, int64_t end) { fill(first_block + begin, y + 4 * begin, end - begin); });
   if (int64_t rest = n % 4) {
     T last[4];
     fill(first_block + n / 4, last, 1);

@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "tensor/geometry.h"
 #include "tensor/kernels.h"
 
 namespace vapo::cpu {
@@ -28,6 +29,26 @@ struct Product {
 };
 void matmul(const Product& p, const float* a, const float* b, const float* bias, float* y);
 void matmul(const Product& p, const double* a, const double* b, const double* bias, double* y);
+
+void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y);
+void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& dx);
+void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g, const Tensor& dw);
+void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y);
+void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y);
+
+// x as (n, pixels, channels)
+struct NormSize {
+  int64_t n, pixels, channels;
+};
+void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
+                const kernel::Normalized& out);
+void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                    const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out);
+void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                     const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
+                     const kernel::GroupNorm& p, const kernel::NormGrads2& out);
+void softmax(const Tensor& x, int64_t rows, int64_t n, const Tensor& y);
+void softmax_vjp(const Tensor& y, const Tensor& g, int64_t rows, int64_t n, const Tensor& dx);
 
 void permute(const Tensor& x, const Dims& dims, const Tensor& y);
 // Copies `count` blocks of `bytes`, stepping each side by its own stride in bytes.

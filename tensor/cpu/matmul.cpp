@@ -1,14 +1,11 @@
 // Matrix products: oneDNN in f32, a plain loop over rows in f64, and loops of our own where one side is a vector.
 
-#include <omp.h>
-
 #include <algorithm>
-#include <map>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 #include <vector>
 
 #include "tensor/cpu/cpu.h"
+#include "tensor/cpu/onednn.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
 
@@ -80,8 +77,7 @@ struct Block {
   auto operator<=>(const Block&) const = default;
 };
 
-// oneDNN's primitive for one kind of block, with the memory objects it is called on. It runs on the calling thread:
-// products are split over our own threads, which are quicker to start than OpenMP's.
+// oneDNN's primitive for one kind of block, with the memory objects it is called on.
 class Primitive {
  public:
   explicit Primitive(const Block& p) {
@@ -93,46 +89,26 @@ class Primitive {
     };
     dnnl::memory::desc a = matrix(p.m, p.k, p.transpose_a, p.lda), b = matrix(p.k, p.n, p.transpose_b, p.ldb),
                        c = matrix(1, p.n, false, p.n), y = matrix(p.m, p.n, false, p.ldy);
-    call_ = dnnl::matmul({p.bias ? dnnl::matmul::desc(a, b, c, y) : dnnl::matmul::desc(a, b, y), engine()});
-    arguments_ = {{DNNL_ARG_SRC, {a, engine(), nullptr}},
-                  {DNNL_ARG_WEIGHTS, {b, engine(), nullptr}},
-                  {DNNL_ARG_DST, {y, engine(), nullptr}}};
-    if (p.bias) arguments_.insert({DNNL_ARG_BIAS, {c, engine(), nullptr}});
+    call_ = dnnl::matmul({p.bias ? dnnl::matmul::desc(a, b, c, y) : dnnl::matmul::desc(a, b, y), onednn_engine()});
+    arguments_ = {{DNNL_ARG_SRC, {a, onednn_engine(), nullptr}},
+                  {DNNL_ARG_WEIGHTS, {b, onednn_engine(), nullptr}},
+                  {DNNL_ARG_DST, {y, onednn_engine(), nullptr}}};
+    if (p.bias) arguments_.insert({DNNL_ARG_BIAS, {c, onednn_engine(), nullptr}});
   }
   void run(const float* a, const float* b, const float* bias, float* y) {
     OneThread one;
     point(DNNL_ARG_SRC, a), point(DNNL_ARG_WEIGHTS, b), point(DNNL_ARG_DST, y);
     if (bias) point(DNNL_ARG_BIAS, bias);
-    static thread_local dnnl::stream stream(engine());
-    call_.execute(stream, arguments_);
+    call_.execute(onednn_stream(), arguments_);
   }
 
  private:
-  struct OneThread {
-    OneThread() { omp_set_num_threads(1); }
-    ~OneThread() { omp_set_num_threads(before); }
-    int before = omp_get_max_threads();
-  };
-  static const dnnl::engine& engine() {
-    static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-    return cpu;
-  }
   void point(int argument, const float* data) {
     arguments_.find(argument)->second.set_data_handle(const_cast<float*>(data));
   }
   dnnl::matmul call_;
   std::unordered_map<int, dnnl::memory> arguments_;
 };
-
-// Made once for each kind and thread: that takes longer than most products.
-Primitive& primitive(const Block& block) {
-  constexpr size_t most = 1024;
-  static thread_local std::map<Block, Primitive> made;
-  auto found = made.find(block);
-  if (found != made.end()) return found->second;
-  if (made.size() == most) made.clear();
-  return made.try_emplace(block, block).first->second;
-}
 
 // The result in a grid of blocks, one for each thread: the grid that reads least, from at least 16 × 32 elements a
 // block.
@@ -167,7 +143,7 @@ void product(const Product& p, const float* a, const float* b, const float* bias
       int64_t i = part / g.cols * g.block_rows, j = part % g.cols * g.block_cols;
       int64_t m = std::min(g.block_rows, p.m - i), n = std::min(g.block_cols, p.n - j);
       if (m <= 0 || n <= 0) continue;
-      primitive({p.transpose_a, p.transpose_b, bias != nullptr, m, n, p.k, lda, ldb, p.n})
+      primitive_for<Primitive>(Block{p.transpose_a, p.transpose_b, bias != nullptr, m, n, p.k, lda, ldb, p.n})
           .run(a + (p.transpose_a ? i : i * lda), b + (p.transpose_b ? j * ldb : j), bias ? bias + j : nullptr,
                y + i * p.n + j);
     }

@@ -1,11 +1,15 @@
 #include "tensor/cpu/simd.h"
 
+#include "tensor/cpu/simd_norm.h"
+
 namespace vapo::cpu {
 
-#define VAPO_DECLARE_ISA(isa)     \
-  namespace isa {                 \
-  const Loops<float>& loops32();  \
-  const Loops<double>& loops64(); \
+#define VAPO_DECLARE_ISA(isa)              \
+  namespace isa {                          \
+  const Loops<float>& loops32();           \
+  const Loops<double>& loops64();          \
+  const NormLoops<float>& norm_loops32();  \
+  const NormLoops<double>& norm_loops64(); \
   }
 VAPO_DECLARE_ISA(baseline)
 #ifdef __x86_64__
@@ -18,7 +22,11 @@ struct Choice {
   const char* name;
   const Loops<float>& f32;
   const Loops<double>& f64;
+  const NormLoops<float>& norm32;
+  const NormLoops<double>& norm64;
 };
+#define VAPO_CHOOSE(isa) \
+  Choice { #isa, isa::loops32(), isa::loops64(), isa::norm_loops32(), isa::norm_loops64() }
 const Choice& choice() {
   static const Choice best = [] {
 #ifdef __x86_64__
@@ -28,10 +36,10 @@ const Choice& choice() {
     bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512vl");
-    if (v4) return Choice{"avx512", avx512::loops32(), avx512::loops64()};
-    if (v3) return Choice{"avx2", avx2::loops32(), avx2::loops64()};
+    if (v4) return VAPO_CHOOSE(avx512);
+    if (v3) return VAPO_CHOOSE(avx2);
 #endif
-    return Choice{"baseline", baseline::loops32(), baseline::loops64()};
+    return VAPO_CHOOSE(baseline);
   }();
   return best;
 }
@@ -44,6 +52,14 @@ const Loops<float>& simd() {
 template <>
 const Loops<double>& simd() {
   return choice().f64;
+}
+template <>
+const NormLoops<float>& norm_simd() {
+  return choice().norm32;
+}
+template <>
+const NormLoops<double>& norm_simd() {
+  return choice().norm64;
 }
 const char* simd_name() { return choice().name; }
 

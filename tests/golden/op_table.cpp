@@ -73,12 +73,69 @@ Var slice_op(const Case& c) {
                 .step = attr<int64_t>(c.attrs, "step", 1)});
 }
 
+// Images and sequences are channels first in the file, (N,C,…), and channels last here.
+Var channels_last(const Var& x) {
+  Dims order{0};
+  for (int i = 2; i < x.rank(); ++i) order.push_back(i);
+  if (x.rank() > 1) order.push_back(1);
+  return permute(x, order);
+}
+Var channels_first(const Var& x) {
+  Dims order{0, x.rank() - 1};
+  for (int i = 1; i + 1 < x.rank(); ++i) order.push_back(i);
+  return permute(x, order);
+}
+Var optional(const Case& c, const std::string& name) {
+  return c.inputs.contains("in." + name) ? c.input(name) : Var();
+}
+
+// One number for both, or [height, width].
+Pair pair(const Json& attrs, const std::string& key, const Pair& otherwise) {
+  if (!find_attr(attrs, key)) return otherwise;
+  Dims values = list(attrs, key);
+  if (values.rank() != 1 && values.rank() != 2)
+    throw InputError(
+        fmt::format("attribute '{}' has {} numbers, expected one or [height, width]", key, values.rank()));
+  return {values[0], values.back()};
+}
+
+Var conv2d_op(const Case& c) {
+  Conv2d p{.stride = pair(c.attrs, "stride", 1),
+           .padding = pair(c.attrs, "padding", 0),
+           .dilation = pair(c.attrs, "dilation", 1),
+           .groups = attr<int64_t>(c.attrs, "groups", 1)};
+  return channels_first(
+      conv2d(channels_last(c.input("x")), permute(c.input("w"), {0, 2, 3, 1}), optional(c, "b"), p));
+}
+
 Var pad2d_op(const Case& c) {
   auto pads = attr<std::vector<int64_t>>(c.attrs, "pads");
   if (pads.size() != 4)
     throw InputError(
         fmt::format("attribute 'pads' has {} numbers, expected [left, right, top, bottom]", pads.size()));
-  return pad2d(only(c), {.left = pads[0], .right = pads[1], .top = pads[2], .bottom = pads[3]});
+  const Var& x = only(c);
+  if (x.rank() < 2) throw InputError(fmt::format("pad2d of shape {}", x.shape().str()));
+  Shape shape = x.shape();  // the last two dimensions are padded, whatever stands before them
+  int64_t images = 1;
+  for (int i = 0; i + 2 < shape.rank(); ++i) images *= shape[i];
+  Var y = pad2d(reshape(x, {images, x.dim(-2), x.dim(-1), 1}),
+                {.left = pads[0], .right = pads[1], .top = pads[2], .bottom = pads[3]});
+  shape[shape.rank() - 2] = y.dim(1), shape[shape.rank() - 1] = y.dim(2);
+  return reshape(y, shape);
+}
+
+Var group_norm_op(const Case& c) {
+  return channels_first(group_norm(channels_last(c.input("x")), c.input("w"), c.input("b"),
+                                   attr<int64_t>(c.attrs, "groups"), attr(c.attrs, "eps", 1e-5)));
+}
+Var group_norm_silu_op(const Case& c) {
+  Var scale = optional(c, "scale"), shift = optional(c, "shift");
+  auto zeros = [](const Var& like) { return Var(Tensor::zeros(like.shape(), like.dtype())); };
+  if (scale.defined() && !shift.defined()) shift = zeros(scale);
+  if (shift.defined() && !scale.defined()) scale = zeros(shift);
+  return channels_first(group_norm_silu(channels_last(c.input("x")), c.input("w"), c.input("b"),
+                                        attr<int64_t>(c.attrs, "groups"), attr(c.attrs, "eps", 1e-5), scale,
+                                        shift));
 }
 
 const std::map<std::string, Op>& table() {
@@ -122,6 +179,22 @@ const std::map<std::string, Op>& table() {
       {"permute", [](const Case& c) { return permute(only(c), list(c.attrs, "dims")); }},
       {"reshape", [](const Case& c) { return reshape(only(c), list(c.attrs, "shape")); }},
       {"pad2d", pad2d_op},
+      {"conv2d", conv2d_op},
+      {"avg_pool2d",
+       [](const Case& c) {
+         return channels_first(avg_pool2d(channels_last(only(c)), pair(c.attrs, "kernel", 2)));
+       }},
+      {"upsample_nearest2d",
+       [](const Case& c) {
+         return channels_first(upsample_nearest2d(channels_last(only(c)), pair(c.attrs, "scale", 2)));
+       }},
+      {"group_norm", group_norm_op},
+      {"group_norm_silu", group_norm_silu_op},
+      {"attention",
+       [](const Case& c) {
+         return channels_first(attention(channels_last(c.input("q")), channels_last(c.input("k")),
+                                         channels_last(c.input("v")), attr<int64_t>(c.attrs, "heads", 1)));
+       }},
   };
   return ops;
 }

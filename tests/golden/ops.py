@@ -60,6 +60,38 @@ FORWARD |= {
 }
 
 
+def group_norm(x, w, b, groups, eps):
+    return F.group_norm(x, groups, w, b, eps)
+
+
+def group_norm_silu(attrs, x, w, b, scale=None, shift=None):
+    y, rest = group_norm(x, w, b, attrs["groups"], attrs["eps"]), (1,) * (x.dim() - 2)
+    if scale is not None:
+        y = y * (1 + scale.reshape(*scale.shape, *rest))
+    if shift is not None:
+        y = y + shift.reshape(*shift.shape, *rest)
+    return F.silu(y)
+
+
+def attention(attrs, q, k, v):  # (N,C,T): head i is channels [i·d, (i+1)·d)
+    n, c, _ = q.shape
+    q, k, v = (t.reshape(n, attrs["heads"], c // attrs["heads"], t.shape[2]) for t in (q, k, v))
+    scores = torch.einsum("nhdt,nhds->nhts", q, k) / (c // attrs["heads"]) ** 0.5
+    return torch.einsum("nhts,nhds->nhdt", torch.softmax(scores, -1), v).reshape(n, c, -1)
+
+
+FORWARD |= {
+    "conv2d": lambda attrs, x, w, b=None: F.conv2d(
+        x, w, b, attrs["stride"], attrs["padding"], attrs["dilation"], attrs["groups"]
+    ),
+    "avg_pool2d": lambda attrs, x: F.avg_pool2d(x, attrs["kernel"]),
+    "upsample_nearest2d": lambda attrs, x: F.interpolate(x, scale_factor=attrs["scale"], mode="nearest"),
+    "group_norm": lambda attrs, x, w, b: group_norm(x, w, b, attrs["groups"], attrs["eps"]),
+    "group_norm_silu": group_norm_silu,
+    "attention": attention,
+}
+
+
 def forward(op, attrs, inputs):
     return {"out.y": FORWARD[op](attrs, **{k.removeprefix("in."): v for k, v in inputs.items()})}
 
@@ -252,4 +284,96 @@ def move_cases():
     yield f32("pad2d", {"pads": [2, 0, 1, 1]}, x=normal(1, 2, 3, 2))
 
 
-FAMILIES = [binary_cases, unary_cases, pow_cases, reduce_cases, matmul_cases, linear_cases, index_cases, move_cases]
+CONVS = {  # variant -> x, w, bias, (stride, padding, dilation, groups)
+    "three_by_three": ((2, 3, 5, 6), (4, 3, 3, 3), True, (1, 1, 1, 1)),
+    "no_bias": ((2, 3, 5, 4), (2, 3, 3, 3), False, (1, 1, 1, 1)),
+    "one_by_one": ((2, 5, 3, 4), (3, 5, 1, 1), True, (1, 0, 1, 1)),
+    "one_by_one_strided": ((2, 4, 5, 4), (3, 4, 1, 1), True, (2, 0, 1, 1)),
+    "stride_leftover": ((2, 3, 8, 7), (4, 3, 3, 3), True, (2, 0, 1, 1)),
+    "stride_pairs": ((1, 2, 9, 8), (3, 2, 3, 2), True, ([2, 3], [1, 0], 1, 1)),
+    "dilation": ((2, 2, 8, 9), (3, 2, 3, 3), False, (1, 2, 2, 1)),
+    "dilation_pairs": ((1, 2, 9, 7), (2, 2, 3, 3), True, ([2, 1], [0, 2], [2, 1], 1)),
+    "groups": ((2, 6, 4, 5), (4, 3, 3, 3), True, (1, 1, 1, 2)),
+    "depthwise": ((2, 4, 5, 4), (4, 1, 3, 3), True, (1, 1, 1, 4)),
+    "depthwise_two": ((1, 3, 5, 5), (6, 1, 3, 3), False, (2, 1, 1, 3)),
+    "five_by_three": ((2, 2, 6, 5), (3, 2, 5, 3), True, (1, [2, 1], 1, 1)),
+    "one_pixel": ((3, 4, 1, 1), (2, 4, 3, 3), True, (1, 1, 1, 1)),
+    "one_row": ((2, 3, 1, 6), (2, 3, 1, 3), True, (1, [0, 1], 1, 1)),
+    "whole_image": ((2, 3, 4, 4), (5, 3, 4, 4), True, (1, 0, 1, 1)),
+    "wide_padding": ((1, 2, 3, 3), (2, 2, 3, 3), True, (1, 3, 1, 1)),
+}
+F32_CONVS = {  # ordinary sizes of a network: what a library's fast algorithms are made for
+    "channels_48": ((1, 48, 14, 14), (48, 48, 3, 3), True, (1, 1, 1, 1)),
+    "channels_32_40": ((3, 32, 13, 11), (40, 32, 3, 3), True, (1, 1, 1, 1)),
+    "from_rgb": ((2, 3, 16, 16), (32, 3, 3, 3), True, (1, 1, 1, 1)),
+    "to_rgb": ((2, 32, 16, 16), (3, 32, 3, 3), True, (1, 1, 1, 1)),
+    "strided": ((2, 32, 15, 15), (32, 32, 3, 3), True, (2, 1, 1, 1)),
+    "groups": ((2, 32, 9, 9), (32, 16, 3, 3), True, (1, 1, 1, 2)),
+    "one_by_one": ((2, 32, 9, 9), (48, 32, 1, 1), True, (1, 0, 1, 1)),
+    "narrow": ((2, 5, 9, 9), (7, 5, 3, 3), True, (1, 1, 1, 1)),
+}
+
+
+def conv_cases():
+    for table, dtype in ((CONVS, torch.float64), (F32_CONVS, torch.float32)):
+        for variant, (x, w, bias, numbers) in table.items():
+            attrs = dict(zip(("stride", "padding", "dilation", "groups"), numbers))
+            fan_in = w[1] * w[2] * w[3]
+            inputs = {"x": normal(*x), "w": normal(*w, scale=fan_in**-0.5)}
+            if bias:
+                inputs["b"] = normal(w[0])
+            yield case("conv2d", variant + ("_f32" if dtype == torch.float32 else ""), attrs, dtype, **inputs)
+
+
+def image_cases():
+    for variant, shape, kernel in (
+        ("two", (2, 3, 4, 6), 2), ("leftover", (2, 3, 5, 7), 2), ("pair", (1, 2, 6, 4), [3, 2]), ("one", (2, 2, 3, 3), 1),
+        ("whole", (2, 3, 4, 4), 4), ("batch_zero", (0, 3, 4, 4), 2),
+    ):  # fmt: skip
+        yield case("avg_pool2d", variant, {"kernel": kernel}, x=normal(*shape))
+    yield f32("avg_pool2d", {"kernel": 2}, x=normal(2, 20, 4, 4))
+    for variant, shape, scale in (("two", (2, 3, 3, 4), 2), ("three", (1, 2, 2, 3), 3), ("one_pixel", (2, 3, 1, 1), 4)):
+        yield case("upsample_nearest2d", variant, {"scale": scale}, x=normal(*shape))
+    yield f32("upsample_nearest2d", {"scale": 2}, x=normal(2, 20, 4, 4))
+
+
+NORMS = {  # variant -> x, groups
+    "image": ((2, 6, 3, 4), 3),
+    "one_group": ((2, 4, 3, 3), 1),
+    "groups_are_channels": ((2, 5, 3, 4), 5),
+    "wide": ((2, 40, 3, 3), 4),
+    "one_pixel": ((3, 6, 1, 1), 2),
+    "sequence": ((2, 6, 7), 2),
+    "vector": ((3, 8), 2),
+    "many_pixels": ((1, 18, 9, 7), 3),
+}
+
+
+def norm_cases():
+    for variant, (x, groups) in NORMS.items():
+        attrs, c = {"groups": groups, "eps": 1e-5}, x[1]
+        affine = {"w": normal(c), "b": normal(c)}
+        yield case("group_norm", variant, attrs, x=normal(*x), **affine)
+        yield case("group_norm_silu", variant, attrs, x=normal(*x), **affine)
+        shifts = {"scale": normal(x[0], c, scale=0.5), "shift": normal(x[0], c)}
+        yield case("group_norm_silu", f"{variant}_scale_shift", attrs, x=normal(*x), **affine, **shifts)
+    attrs, sizes = {"groups": 8, "eps": 1e-5}, (2, 32, 8, 8)
+    affine = {"w": normal(32), "b": normal(32)}
+    yield f32("group_norm", attrs, x=normal(*sizes), **affine)
+    yield f32("group_norm_silu", attrs, x=normal(*sizes), scale=normal(2, 32), shift=normal(2, 32), **affine)
+    yield case("group_norm", "large_eps", {"groups": 2, "eps": 0.5}, x=normal(2, 4, 3, 3), w=normal(4), b=normal(4))
+
+
+def attention_cases():
+    for variant, n, c, t, heads in (
+        ("one_head", 2, 4, 5, 1), ("two_heads", 2, 6, 4, 2), ("heads_are_channels", 1, 3, 4, 3), ("one_token", 2, 4, 1, 2),
+    ):  # fmt: skip
+        shape = (n, c, t)
+        yield case("attention", variant, {"heads": heads}, q=normal(*shape), k=normal(*shape), v=normal(*shape))
+    yield f32("attention", {"heads": 2}, q=normal(2, 32, 16), k=normal(2, 32, 16), v=normal(2, 32, 16))
+
+
+FAMILIES = [
+    binary_cases, unary_cases, pow_cases, reduce_cases, matmul_cases, linear_cases, index_cases, move_cases,
+    conv_cases, image_cases, norm_cases, attention_cases,
+]  # fmt: skip

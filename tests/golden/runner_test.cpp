@@ -171,7 +171,7 @@ TEST_CASE("a case that cannot be computed is a failure that says why") {
     CHECK_FALSE(v.passed);
     return v.message;
   };
-  CHECK(message([](TensorFile& f) { f.metadata["op"] = "group_norm_silu"; }) == "unknown op 'group_norm_silu'");
+  CHECK(message([](TensorFile& f) { f.metadata["op"] = "group_norm_tanh"; }) == "unknown op 'group_norm_tanh'");
   CHECK(message([](TensorFile& f) { f.metadata.erase("op"); }) == "no 'op' in the metadata: not a golden case");
   CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{ not JSON"; }) == "metadata 'attrs' is no JSON object");
   CHECK(message([](TensorFile& f) { f.metadata["attrs"] = "{}"; }) == "attribute 'exponent' is missing");

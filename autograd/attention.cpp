@@ -1,0 +1,35 @@
+// Attention between the pixels of an image, and the energy head.
+
+#include <cmath>
+
+#include "autograd/ops.h"
+
+namespace vapo {
+
+Var attention(const Var& q, const Var& k, const Var& v, int64_t heads) {
+  VAPO_CHECK(
+      q.rank() == 3 && k.rank() == 3 && v.shape() == k.shape() && q.dim(0) == k.dim(0) && q.dim(2) == k.dim(2),
+      "[attention] q {}, k {}, v {}: expects (N,T,C), (N,S,C), (N,S,C)", q.shape().str(), k.shape().str(),
+      v.shape().str());
+  VAPO_CHECK(heads >= 1 && q.dim(2) % heads == 0, "[attention] {} channels do not divide into {} heads", q.dim(2),
+             heads);
+  int64_t n = q.dim(0), d = q.dim(2) / heads;
+  auto split = [&](const Var& x) {  // (N,T,C) → (N,heads,T,d)
+    return heads == 1 ? x : permute(reshape(x, {n, x.dim(1), heads, d}), {0, 2, 1, 3});
+  };
+  double scale =
+      std::pow(static_cast<double>(d), -0.25);  // on q and k each: smaller numbers than 1/√d on the product
+  Var weights = softmax(matmul(split(q * scale), split(k * scale), {.transpose_b = true}), {-1});
+  Var y = matmul(weights, split(v));
+  return heads == 1 ? y : reshape(permute(y, {0, 2, 1, 3}), q.shape());
+}
+
+Var energy_head(const Var& x, const Var& f) {
+  VAPO_CHECK(x.shape() == f.shape() && x.rank() >= 1, "[energy_head] x {} and f {} must agree", x.shape().str(),
+             f.shape().str());
+  int64_t n = x.dim(0);
+  Var d = reshape(sub(x, f), {n, n == 0 ? 0 : x.numel() / n});
+  return 0.5 * sum(square(d), {1});
+}
+
+}  // namespace vapo

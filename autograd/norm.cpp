@@ -1,0 +1,147 @@
+// Group normalisation with scale, shift, SiLU and dropout as one operation. Its vjp is an operation again, whose
+// own vjp is a kernel in closed form (tensor/cpu/norm.cpp has the formulas). Where that one is recorded too, for a
+// third derivative, it is made of elementwise operations.
+
+#include <array>
+#include <memory>
+
+#include "autograd/grad.h"
+#include "autograd/ops.h"
+
+namespace vapo {
+namespace {
+
+using kernel::GroupNorm;
+using kernel::Normalized;
+
+// Several rules of one node ask for parts of one kernel's result, with the same cotangent: it runs once, and every
+// part is handed out once.
+template <size_t count>
+class Parts {
+ public:
+  template <class F>
+  Tensor take(size_t i, const Tensor& cotangent, const F& compute) const {
+    State& s = *state_;
+    if (!s.cotangent.defined() || !s.cotangent.shares_storage(cotangent) || !s.parts[i].defined())
+      s = {cotangent, compute()};
+    Tensor part = std::exchange(s.parts[i], Tensor());
+    return part;
+  }
+
+ private:
+  struct State {
+    Tensor cotangent;
+    std::array<Tensor, count> parts;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// The same value as a new node: derivatives in it stop here.
+Var alias(const Var& x) {
+  if (!x.requires_grad()) return Var::leaf(x.value());
+  return record("alias", x.value(), {{x, [](const Var& g) { return g; }}});
+}
+Var gradient(const Var& y, const Var& x, const Var& cotangent) {
+  return std::move(
+      grad(std::span(&y, 1), std::span(&x, 1), {.create_graph = true, .allow_unused = true}, {&cotangent, 1})[0]);
+}
+
+struct Operands {
+  Var x, a, s;
+  GroupNorm p;
+  Normalized stats;  // y is not kept
+  Var operator[](size_t i) const { return i == 0 ? x : i == 1 ? a : s; }
+};
+using OperandsPtr = std::shared_ptr<const Operands>;
+
+// d/d(operand i) of ⟨u, vjp for operand j⟩ out of elementwise operations; operand 3 is the cotangent g.
+Var composite_second(const Operands& o, const Var& g, size_t j, const Var& u, size_t i) {
+  std::array<Var, 4> v{alias(o.x), alias(o.a), alias(o.s), alias(g)};
+  Var y = group_norm_composite(v[0], v[1], v[2], o.p);
+  return gradient(gradient(y, v[j], v[3]), v[i], u);
+}
+
+// The vjp for one operand (0: x, 1: a, 2: s) as an operation on x, a, s and g.
+Var group_norm_vjp(const OperandsPtr& o, const Var& g, size_t operand) {
+  kernel::NormGrads d =
+      kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s.value(), g.value(), o->stats, o->p, operand == 0);
+  Parts<4> second;
+  auto rule = [&](size_t i) {
+    return [=](const Var& u) -> Var {
+      if (NoGradGuard::grad_enabled()) return composite_second(*o, g, operand, u, i);
+      return second.take(i, u.value(), [&] {
+        Tensor none, ux = operand == 0 ? u.value() : none, ua = operand == 1 ? u.value() : none,
+                     us = operand == 2 ? u.value() : none;
+        auto r = kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s.value(), g.value(), ux, ua, us, o->stats,
+                                         o->p);
+        return std::array{r.dx, r.da, r.ds, r.dg};
+      });
+    };
+  };
+  return record("group_norm_vjp",
+                operand == 0   ? d.dx
+                : operand == 1 ? d.da
+                               : d.ds,
+                {{o->x, rule(0)}, {o->a, rule(1)}, {o->s, rule(2)}, {g, rule(3)}});
+}
+
+}  // namespace
+
+Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {
+  Normalized r = kernel::group_norm(x.value(), a.value(), s.value(), p);
+  Tensor y = std::exchange(r.y, Tensor());
+  if (!NoGradGuard::grad_enabled() || !(x.requires_grad() || a.requires_grad() || s.requires_grad())) return y;
+  auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r)});
+  Parts<3> first;
+  auto rule = [&](size_t i) {
+    return [=](const Var& g) -> Var {
+      if (NoGradGuard::grad_enabled()) return group_norm_vjp(o, g, i);
+      return first.take(i, g.value(), [&] {
+        auto d = kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s.value(), g.value(), o->stats, o->p,
+                                        o->x.requires_grad());
+        return std::array{d.dx, d.da, d.ds};
+      });
+    };
+  };
+  return record("group_norm", std::move(y), {{x, rule(0)}, {a, rule(1)}, {s, rule(2)}});
+}
+
+Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {
+  int64_t n = x.dim(0), c = x.dim(-1), pixels = 1;
+  for (int i = 1; i + 1 < x.rank(); ++i) pixels *= x.dim(i);
+  Var rows = reshape(x, {n, pixels, p.groups, c / p.groups});
+  double one = 1 / static_cast<double>(pixels * c / p.groups);
+  Var centred = sub(rows, one * sum(rows, {1, 3}, true));
+  Var rstd = rsqrt(one * sum(square(centred), {1, 3}, true) + p.eps);
+  Var z = add(mul(reshape(mul(centred, rstd), {n, pixels, c}), reshape(a, {n, 1, c})), reshape(s, {n, 1, c}));
+  if (p.silu) z = mul(z, sigmoid(z));
+  z = reshape(z, x.shape());
+  return p.mask.defined() ? mul(z, Var(kernel::affine(p.mask.to(x.dtype()), p.mask_scale, 0))) : z;
+}
+
+Var group_norm(const Var& x, const Var& w, const Var& b, int64_t groups, double eps) {
+  Shape nc{x.dim(0), x.dim(-1)};
+  return group_norm_fused(x, broadcast_to(w, nc), broadcast_to(b, nc), {.groups = groups, .eps = eps});
+}
+
+Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps, const Var& scale,
+                    const Var& shift, const Dropout& d) {
+  VAPO_CHECK(scale.defined() == shift.defined(), "[group_norm_silu] scale and shift must be given together");
+  Shape nc{x.dim(0), x.dim(-1)};
+  Var a = broadcast_to(w, nc), s = broadcast_to(b, nc);
+  if (scale.defined()) {
+    Var factor = scale + 1;
+    a = mul(a, factor), s = add(mul(s, factor), shift);
+  }
+  GroupNorm p{.groups = groups, .eps = eps, .silu = true};
+  if (d.p > 0) p.mask = kernel::dropout_mask(x.shape(), d.p, d.key), p.mask_scale = 1 / (1 - d.p);
+  return group_norm_fused(x, a, s, p);
+}
+
+Var dropout(const Var& x, const Dropout& d) {
+  if (d.p == 0) return x;
+  Tensor mask = kernel::dropout_mask(x.shape(), d.p, d.key);
+  return mul(x, Var(kernel::affine(mask.to(x.dtype()), 1 / (1 - d.p), 0)));
+}
+
+}  // namespace vapo

@@ -1,0 +1,243 @@
+// Group normalisation, its vjp and its second derivative in closed form. Per sample and group, with m(·) the mean
+// over the group, P(v) = v − m(v) − ŷ·m(vŷ), h = m·g·φ'(z), k = a·h, w = m·g·φ''(z):
+//   vjp:     ds = Σh,  da = Σhŷ,  dx = rstd·P(k)                                           (Σ over a channel's
+//   pixels) second:  L = ⟨u,dx⟩ + ⟨ua,da⟩ + ⟨us,ds⟩ = ⟨h, ż⟩,  ż = a·rstd·P(u) + ua·ŷ + us: the change of z along
+//   (u, ua, us)
+//     ∂L/∂g = m·φ'(z)·ż,   with e = w·ż:   ∂L/∂s = Σe,   ∂L/∂a = Σ(eŷ + h·rstd·P(u))
+//     ∂L/∂x = rstd·P(e·a + h·ua) − rstd²·[ŷ·S + P(u)·m(kŷ) + P(k)·m(uŷ)],  S = m(uk) − m(u)m(k) − m(uŷ)m(kŷ)
+// ż is linear in u, ŷ and 1 with coefficients known per channel, so every mean above follows from sums of one pass;
+// a second pass writes the results. A sample's operands stay in the cache between the two.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tensor/cpu/cpu.h"
+#include "tensor/cpu/simd.h"
+#include "tensor/cpu/simd_norm.h"
+#include "tensor/parallel.h"
+
+namespace vapo::cpu {
+namespace {
+
+// Arrays of one value per channel, from one block.
+template <class T>
+class Channels {
+ public:
+  Channels(int64_t arrays, int64_t channels)
+      : channels_(channels), store_(static_cast<size_t>(arrays * channels)) {}
+  T* next() { return store_.data() + channels_ * used_++; }
+
+ private:
+  int64_t channels_, used_ = 0;
+  std::vector<T> store_;
+};
+
+// A sample's groups [first, last), with offsets into images (N,…,C) and into (N,C) arrays.
+struct Item {
+  int64_t n, first, last, channels_per_group, offset, at;
+  int64_t channels() const { return (last - first) * channels_per_group; }
+};
+// f(item) over all samples; where there are fewer samples than threads, a sample's groups are split too.
+template <class F>
+void for_items(const NormSize& size, int64_t groups, const F& f) {
+  if (size.n == 0) return;
+  int64_t split = std::clamp<int64_t>((num_threads() + size.n - 1) / size.n, 1, groups);
+  int64_t per = (groups + split - 1) / split, cg = size.channels / groups;
+  parallel_for(size.n * split, 1, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t n = i / split, first = i % split * per, last = std::min(groups, first + per);
+      if (first < last)
+        f(Item{n, first, last, cg, n * size.pixels * size.channels + first * cg, n * size.channels + first * cg});
+    }
+  });
+}
+
+// ŷ = r·x + q for the item's channels, from the saved statistics.
+template <class T>
+NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normalized& stats, int64_t groups,
+                    const Tensor& a, const Tensor& s, const kernel::GroupNorm& p, T* r, T* q) {
+  for (int64_t i = item.first, c = 0; i < item.last; ++i) {
+    T rstd = stats.rstd.data<T>()[item.n * groups + i], mean = stats.mean.data<T>()[item.n * groups + i];
+    for (int64_t j = 0; j < item.channels_per_group; ++j, ++c) r[c] = rstd, q[c] = -rstd * mean;
+  }
+  return {size.pixels,
+          item.channels(),
+          size.channels,
+          r,
+          q,
+          a.data<T>() + item.at,
+          s.data<T>() + item.at,
+          p.mask.defined() ? p.mask.data<uint8_t>() + item.offset : nullptr,
+          static_cast<T>(p.mask_scale)};
+}
+
+template <class T>
+void statistics(const NormSize& size, const Item& item, int64_t groups, double eps, const T* x, T* sum, T* squares,
+                T* mean, T* rstd) {
+  norm_simd<T>().moments(
+      {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, 1}, x, sum,
+      squares);
+  double count = static_cast<double>(size.pixels), cg = static_cast<double>(item.channels_per_group);
+  for (int64_t i = item.first, c = 0; i < item.last; ++i, c += item.channels_per_group) {
+    double centre = 0, m2 = 0;
+    auto channel_mean = [&](int64_t j) { return static_cast<double>(x[j]) + static_cast<double>(sum[j]) / count; };
+    for (int64_t j = c; j < c + item.channels_per_group; ++j) centre += channel_mean(j) / cg;
+    for (int64_t j = c; j < c + item.channels_per_group; ++j) {
+      double d = channel_mean(j) - centre, shifted = static_cast<double>(sum[j]);
+      m2 += static_cast<double>(squares[j]) - shifted * shifted / count + count * d * d;
+    }
+    mean[item.n * groups + i] = static_cast<T>(centre);
+    rstd[item.n * groups + i] = static_cast<T>(1 / std::sqrt(std::max(m2, 0.0) / (count * cg) + eps));
+  }
+}
+
+template <class T>
+void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
+             const kernel::Normalized& out) {
+  for_items(size, p.groups, [&](const Item& item) {
+    Channels<T> arrays(2, item.channels());
+    T *r = arrays.next(), *q = arrays.next();
+    const T* px = x.data<T>() + item.offset;
+    statistics(size, item, p.groups, p.eps, px, r, q, out.mean.mutable_data<T>(), out.rstd.mutable_data<T>());
+    norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, r, q), px,
+                                   out.y.mutable_data<T>() + item.offset);
+  });
+}
+
+template <class T>
+void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+         const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+  for_items(size, p.groups, [&](const Item& item) {
+    Channels<T> arrays(5, item.channels());
+    T *r = arrays.next(), *q = arrays.next(), *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
+    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q);
+    T *ds = out.ds.mutable_data<T>() + item.at, *da = out.da.mutable_data<T>() + item.at;
+    Tensor unwanted;
+    if (!out.dx.defined()) unwanted = Tensor::empty({size.pixels * size.channels}, x.dtype());
+    T* h = out.dx.defined() ? out.dx.mutable_data<T>() + item.offset : unwanted.mutable_data<T>();
+    const T* px = x.data<T>() + item.offset;
+    norm_simd<T>().vjp_sums[p.silu](rows, px, g.data<T>() + item.offset, h, ds, da);
+    if (!out.dx.defined()) return;
+    double m = static_cast<double>(size.pixels * item.channels_per_group);
+    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group) {
+      double mk = 0, mky = 0, rstd = static_cast<double>(r[c]);
+      for (int64_t j = c; j < c + item.channels_per_group; ++j) {
+        mk += static_cast<double>(rows.a[j]) * static_cast<double>(ds[j]) / m;
+        mky += static_cast<double>(rows.a[j]) * static_cast<double>(da[j]) / m;
+      }
+      for (int64_t j = c; j < c + item.channels_per_group; ++j) {
+        kh[j] = static_cast<T>(rstd * static_cast<double>(rows.a[j]));
+        ky[j] = static_cast<T>(-rstd * mky), k1[j] = static_cast<T>(-rstd * mk);
+      }
+    }
+    norm_simd<T>().vjp_map(rows, px, kh, ky, k1, h);
+  });
+}
+
+template <class T>
+void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
+          const Tensor& ua, const Tensor& us, const kernel::Normalized& stats, const kernel::GroupNorm& p,
+          const kernel::NormGrads2& out) {
+  for_items(size, p.groups, [&](const Item& item) {
+    Channels<T> arrays(20, item.channels());
+    T *r = arrays.next(), *q = arrays.next();
+    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q);
+    NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
+                     arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
+    T *zu = arrays.next(), *zy = arrays.next(), *z1 = arrays.next(), *ke = arrays.next(), *kh = arrays.next(),
+      *ku = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
+    const T *px = x.data<T>() + item.offset, *pg = g.data<T>() + item.offset, *pu = u.data<T>() + item.offset;
+    const T *pua = ua.data<T>() + item.at, *pus = us.data<T>() + item.at;
+    T *dx = out.dx.mutable_data<T>() + item.offset, *dg = out.dg.mutable_data<T>() + item.offset;
+    T *da = out.da.mutable_data<T>() + item.at, *ds = out.ds.mutable_data<T>() + item.at;
+    norm_simd<T>().vjp2_sums[p.silu](rows, px, pg, pu, dg, dx, sum);
+
+    double m = static_cast<double>(size.pixels * item.channels_per_group);
+    auto d = [](const T* values, int64_t j) { return static_cast<double>(values[j]); };
+    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group) {
+      int64_t end = c + item.channels_per_group;
+      double rstd = d(r, c), mu = 0, muy = 0, mk = 0, mky = 0, muk = 0;
+      for (int64_t j = c; j < end; ++j) {
+        mu += d(sum.u, j) / m, muy += d(sum.uy, j) / m;
+        mk += d(rows.a, j) * d(sum.h, j) / m, mky += d(rows.a, j) * d(sum.hy, j) / m;
+        muk += d(rows.a, j) * d(sum.hu, j) / m;
+      }
+      double me = 0, mey = 0;  // of e·a + h·ua and of that times ŷ; h·ua: m(hŷ·ua) needs Σhŷ alone
+      for (int64_t j = c; j < end; ++j) {
+        double aj = d(rows.a, j), cu = aj * rstd, cy = d(pua, j) - cu * muy, c1 = d(pus, j) - cu * mu;
+        double e = cu * d(sum.wu, j) + cy * d(sum.wy, j) + c1 * d(sum.w, j);
+        double ey = cu * d(sum.wuy, j) + cy * d(sum.wyy, j) + c1 * d(sum.wy, j);
+        zu[j] = static_cast<T>(cu), zy[j] = static_cast<T>(cy), z1[j] = static_cast<T>(c1);
+        ds[j] = static_cast<T>(e);
+        da[j] = static_cast<T>(ey + rstd * (d(sum.hu, j) - mu * d(sum.h, j) - muy * d(sum.hy, j)));
+        me += (e * aj + d(sum.h, j) * d(pua, j)) / m;
+        mey += (ey * aj + d(sum.hy, j) * d(pua, j)) / m;
+      }
+      double s_value = muk - mu * mk - muy * mky, r2 = rstd * rstd;
+      for (int64_t j = c; j < end; ++j) {
+        double aj = d(rows.a, j);
+        ke[j] = static_cast<T>(rstd * aj);
+        kh[j] = static_cast<T>(rstd * d(pua, j) - r2 * aj * muy);
+        ku[j] = static_cast<T>(-r2 * mky);
+        ky[j] = static_cast<T>(-rstd * mey - r2 * (s_value - 2 * muy * mky));
+        k1[j] = static_cast<T>(-rstd * me + r2 * (mu * mky + mk * muy));
+      }
+    }
+    norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, {zu, zy, z1, ke, kh, ku, ky, k1}, dg, dx);
+  });
+}
+
+}  // namespace
+
+void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
+                const kernel::Normalized& out) {
+  dispatch_floating(x.dtype(), [&](auto zero) { forward<decltype(zero)>(size, x, a, s, p, out); });
+}
+void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                    const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+  dispatch_floating(x.dtype(), [&](auto zero) { vjp<decltype(zero)>(size, x, a, s, g, stats, p, out); });
+}
+void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                     const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
+                     const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+  dispatch_floating(x.dtype(),
+                    [&](auto zero) { vjp2<decltype(zero)>(size, x, a, s, g, u, ua, us, stats, p, out); });
+}
+
+// ---- softmax over rows
+
+void softmax(const Tensor& x, int64_t rows, int64_t n, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& loops = simd<T>();
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    parallel_for(rows, std::max<int64_t>(1, 4096 / n), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T* row = py + i * n;
+        loops.affine(px + i * n, row, n, 1, -static_cast<double>(loops.maximum(px + i * n, n)));
+        loops.unary[Functions::index_of<Exp>()](row, row, n, 0);
+        loops.affine(row, row, n, 1 / loops.sum(row, n), 0);
+      }
+    });
+  });
+}
+
+void softmax_vjp(const Tensor& y, const Tensor& g, int64_t rows, int64_t n, const Tensor& dx) {
+  dispatch_floating(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& loops = simd<T>();
+    const T *py = y.data<T>(), *pg = g.data<T>();
+    T* out = dx.mutable_data<T>();
+    parallel_for(rows, std::max<int64_t>(1, 4096 / n), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T* row = out + i * n;
+        loops.affine(pg + i * n, row, n, 1, -static_cast<double>(loops.dot(py + i * n, pg + i * n, n)));
+        loops.binary[static_cast<int>(kernel::Binary::mul)]({row, py + i * n, row, 1, n, 0, 1, 0, 1});
+      }
+    });
+  });
+}
+
+}  // namespace vapo::cpu

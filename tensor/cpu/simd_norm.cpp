@@ -1,0 +1,187 @@
+// Group normalisation's loops, compiled once for each instruction set. Pixels are taken in blocks, and a vector of
+// channels through a block, so that the sums of a block stay in registers.
+
+#include "tensor/cpu/simd_norm.h"
+
+#include <algorithm>
+
+#include "tensor/cpu/pack.h"
+#include "tensor/functions.h"
+
+namespace vapo::cpu::VAPO_ISA {
+namespace {
+
+constexpr int64_t block = 32;  // pixels
+
+// f(c, access, first pixel, last pixel) for every vector of channels of every block of pixels; access loads and
+// stores a whole vector, or what is left of the channels.
+template <class T>
+struct Whole {
+  using P = Pack<T>;
+  VAPO_PACK P load(const T* p) const { return P::load(p); }
+  VAPO_PACK void store(P x, T* p) const { x.store(p); }
+  static constexpr int64_t count = P::lanes;
+};
+template <class T>
+struct Part {
+  using P = Pack<T>;
+  int64_t count;
+  VAPO_PACK P load(const T* p) const { return P::load_part(p, count); }
+  VAPO_PACK void store(P x, T* p) const { x.store_part(p, count); }
+};
+template <class T, class F>
+VAPO_PACK void for_channels(const NormRows<T>& n, F f) {
+  constexpr int64_t lanes = Pack<T>::lanes;
+  for (int64_t begin = 0; begin < n.pixels; begin += block) {
+    int64_t end = std::min(n.pixels, begin + block), c = 0;
+    for (; c + lanes <= n.channels; c += lanes) f(c, Whole<T>{}, begin, end);
+    if (c < n.channels) f(c, Part<T>{n.channels - c}, begin, end);
+  }
+}
+template <class T, class Access>
+VAPO_PACK void add_to(T* sums, int64_t c, const Access& at, Pack<T> x, bool first) {
+  at.store(first ? x : at.load(sums + c) + x, sums + c);
+}
+
+template <class T, class Access>
+VAPO_PACK Pack<T> masked(const NormRows<T>& n, const Access& at, int64_t i, Pack<T> x) {
+  if (!n.mask) return x;
+  alignas(64) T m[Pack<T>::lanes] = {};
+  for (int64_t k = 0; k < at.count; ++k) m[k] = static_cast<T>(n.mask[i + k]);
+  return x * Pack<T>::load(m) * Pack<T>(static_cast<double>(n.mask_scale));
+}
+
+template <class T>
+void moments(const NormRows<T>& n, const T* x, T* sum, T* squares) {
+  for_channels(
+      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
+        Pack<T> origin = at.load(x + c), s(0.), s2(0.);
+        for (int64_t p = begin; p < end; ++p) {
+          Pack<T> d = at.load(x + p * n.stride + c) - origin;
+          s = s + d, s2 = multiply_add(d, d, s2);
+        }
+        add_to(sum, c, at, s, begin == 0), add_to(squares, c, at, s2, begin == 0);
+      });
+}
+
+template <class T, bool silu>
+void forward(const NormRows<T>& n, const T* x, T* y) {
+  for_channels(
+      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
+        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c);
+        for (int64_t p = begin; p < end; ++p) {
+          int64_t i = p * n.stride + c;
+          Pack<T> z = multiply_add(a, multiply_add(r, at.load(x + i), q), s);
+          if constexpr (silu) z = Silu::apply(z, 0);
+          at.store(masked(n, at, i, z), y + i);
+        }
+      });
+}
+
+template <class T, bool silu>
+void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* sum_hy) {
+  for_channels(
+      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
+        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), s0(0.),
+                s1(0.);
+        for (int64_t p = begin; p < end; ++p) {
+          int64_t i = p * n.stride + c;
+          Pack<T> y = multiply_add(r, at.load(x + i), q), d = masked(n, at, i, at.load(g + i));
+          if constexpr (silu) d = d * SiluD1::apply(multiply_add(a, y, s), 0);
+          s0 = s0 + d, s1 = multiply_add(d, y, s1);
+          at.store(d, h + i);
+        }
+        add_to(sum_h, c, at, s0, begin == 0), add_to(sum_hy, c, at, s1, begin == 0);
+      });
+}
+
+template <class T>
+void vjp_map(const NormRows<T>& n, const T* x, const T* kh, const T* ky, const T* k1, T* h_dx) {
+  for_channels(
+      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
+        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c),
+                v1 = at.load(k1 + c);
+        for (int64_t p = begin; p < end; ++p) {
+          int64_t i = p * n.stride + c;
+          Pack<T> y = multiply_add(r, at.load(x + i), q);
+          at.store(multiply_add(vh, at.load(h_dx + i), multiply_add(vy, y, v1)), h_dx + i);
+        }
+      });
+}
+
+template <class T, bool silu>
+void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, T* slope, T* w, const NormSums2<T>& to) {
+  for_channels(
+      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
+        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), zero(0.);
+        Pack<T> su = zero, suy = zero, sh = zero, shy = zero, shu = zero, sw = zero, swy = zero, swyy = zero,
+                swu = zero, swuy = zero;
+        for (int64_t p = begin; p < end; ++p) {
+          int64_t i = p * n.stride + c;
+          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), vg = at.load(g + i);
+          Pack<T> d1 = masked(n, at, i, Pack<T>(1.)), h = vg * d1;
+          su = su + vu, suy = multiply_add(vu, y, suy);
+          if constexpr (silu) {
+            Pack<T> z = multiply_add(a, y, s);
+            Pack<T> vw = h * SiluD2::apply(z, 0), wy = vw * y;
+            Pack<T> slope1 = SiluD1::apply(z, 0);
+            d1 = d1 * slope1, h = h * slope1;
+            sw = sw + vw, swy = swy + wy, swyy = multiply_add(wy, y, swyy);
+            swu = multiply_add(vw, vu, swu), swuy = multiply_add(wy, vu, swuy);
+            at.store(vw, w + i);
+          }
+          sh = sh + h, shy = multiply_add(h, y, shy), shu = multiply_add(h, vu, shu);
+          at.store(d1, slope + i);
+        }
+        bool first = begin == 0;
+        add_to(to.u, c, at, su, first), add_to(to.uy, c, at, suy, first), add_to(to.h, c, at, sh, first);
+        add_to(to.hy, c, at, shy, first), add_to(to.hu, c, at, shu, first), add_to(to.w, c, at, sw, first);
+        add_to(to.wy, c, at, swy, first), add_to(to.wyy, c, at, swyy, first), add_to(to.wu, c, at, swu, first);
+        add_to(to.wuy, c, at, swuy, first);
+      });
+}
+
+template <class T, bool silu>
+void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormMap2<T>& k, T* slope_dg,
+              T* w_dx) {
+  for_channels(
+      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
+        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), zu = at.load(k.zu + c), zy = at.load(k.zy + c),
+                z1 = at.load(k.z1 + c), ke = at.load(k.e + c), kh = at.load(k.h + c), ku = at.load(k.u + c),
+                ky = at.load(k.y + c), k1 = at.load(k.one + c);
+        for (int64_t p = begin; p < end; ++p) {
+          int64_t i = p * n.stride + c;
+          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), slope = at.load(slope_dg + i);
+          Pack<T> dz = multiply_add(zu, vu, multiply_add(zy, y, z1)), h = at.load(g + i) * slope;
+          Pack<T> dx = multiply_add(kh, h, multiply_add(ku, vu, multiply_add(ky, y, k1)));
+          if constexpr (silu) dx = multiply_add(ke, at.load(w_dx + i) * dz, dx);
+          at.store(slope * dz, slope_dg + i);
+          at.store(dx, w_dx + i);
+        }
+      });
+}
+
+template <class T>
+constexpr NormLoops<T> make_loops() {
+  return {.moments = moments<T>,
+          .forward = {forward<T, false>, forward<T, true>},
+          .vjp_sums = {vjp_sums<T, false>, vjp_sums<T, true>},
+          .vjp_map = vjp_map<T>,
+          .vjp2_sums = {vjp2_sums<T, false>, vjp2_sums<T, true>},
+          .vjp2_map = {vjp2_map<T, false>, vjp2_map<T, true>}};
+}
+
+}  // namespace
+
+const NormLoops<float>& norm_loops32();
+const NormLoops<double>& norm_loops64();
+const NormLoops<float>& norm_loops32() {
+  static constexpr NormLoops<float> loops = make_loops<float>();
+  return loops;
+}
+const NormLoops<double>& norm_loops64() {
+  static constexpr NormLoops<double> loops = make_loops<double>();
+  return loops;
+}
+
+}  // namespace vapo::cpu::VAPO_ISA

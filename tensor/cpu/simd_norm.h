@@ -1,0 +1,48 @@
+#pragma once
+// The vectorised loops of group normalisation over one sample's pixels. Formulas: norm.cpp.
+
+#include <cstdint>
+
+namespace vapo::cpu {
+
+// A sample's pixels × channels, `stride` elements from pixel to pixel. Per channel: ŷ = r·x + q, z = a·ŷ + s. Where
+// there is a dropout mask (one byte an element, 0 or 1), m = mask·mask_scale, else m = 1.
+template <class T>
+struct NormRows {
+  int64_t pixels, channels, stride;
+  const T *r, *q, *a, *s;
+  const uint8_t* mask;
+  T mask_scale;
+};
+
+// Sums over the pixels, per channel, that the second derivative is made of; w = m·g·φ''(z), h = m·g·φ'(z).
+template <class T>
+struct NormSums2 {
+  T *u, *uy, *h, *hy, *hu, *w, *wy, *wyy, *wu, *wuy;
+};
+
+// Per-channel coefficients of the second derivative's results.
+template <class T>
+struct NormMap2 {
+  const T *zu, *zy, *z1;         // ż = zu·u + zy·ŷ + z1
+  const T *e, *h, *u, *y, *one;  // dx = e·(w·ż) + h·h + u·u + y·ŷ + one
+};
+
+template <class T>
+struct NormLoops {
+  // Σ(x − x₀) and Σ(x − x₀)², x₀ the first pixel
+  void (*moments)(const NormRows<T>&, const T* x, T* sum, T* squares);
+  // The rest is indexed by φ: 0 the identity, 1 silu.
+  void (*forward[2])(const NormRows<T>&, const T* x, T* y);                                    // y = m·φ(z)
+  void (*vjp_sums[2])(const NormRows<T>&, const T* x, const T* g, T* h, T* sum_h, T* sum_hy);  // and writes h
+  void (*vjp_map)(const NormRows<T>&, const T* x, const T* kh, const T* ky, const T* k1,
+                  T* h_dx);  // h → dx in place
+  void (*vjp2_sums[2])(const NormRows<T>&, const T* x, const T* g, const T* u, T* slope, T* w, const NormSums2<T>&);
+  void (*vjp2_map[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormMap2<T>&, T* slope_dg,
+                      T* w_dx);
+};
+
+template <class T>
+const NormLoops<T>& norm_simd();  // of the best instruction set this machine has
+
+}  // namespace vapo::cpu

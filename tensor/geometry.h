@@ -1,0 +1,36 @@
+#pragma once
+// The sizes of one convolution, worked out and checked once for every back end.
+
+#include <algorithm>
+
+#include "tensor/kernels.h"
+
+namespace vapo {
+
+struct ConvGeometry {
+  int64_t n, h, w, c;  // input
+  int64_t oh, ow, o;   // output: rows, columns, channels
+  int64_t kh, kw;      // window
+  int64_t cg, og;      // input and output channels of one group
+  kernel::Conv2d p;
+
+  // Output rows (or columns) [begin, end) whose tap `k` falls inside an input of `size`.
+  struct Range {
+    int64_t begin, end;
+  };
+  static Range inside(int64_t k, int64_t size, int64_t out, int64_t stride, int64_t padding, int64_t dilation) {
+    int64_t first = k * dilation - padding;  // of output 0
+    int64_t begin = first >= 0 ? 0 : (-first + stride - 1) / stride;
+    int64_t end = first >= size ? 0 : (size - first + stride - 1) / stride;
+    end = std::min(out, end);
+    return {std::min(begin, std::max<int64_t>(end, 0)), std::max<int64_t>(end, 0)};
+  }
+  double flops() const {  // of one pass, taps in the padding included
+    return 2.0 * static_cast<double>(n * oh * ow * o) * static_cast<double>(kh * kw * cg);
+  }
+};
+
+// Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.
+ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2d& p);
+
+}  // namespace vapo

@@ -1,0 +1,119 @@
+// Checks, allocation and dispatch of the kernels over images.
+
+#include "tensor/cpu/cpu.h"
+#include "tensor/geometry.h"
+#include "tensor/kernels.h"
+
+namespace vapo {
+
+ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2d& p) {
+  VAPO_CHECK(x.rank() == 4 && w.rank() == 4, "[{}] input {} must be (N,H,W,C), weight {} (O,kH,kW,C/groups)", op,
+             x.str(), w.str());
+  VAPO_CHECK(p.stride.h >= 1 && p.stride.w >= 1 && p.dilation.h >= 1 && p.dilation.w >= 1 && p.padding.h >= 0 &&
+                 p.padding.w >= 0 && p.groups >= 1,
+             "[{}] stride ({},{}), dilation ({},{}) and groups {} must be at least 1, padding ({},{}) at least 0",
+             op, p.stride.h, p.stride.w, p.dilation.h, p.dilation.w, p.groups, p.padding.h, p.padding.w);
+  VAPO_CHECK(x[3] == w[3] * p.groups,
+             "[{}] input has {} channels, weight expects {}: input {}, weight {}, groups {}. Hint: images are "
+             "(N,H,W,C), weights (O,kH,kW,C/groups)",
+             op, x[3], w[3] * p.groups, x.str(), w.str(), p.groups);
+  VAPO_CHECK(w[0] % p.groups == 0, "[{}] {} output channels do not divide into {} groups", op, w[0], p.groups);
+  VAPO_CHECK(w[1] >= 1 && w[2] >= 1, "[{}] weight {} has an empty window", op, w.str());
+  auto size = [](int64_t in, int64_t k, int64_t stride, int64_t padding, int64_t dilation) {
+    int64_t room = in + 2 * padding - dilation * (k - 1) - 1;
+    return room < 0 ? 0 : room / stride + 1;
+  };
+  ConvGeometry s{.n = x[0],
+                 .h = x[1],
+                 .w = x[2],
+                 .c = x[3],
+                 .oh = size(x[1], w[1], p.stride.h, p.padding.h, p.dilation.h),
+                 .ow = size(x[2], w[2], p.stride.w, p.padding.w, p.dilation.w),
+                 .o = w[0],
+                 .kh = w[1],
+                 .kw = w[2],
+                 .cg = w[3],
+                 .og = w[0] / p.groups,
+                 .p = p};
+  VAPO_CHECK(s.oh >= 1 && s.ow >= 1,
+             "[{}] a {}×{} window with dilation ({},{}) does not fit an input of {}×{} with padding ({},{})", op,
+             s.kh, s.kw, p.dilation.h, p.dilation.w, s.h, s.w, p.padding.h, p.padding.w);
+  return s;
+}
+
+namespace kernel {
+namespace {
+
+void check_pair(const char* op, const Tensor& a, const Tensor& b) {
+  VAPO_CHECK(a.defined() && b.defined(), "[{}] an operand is undefined", op);
+  VAPO_CHECK(is_floating(a.dtype()) && a.dtype() == b.dtype(), "[{}] operands are {} {} and {} {}", op,
+             name_of(a.dtype()), a.shape().str(), name_of(b.dtype()), b.shape().str());
+}
+Shape output_shape(const ConvGeometry& s) { return {s.n, s.oh, s.ow, s.o}; }
+void check_cotangent(const char* op, const ConvGeometry& s, const Tensor& g) {
+  VAPO_CHECK(g.shape() == output_shape(s), "[{}] cotangent {}, expects {}", op, g.shape().str(),
+             output_shape(s).str());
+}
+// A 1×1 window that moves by one pixel: a product of matrices.
+bool is_product(const ConvGeometry& s) {
+  return s.kh == 1 && s.kw == 1 && s.p.groups == 1 && s.p.stride == Pair(1) && s.p.padding == Pair(0);
+}
+Tensor rows_of(const Tensor& x) { return x.reshape({x.dim(0) * x.dim(1) * x.dim(2), x.dim(3)}); }
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p) {
+  check_pair("conv2d", x, w);
+  ConvGeometry s = conv_geometry("conv2d", x.shape(), w.shape(), p);
+  if (b.defined()) {
+    check_pair("conv2d", x, b);
+    VAPO_CHECK(b.shape() == Shape{s.o}, "[conv2d] bias {} for weight {}: expects ({})", b.shape().str(),
+               w.shape().str(), s.o);
+  }
+  if (is_product(s)) return linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s));
+  Tensor y = Tensor::empty(output_shape(s), x.dtype());
+  cpu::conv2d(s, x, w, b, y);
+  return y;
+}
+
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2d& p) {
+  check_pair("conv2d_input_grad", g, w);
+  ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
+  check_cotangent("conv2d_input_grad", s, g);
+  if (is_product(s)) return matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape);
+  Tensor dx = Tensor::empty(x_shape, g.dtype());
+  cpu::conv2d_input_grad(s, g, w, dx);
+  return dx;
+}
+
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2d& p) {
+  check_pair("conv2d_weight_grad", x, g);
+  ConvGeometry s = conv_geometry("conv2d_weight_grad", x.shape(), w_shape, p);
+  check_cotangent("conv2d_weight_grad", s, g);
+  if (is_product(s)) return matmul(rows_of(g), rows_of(x), {.transpose_a = true}).reshape(w_shape);
+  Tensor dw = Tensor::empty(w_shape, x.dtype());
+  cpu::conv2d_weight_grad(s, x, g, dw);
+  return dw;
+}
+
+Tensor pool_sum2d(const Tensor& x, Pair k, double scale) {
+  VAPO_CHECK(x.rank() == 4 && is_floating(x.dtype()), "[pool_sum2d] {} {} is no image (N,H,W,C) of f32 or f64",
+             name_of(x.dtype()), x.shape().str());
+  VAPO_CHECK(k.h >= 1 && k.w >= 1 && x.dim(1) % k.h == 0 && x.dim(2) % k.w == 0,
+             "[pool_sum2d] windows of {}×{} do not tile an image of {}×{}", k.h, k.w, x.dim(1), x.dim(2));
+  Tensor y = Tensor::empty({x.dim(0), x.dim(1) / k.h, x.dim(2) / k.w, x.dim(3)}, x.dtype());
+  cpu::pool_sum2d(x, k.h, k.w, scale, y);
+  return y;
+}
+
+Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale) {
+  VAPO_CHECK(x.rank() == 4 && is_floating(x.dtype()),
+             "[upsample_nearest2d] {} {} is no image (N,H,W,C) of f32 or f64", name_of(x.dtype()), x.shape().str());
+  VAPO_CHECK(k.h >= 1 && k.w >= 1, "[upsample_nearest2d] scale ({},{}) must be at least 1", k.h, k.w);
+  Tensor y = Tensor::empty({x.dim(0), x.dim(1) * k.h, x.dim(2) * k.w, x.dim(3)}, x.dtype());
+  cpu::upsample_nearest2d(x, k.h, k.w, scale, y);
+  return y;
+}
+
+}  // namespace kernel
+}  // namespace vapo
