@@ -19,6 +19,7 @@ void add_sample(CLI::App& app, Action& action);
 void add_density(CLI::App& app, Action& action);
 void add_likelihood(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
 
 struct CommonOptions {
   std::string device = "auto";

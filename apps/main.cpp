@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   app::add_density(cli, action);
   app::add_likelihood(cli, action);
   app::add_info(cli, action);
+  app::add_bench(cli, action);
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 
   try {

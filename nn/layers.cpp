@@ -20,6 +20,39 @@ void Linear::parameters(const ParameterVisitor& visit) {
   if (bias.defined()) visit("bias", bias);
 }
 
+Conv2d::Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2d options, bool with_bias,
+               DType dtype)
+    : options_(options) {
+  VAPO_CHECK(
+      in >= 1 && out >= 1 && window.h >= 1 && window.w >= 1 && options.groups >= 1 && in % options.groups == 0,
+      "[conv2d] {} inputs, {} outputs, a window of {}×{}, {} groups: all must be at least 1, and inputs divide "
+      "into groups",
+      in, out, window.h, window.w, options.groups);
+  Shape shape{out, window.h, window.w, in / options.groups};
+  int64_t fan_in = shape[1] * shape[2] * shape[3], size = shape.numel();
+  double bound = 1 / std::sqrt(static_cast<double>(fan_in));
+  Tensor draw = rand({size + (with_bias ? out : 0)}, key, -bound, bound, dtype);
+  weight = Var::leaf(kernel::slice(draw, 0, 0, size, 1).reshape(shape), "weight");
+  if (with_bias) bias = Var::leaf(kernel::slice(draw, 0, size, size + out, 1), "bias");
+}
+
+void Conv2d::parameters(const ParameterVisitor& visit) {
+  visit("weight", weight);
+  if (bias.defined()) visit("bias", bias);
+}
+
+GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps, DType dtype) : groups_(groups), eps_(eps) {
+  VAPO_CHECK(groups >= 1 && channels >= 1 && channels % groups == 0,
+             "[group_norm] {} channels do not divide into {} groups", channels, groups);
+  weight = Var::leaf(Tensor::ones({channels}, dtype), "weight");
+  bias = Var::leaf(Tensor::zeros({channels}, dtype), "bias");
+}
+
+void GroupNorm::parameters(const ParameterVisitor& visit) {
+  visit("weight", weight);
+  visit("bias", bias);
+}
+
 Embedding::Embedding(int64_t count, int64_t width, RandomKey key, DType dtype) {
   VAPO_CHECK(count >= 1 && width >= 1, "[embedding] {} rows of width {}: both must be at least 1", count, width);
   weight = Var::leaf(randn({count, width}, key, dtype), "weight");

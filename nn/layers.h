@@ -28,6 +28,36 @@ class Embedding : public Module {
   Var weight;
 };
 
+// (N,H,W,in) → (N,H',W',out). Initialised as PyTorch does: U(±1/√fan_in), fan_in = in/groups·kH·kW.
+class Conv2d : public Module {
+ public:
+  Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2d options = {}, bool bias = true,
+         DType dtype = DType::f32);
+  Var operator()(const Var& x) const { return conv2d(x, weight, bias, options_); }
+  void parameters(const ParameterVisitor& visit) override;  // weight (out,kH,kW,in/groups), bias (out)
+  Var weight, bias;
+
+ private:
+  kernel::Conv2d options_;
+};
+
+// Over (N,…,C); weight 1 and bias 0 at first.
+class GroupNorm : public Module {
+ public:
+  GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5, DType dtype = DType::f32);
+  Var operator()(const Var& x) const { return group_norm(x, weight, bias, groups_, eps_); }
+  // dropout(silu(norm(x)·(1 + scale) + shift)); scale, shift (N,C) or both undefined
+  Var silu(const Var& x, const Var& scale = {}, const Var& shift = {}, const Dropout& d = {}) const {
+    return group_norm_silu(x, weight, bias, groups_, eps_, scale, shift, d);
+  }
+  void parameters(const ParameterVisitor& visit) override;  // weight (C), bias (C)
+  Var weight, bias;
+
+ private:
+  int64_t groups_;
+  double eps_;
+};
+
 enum class Activation { silu, gelu, softplus, relu, tanh };
 Activation activation_from_name(const std::string& name);  // throws InputError listing the names
 Var activate(Activation a, const Var& x);

@@ -14,5 +14,12 @@ constexpr std::string_view name_of(Device d) { return d == Device::cpu ? "cpu" :
 // "auto" gives the best device of this build and machine. Throws InputError for "cuda" where there is none.
 Device device_from_name(const std::string& name);
 bool cuda_available();
+bool cpu_has_bf16();  // avx512_bf16: oneDNN's bf16 products are quicker than f32 there
+
+struct DeviceFacts {      // what a measurement has to name
+  std::string device;     // "AMD EPYC …"
+  std::string libraries;  // "oneDNN 2.6.3, loops for avx512"
+};
+DeviceFacts device_facts(Device d);
 
 }  // namespace vapo

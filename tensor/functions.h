@@ -1,8 +1,8 @@
 #pragma once
 // Scalar functions, each written once over a value type V: float, double, or a SIMD pack. A back end expands the
 // list `Functions` at the end into its kernels; kernel::unary<Silu>(x) names one. <Name>D1, D2 … are derivatives.
-// V needs + − * / and, found by overload: exp log log1p tanh sin cos sqrt abs erf pow(v, double), select(mask, a,
-// b) and v < w.
+// V needs + − * / and, found by overload: exp log log1p tanh sin cos sqrt abs erf reciprocal
+// pow(v, double), select(mask, a, b) and v < w.
 
 #include <cmath>
 #include <cstddef>
@@ -21,19 +21,26 @@ namespace scalar {  // the overloads for float and double; a SIMD pack brings it
 using std::abs, std::cos, std::erf, std::exp, std::log, std::log1p, std::pow, std::sin, std::sqrt, std::tanh;
 template <class V>
 requires std::is_floating_point_v<V> VAPO_FN V select(bool mask, V a, V b) { return mask ? a : b; }
+template <class V>
+requires std::is_floating_point_v<V> VAPO_FN V reciprocal(V x) { return V(1) / x; }
 }  // namespace scalar
 
 namespace detail {
 template <class V>
-VAPO_FN V sigmoid(V x) {
+struct Sigmoid2 {
+  V s, c;  // σ(x) and 1 − σ(x), each exact in both tails
+};
+template <class V>
+VAPO_FN Sigmoid2<V> sigmoid2(V x) {
   using namespace scalar;
-  return V(1) / (V(1) + exp(V(0) - x));
+  V e = exp(V(0) - abs(x)), r = reciprocal(V(1) + e), er = e * r;
+  auto positive = V(0) < x;
+  return {select(positive, r, er), select(positive, er, r)};
 }
 template <class V>
-VAPO_FN V sigmoid_d1(V x) {  // e/(1+e)², e = exp(−|x|): exact in both tails
-  using namespace scalar;
-  V e = exp(V(0) - abs(x)), d = V(1) + e;
-  return e / (d * d);
+VAPO_FN V sigmoid_d1(V x) {
+  auto [s, c] = sigmoid2(x);
+  return s * c;
 }
 template <class V>
 VAPO_FN V gauss(V x) {  // the normal density
@@ -78,18 +85,17 @@ VAPO_FUNCTION(TanhD1, V y = tanh(x); return V(1) - y * y;)
 VAPO_FUNCTION(TanhD2, V y = tanh(x); return V(-2) * y * (V(1) - y * y);)
 VAPO_FUNCTION(TanhD3, V y = tanh(x); V d = V(1) - y * y; return d * (V(6) * y * y - V(2));)
 
-VAPO_FUNCTION(Sigmoid, return sigmoid(x);)
+VAPO_FUNCTION(Sigmoid, return sigmoid2(x).s;)
 VAPO_FUNCTION(SigmoidD1, return sigmoid_d1(x);)
-VAPO_FUNCTION(SigmoidD2, return sigmoid_d1(x) * (V(1) - V(2) * sigmoid(x));)
+VAPO_FUNCTION(SigmoidD2, auto [s, c] = sigmoid2(x); return s * c * (c - s);)
 VAPO_FUNCTION(SigmoidD3, V d = sigmoid_d1(x); return d * (V(1) - V(6) * d);)
 
 VAPO_FUNCTION(Softplus, return select(V(0) < x, x, V(0)) + log1p(exp(V(0) - abs(x)));)  // then Sigmoid, SigmoidD1 …
 
-VAPO_FUNCTION(Silu, return x * sigmoid(x);)
-VAPO_FUNCTION(SiluD1, V s = sigmoid(x); return s * (V(1) + x * (V(1) - s));)
-VAPO_FUNCTION(SiluD2, V s = sigmoid(x); return s * (V(1) - s) * (V(2) + x * (V(1) - V(2) * s));)
-VAPO_FUNCTION(SiluD3, V s = sigmoid(x); V d = s * (V(1) - s);
-              return d * (V(3) * (V(1) - V(2) * s) + x * (V(1) - V(6) * d));)
+VAPO_FUNCTION(Silu, return x * sigmoid2(x).s;)
+VAPO_FUNCTION(SiluD1, auto [s, c] = sigmoid2(x); return s * (V(1) + x * c);)
+VAPO_FUNCTION(SiluD2, auto [s, c] = sigmoid2(x); return s * c * (V(2) + x * (c - s));)
+VAPO_FUNCTION(SiluD3, auto [s, c] = sigmoid2(x); V d = s * c; return d * (V(3) * (c - s) + x * (V(1) - V(6) * d));)
 
 VAPO_FUNCTION(Gelu, return x * gauss_cdf(x);)  // exact, with erf
 VAPO_FUNCTION(GeluD1, return gauss_cdf(x) + x * gauss(x);)

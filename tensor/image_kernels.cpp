@@ -1,5 +1,7 @@
 // Checks, allocation and dispatch of the kernels over images.
 
+#include <atomic>
+
 #include "tensor/cpu/cpu.h"
 #include "tensor/geometry.h"
 #include "tensor/kernels.h"
@@ -60,10 +62,15 @@ bool is_product(const ConvGeometry& s) {
 }
 Tensor rows_of(const Tensor& x) { return x.reshape({x.dim(0) * x.dim(1) * x.dim(2), x.dim(3)}); }
 
+constinit std::atomic<int64_t> convolutions = 0;
+
 }  // namespace
+
+int64_t convolution_count() { return convolutions.load(std::memory_order_relaxed); }
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p) {
   check_pair("conv2d", x, w);
+  convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d", x.shape(), w.shape(), p);
   if (b.defined()) {
     check_pair("conv2d", x, b);
@@ -78,6 +85,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p
 
 Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2d& p) {
   check_pair("conv2d_input_grad", g, w);
+  convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
   check_cotangent("conv2d_input_grad", s, g);
   if (is_product(s)) return matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape);
@@ -88,6 +96,7 @@ Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape,
 
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2d& p) {
   check_pair("conv2d_weight_grad", x, g);
+  convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d_weight_grad", x.shape(), w_shape, p);
   check_cotangent("conv2d_weight_grad", s, g);
   if (is_product(s)) return matmul(rows_of(g), rows_of(x), {.transpose_a = true}).reshape(w_shape);

@@ -244,6 +244,11 @@ bool empty(const ConvGeometry& s) { return s.n == 0 || s.c == 0 || s.o == 0; }
 
 }  // namespace
 
+std::string libraries() {
+  const dnnl_version_t& v = *dnnl::version();
+  return fmt::format("oneDNN {}.{}.{}, loops for {}", v.major, v.minor, v.patch, simd_name());
+}
+
 void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y) {
   if (x.dtype() == DType::f64 || empty(s)) {
     dispatch_floating(x.dtype(), [&](auto zero) {

@@ -2,11 +2,14 @@
 // What kernels.cpp calls on the CPU: operands are checked and `y` is allocated there.
 
 #include <span>
+#include <string>
 
 #include "tensor/geometry.h"
 #include "tensor/kernels.h"
 
 namespace vapo::cpu {
+
+std::string libraries();  // names and versions
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y);  // a·b·f(x)
 void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope);

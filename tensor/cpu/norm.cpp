@@ -38,12 +38,14 @@ struct Item {
   int64_t n, first, last, channels_per_group, offset, at;
   int64_t channels() const { return (last - first) * channels_per_group; }
 };
-// f(item) over all samples; where there are fewer samples than threads, a sample's groups are split too.
+// f(item) over all samples; where there are fewer than threads, a sample's groups are split too.
 template <class F>
 void for_items(const NormSize& size, int64_t groups, const F& f) {
   if (size.n == 0) return;
   int64_t split = std::clamp<int64_t>((num_threads() + size.n - 1) / size.n, 1, groups);
-  int64_t per = (groups + split - 1) / split, cg = size.channels / groups;
+  int64_t cg = size.channels / groups, per = (groups + split - 1) / split;
+  while (per < groups && per * cg % 16 != 0) ++per;  // whole vectors of channels
+  split = (groups + per - 1) / per;
   parallel_for(size.n * split, 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t n = i / split, first = i % split * per, last = std::min(groups, first + per);
@@ -151,7 +153,7 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
     const T *pua = ua.data<T>() + item.at, *pus = us.data<T>() + item.at;
     T *dx = out.dx.mutable_data<T>() + item.offset, *dg = out.dg.mutable_data<T>() + item.offset;
     T *da = out.da.mutable_data<T>() + item.at, *ds = out.ds.mutable_data<T>() + item.at;
-    norm_simd<T>().vjp2_sums[p.silu](rows, px, pg, pu, dg, dx, sum);
+    norm_simd<T>().vjp2_sums[p.silu](rows, px, pg, pu, sum);
 
     double m = static_cast<double>(size.pixels * item.channels_per_group);
     auto d = [](const T* values, int64_t j) { return static_cast<double>(values[j]); };
@@ -184,7 +186,7 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
         k1[j] = static_cast<T>(-rstd * me + r2 * (mu * mky + mk * muy));
       }
     }
-    norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, {zu, zy, z1, ke, kh, ku, ky, k1}, dg, dx);
+    norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, {zu, zy, z1, ke, kh, ku, ky, k1}, dx, dg);
   });
 }
 

@@ -11,7 +11,7 @@
 namespace vapo::cpu::VAPO_ISA {
 namespace {
 
-constexpr int64_t block = 32;  // pixels
+constexpr int64_t block = 8;  // pixels
 
 // f(c, access, first pixel, last pixel) for every vector of channels of every block of pixels; access loads and
 // stores a whole vector, or what is left of the channels.
@@ -110,7 +110,7 @@ void vjp_map(const NormRows<T>& n, const T* x, const T* kh, const T* ky, const T
 }
 
 template <class T, bool silu>
-void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, T* slope, T* w, const NormSums2<T>& to) {
+void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormSums2<T>& to) {
   for_channels(
       n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
         Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), zero(0.);
@@ -118,20 +118,15 @@ void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, T* slop
                 swu = zero, swuy = zero;
         for (int64_t p = begin; p < end; ++p) {
           int64_t i = p * n.stride + c;
-          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), vg = at.load(g + i);
-          Pack<T> d1 = masked(n, at, i, Pack<T>(1.)), h = vg * d1;
+          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), h = masked(n, at, i, at.load(g + i));
           su = su + vu, suy = multiply_add(vu, y, suy);
           if constexpr (silu) {
-            Pack<T> z = multiply_add(a, y, s);
-            Pack<T> vw = h * SiluD2::apply(z, 0), wy = vw * y;
-            Pack<T> slope1 = SiluD1::apply(z, 0);
-            d1 = d1 * slope1, h = h * slope1;
-            sw = sw + vw, swy = swy + wy, swyy = multiply_add(wy, y, swyy);
-            swu = multiply_add(vw, vu, swu), swuy = multiply_add(wy, vu, swuy);
-            at.store(vw, w + i);
+            Pack<T> z = multiply_add(a, y, s), w = h * SiluD2::apply(z, 0), wy = w * y;
+            h = h * SiluD1::apply(z, 0);
+            sw = sw + w, swy = swy + wy, swyy = multiply_add(wy, y, swyy);
+            swu = multiply_add(w, vu, swu), swuy = multiply_add(wy, vu, swuy);
           }
           sh = sh + h, shy = multiply_add(h, y, shy), shu = multiply_add(h, vu, shu);
-          at.store(d1, slope + i);
         }
         bool first = begin == 0;
         add_to(to.u, c, at, su, first), add_to(to.uy, c, at, suy, first), add_to(to.h, c, at, sh, first);
@@ -142,21 +137,24 @@ void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, T* slop
 }
 
 template <class T, bool silu>
-void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormMap2<T>& k, T* slope_dg,
-              T* w_dx) {
+void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormMap2<T>& k, T* dx, T* dg) {
   for_channels(
       n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), zu = at.load(k.zu + c), zy = at.load(k.zy + c),
-                z1 = at.load(k.z1 + c), ke = at.load(k.e + c), kh = at.load(k.h + c), ku = at.load(k.u + c),
-                ky = at.load(k.y + c), k1 = at.load(k.one + c);
+        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
+                zu = at.load(k.zu + c), zy = at.load(k.zy + c), z1 = at.load(k.z1 + c), ke = at.load(k.e + c),
+                kh = at.load(k.h + c), ku = at.load(k.u + c), ky = at.load(k.y + c), k1 = at.load(k.one + c);
         for (int64_t p = begin; p < end; ++p) {
           int64_t i = p * n.stride + c;
-          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), slope = at.load(slope_dg + i);
-          Pack<T> dz = multiply_add(zu, vu, multiply_add(zy, y, z1)), h = at.load(g + i) * slope;
-          Pack<T> dx = multiply_add(kh, h, multiply_add(ku, vu, multiply_add(ky, y, k1)));
-          if constexpr (silu) dx = multiply_add(ke, at.load(w_dx + i) * dz, dx);
-          at.store(slope * dz, slope_dg + i);
-          at.store(dx, w_dx + i);
+          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), vg = at.load(g + i);
+          Pack<T> change = masked(n, at, i, multiply_add(zu, vu, multiply_add(zy, y, z1)));  // m·ż
+          Pack<T> h = masked(n, at, i, vg), out = multiply_add(ku, vu, multiply_add(ky, y, k1));
+          if constexpr (silu) {
+            Pack<T> z = multiply_add(a, y, s), slope = SiluD1::apply(z, 0);
+            out = multiply_add(ke, vg * SiluD2::apply(z, 0) * change, out);
+            h = h * slope, change = change * slope;
+          }
+          at.store(multiply_add(kh, h, out), dx + i);
+          at.store(change, dg + i);
         }
       });
 }

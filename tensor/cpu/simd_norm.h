@@ -37,9 +37,8 @@ struct NormLoops {
   void (*vjp_sums[2])(const NormRows<T>&, const T* x, const T* g, T* h, T* sum_h, T* sum_hy);  // and writes h
   void (*vjp_map)(const NormRows<T>&, const T* x, const T* kh, const T* ky, const T* k1,
                   T* h_dx);  // h → dx in place
-  void (*vjp2_sums[2])(const NormRows<T>&, const T* x, const T* g, const T* u, T* slope, T* w, const NormSums2<T>&);
-  void (*vjp2_map[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormMap2<T>&, T* slope_dg,
-                      T* w_dx);
+  void (*vjp2_sums[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormSums2<T>&);
+  void (*vjp2_map[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormMap2<T>&, T* dx, T* dg);
 };
 
 template <class T>

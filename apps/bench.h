@@ -1,0 +1,63 @@
+#pragma once
+// What `vapo bench` measures with, and its suites.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+
+namespace vapo::app {
+
+struct BenchOptions {
+  CommonOptions common;
+  std::string precision = "strict", only;
+  double seconds = 0.5;  // for each row
+  int64_t batch = 0;     // 0 = the suite's own
+  bool serve = false;
+};
+
+struct Measurement {
+  double median, min, max;  // seconds
+  int64_t count;            // runs
+  int64_t convolutions;     // calls in one run
+  int64_t peak_bytes;       // while it ran, with its operands
+};
+// f twice to warm up, then for `seconds` and at least five times.
+Measurement measure(const std::function<void()>& f, double seconds);
+
+// What this machine does at best, measured with the rest, in the same run.
+struct Machine {
+  double flops;  // of a 2048³ product, in f32
+  // Bytes a second, read and written, of a copy that moves this many.
+  double copy_rate(double bytes) const;
+};
+Machine measure_machine();
+
+// One line of the table: what was done, how much work it is at least, what it took.
+struct Row {
+  std::string name, shape, pass;
+  double flops, bytes;  // 0 where it is bound by the other
+};
+class Table {
+ public:
+  Table(const BenchOptions& options, const Machine& machine) : options_(options), machine_(machine) {}
+  bool wants(const std::string& name) const {
+    return options_.only.empty() || name.find(options_.only) != name.npos;
+  }
+  void measure(const Row& row, const std::function<void()>& f);
+
+ private:
+  const BenchOptions& options_;
+  const Machine& machine_;
+};
+
+void bench_ops(const BenchOptions& options, const Machine& machine);
+// One VAPO step (∇ₓΦ, E‖∇Φ − v‖², its gradient in all parameters) of a residual block, fused and composite.
+void bench_block(const BenchOptions& options, const Machine& machine);
+// The training step of the plane's potential: batch, loss, gradient, clipping, Adam, EMA.
+void bench_step(const BenchOptions& options, const Machine& machine);
+// Answers each line "run SECONDS" with a line of JSON about `step`, which gives its loss.
+void serve(const std::function<double()>& step);
+
+}  // namespace vapo::app

@@ -1,0 +1,148 @@
+// vapo bench block and step: whole steps, the same as those of bench/torch_*.py.
+
+#include <fmt/format.h>
+
+#include "apps/bench.h"
+#include "autograd/grad.h"
+#include "nn/layers.h"
+#include "nn/optimizer.h"
+#include "tensor/precision.h"
+#include "tensor/random.h"
+#include "vapo/loss.h"
+#include "vapo/mlp_potential.h"
+
+namespace vapo::app {
+namespace {
+
+// x + conv(silu(norm(conv(silu(norm(x)))·(1 + scale) + shift))), (scale, shift) = linear(silu(e))
+class ResidualBlock : public nn::Module {
+ public:
+  ResidualBlock(int64_t channels, int64_t embedding, bool fused)
+      : norm1_(32, channels),
+        norm2_(32, channels),
+        conv1_(channels, channels, 3, {.seed = 1}, {.padding = 1}),
+        conv2_(channels, channels, 3, {.seed = 2}, {.padding = 1}),
+        linear_(embedding, 2 * channels, {.seed = 3}),
+        fused_(fused) {}
+  Var operator()(const Var& x, const Var& e) const {
+    Var shifts = linear_(silu(e));
+    int64_t c = norm1_.weight.numel();
+    Var scale = slice(shifts, 1, {0, c}), shift = slice(shifts, 1, {c, 2 * c});
+    return x + conv2_(normed(norm2_, conv1_(normed(norm1_, x, {}, {})), scale, shift));
+  }
+  void parameters(const nn::ParameterVisitor& visit) override {
+    visit_child("in_layers.0", norm1_, visit);
+    visit_child("in_layers.2", conv1_, visit);
+    visit_child("emb_layers.1", linear_, visit);
+    visit_child("out_layers.0", norm2_, visit);
+    visit_child("out_layers.3", conv2_, visit);
+  }
+
+ private:
+  Var normed(const nn::GroupNorm& norm, const Var& x, const Var& scale, const Var& shift) const {
+    if (fused_) return norm.silu(x, scale, shift);
+    Shape nc{x.dim(0), x.dim(3)};
+    Var a = broadcast_to(norm.weight, nc), s = broadcast_to(norm.bias, nc);
+    if (scale.defined()) a = a * (scale + 1), s = s * (scale + 1) + shift;
+    return group_norm_composite(x, a, s, {.groups = 32, .silu = true});
+  }
+  nn::GroupNorm norm1_, norm2_;
+  nn::Conv2d conv1_, conv2_;
+  nn::Linear linear_;
+  bool fused_;
+};
+
+class BlockStep {
+ public:
+  BlockStep(int64_t n, bool fused)
+      : block_(128, 512, fused),
+        x_(randn({n, 32, 32, 128}, {.seed = 4})),
+        e_(randn({n, 512}, {.seed = 5})),
+        v_(randn({n, 32, 32, 128}, {.seed = 6})) {
+    for (auto& p : nn::named_parameters(block_)) parameters_.push_back(*p.parameter);
+  }
+  double first_order() {  // ordinary training of the same block: ½‖x − F‖² and its gradient
+    Var loss = mean(square(x_ - block_(x_, e_)));
+    grad(loss, parameters_);
+    return loss.item();
+  }
+  double operator()() {  // E‖∇ₓΦ − v‖², Φ = ½‖x − F(x)‖², and its gradient
+    Var x = Var::leaf(x_);
+    Var dphi = grad(sum(energy_head(x, block_(x, e_))), x, {.create_graph = true});
+    Var loss = mean(square(dphi - v_));
+    grad(loss, parameters_);
+    return loss.item();
+  }
+
+ private:
+  ResidualBlock block_;
+  Tensor x_, e_, v_;
+  std::vector<Var> parameters_;
+};
+
+class PlaneStep {
+ public:
+  explicit PlaneStep(int64_t batch)
+      : batch_(batch),
+        points_(randn({100'000, 2}, {.seed = 1})),
+        phi_(MlpOptions{}, 0),
+        optimizer_(nn::named_parameters(phi_), {}),
+        ema_(optimizer_.parameters(), 0.999) {
+    for (auto& p : optimizer_.parameters()) inputs_.push_back(*p.parameter);
+  }
+  double operator()() {
+    uint64_t n = static_cast<uint64_t>(step_++);
+    Tensor index = randint({batch_}, {.seed = 1, .stream = 1, .step = n}, points_.dim(0));
+    LossBatch b{kernel::index_select(points_, 0, index),
+                rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1),
+                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}),
+                {}};
+    LossTerms loss = vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {});
+    std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});  // the last bias does not change ∇Φ
+    optimizer_.step(grads, 1e-3, {.kind = nn::ClipOptions::Kind::norm, .limit = 1}, &ema_);
+    return loss.total.item();
+  }
+  // Six products for each weight and particle.
+  static double flops(int64_t batch) {
+    return 12.0 * static_cast<double>(batch) * (18 * 192 + 2 * 192 * 192 + 192);
+  }
+
+ private:
+  int64_t batch_, step_ = 0;
+  Tensor points_;
+  MlpPotential phi_;
+  nn::Optimizer optimizer_;
+  nn::Ema ema_;
+  std::vector<Var> inputs_;
+};
+
+}  // namespace
+
+void bench_block(const BenchOptions& options, const Machine& machine) {
+  int64_t n = options.batch > 0 ? options.batch : 16;
+  BlockStep fused(n, true), composite(n, false);
+  if (options.serve) return serve([&] { return fused(); });
+  Table table(options, machine);
+  double conv = 2.0 * static_cast<double>(n) * 32 * 32 * 128 * 128 * 9;
+  std::string shape = Shape{n, 32, 32, 128}.str();
+  if (table.wants("block fused")) {
+    table.measure({"block fused", shape, "first order", 6 * conv, 0}, [&] { fused.first_order(); });
+    table.measure({"block fused", shape, "VAPO step", 12 * conv, 0}, [&] { fused(); });
+  }
+  if (table.wants("block composite"))
+    table.measure({"block composite", shape, "VAPO step", 12 * conv, 0}, [&] { composite(); });
+}
+
+void bench_step(const BenchOptions& options, const Machine& machine) {
+  Table table(options, machine);
+  for (int64_t batch : {64, 512, 4096}) {
+    if (options.batch > 0) batch = options.batch;
+    PlaneStep step(batch);
+    if (options.serve) return serve([&] { return step(); });
+    table.measure({"mlp 3x192", fmt::format("({},2)", batch), "train step", PlaneStep::flops(batch), 0},
+                  [&] { step(); });
+    if (options.batch > 0) break;
+  }
+}
+
+}  // namespace vapo::app

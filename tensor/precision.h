@@ -1,0 +1,23 @@
+#pragma once
+// One policy for how exactly products and convolutions of f32 tensors are computed. Tensors stay f32, sums run in
+// f32.
+
+#include <string>
+#include <string_view>
+
+namespace vapo {
+
+enum class Precision {
+  strict,  // in f32, by the definition: direct convolutions
+  fast,    // Winograd convolutions where they are quicker (CPU): errors some 3e-6 of the largest value; TF32 (GPU)
+  bf16     // operands rounded to bf16, sums in f32: errors some 1e-2. Needs a CPU with avx512_bf16, or a GPU
+};
+
+Precision precision();            // strict, unless it was set
+void set_precision(Precision p);  // throws InputError where this machine cannot; not while kernels run
+Precision precision_from_name(const std::string& name);  // throws InputError listing the names
+constexpr std::string_view name_of(Precision p) {
+  return p == Precision::strict ? "strict" : p == Precision::fast ? "fast" : "bf16";
+}
+
+}  // namespace vapo
