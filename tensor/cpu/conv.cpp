@@ -7,7 +7,9 @@
 #include "tensor/cpu/cpu.h"
 #include "tensor/cpu/onednn.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/cpu/winograd.h"
 #include "tensor/parallel.h"
+#include "tensor/precision.h"
 
 namespace vapo::cpu {
 namespace {
@@ -240,6 +242,7 @@ void guarded(const char* op, const ConvGeometry& s, const F& f) {
          s.kw, s.cg, e.what());
   }
 }
+bool use_winograd(const ConvGeometry& s) { return precision() == Precision::fast && winograd_applies(s); }
 bool empty(const ConvGeometry& s) { return s.n == 0 || s.c == 0 || s.o == 0; }
 
 }  // namespace
@@ -257,6 +260,9 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
     });
     return;
   }
+  if (use_winograd(s))
+    return winograd_forward(s, x.data<float>(), w.data<float>(), bias.defined() ? bias.data<float>() : nullptr,
+                            y.mutable_data<float>());
   guarded("conv2d", s, [&] {
     with_weights(Pass::forward, s, x.data<float>(), w.data<float>(), bias.defined() ? bias.data<float>() : nullptr,
                  y.mutable_data<float>());
@@ -271,6 +277,7 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
     });
     return;
   }
+  if (use_winograd(s)) return winograd_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
   guarded("conv2d_input_grad", s, [&] {
     with_weights(Pass::input_grad, s, dx.data<float>(), w.data<float>(), nullptr, g.mutable_data<float>());
   });
@@ -284,6 +291,7 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
     });
     return;
   }
+  if (use_winograd(s)) return winograd_weight_grad(s, x.data<float>(), g.data<float>(), dw.mutable_data<float>());
   guarded("conv2d_weight_grad", s,
           [&] { weight_grad(s, x.data<float>(), g.data<float>(), dw.mutable_data<float>()); });
 }

@@ -1,6 +1,7 @@
 #include "tensor/cpu/simd.h"
 
 #include "tensor/cpu/simd_norm.h"
+#include "tensor/cpu/simd_winograd.h"
 
 namespace vapo::cpu {
 
@@ -10,6 +11,7 @@ namespace vapo::cpu {
   const Loops<double>& loops64();          \
   const NormLoops<float>& norm_loops32();  \
   const NormLoops<double>& norm_loops64(); \
+  const WinogradLoops& winograd_loops();   \
   }
 VAPO_DECLARE_ISA(baseline)
 #ifdef __x86_64__
@@ -24,9 +26,10 @@ struct Choice {
   const Loops<double>& f64;
   const NormLoops<float>& norm32;
   const NormLoops<double>& norm64;
+  const WinogradLoops& winograd;
 };
 #define VAPO_CHOOSE(isa) \
-  Choice { #isa, isa::loops32(), isa::loops64(), isa::norm_loops32(), isa::norm_loops64() }
+  Choice { #isa, isa::loops32(), isa::loops64(), isa::norm_loops32(), isa::norm_loops64(), isa::winograd_loops() }
 const Choice& choice() {
   static const Choice best = [] {
 #ifdef __x86_64__
@@ -61,6 +64,7 @@ template <>
 const NormLoops<double>& norm_simd() {
   return choice().norm64;
 }
+const WinogradLoops& winograd_simd() { return choice().winograd; }
 const char* simd_name() { return choice().name; }
 
 }  // namespace vapo::cpu
