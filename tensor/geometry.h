@@ -14,6 +14,8 @@ struct ConvGeometry {
   int64_t cg, og;      // input and output channels of one group
   kernel::Conv2d p;
 
+  friend auto operator<=>(const ConvGeometry&, const ConvGeometry&) = default;
+
   // Output rows (or columns) [begin, end) whose tap `k` falls inside an input of `size`.
   struct Range {
     int64_t begin, end;

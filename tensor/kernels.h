@@ -3,6 +3,7 @@
 // fresh tensors; operands must agree in dtype (there is no promotion) unless a line says otherwise. Errors are
 // vapo::Error with the operation's name and the shapes.
 
+#include <compare>
 #include <span>
 #include <vector>
 
@@ -62,11 +63,12 @@ struct Pair {
   int64_t h, w;
   Pair(int64_t both) : h(both), w(both) {}
   Pair(int64_t h_, int64_t w_) : h(h_), w(w_) {}
-  friend bool operator==(const Pair&, const Pair&) = default;
+  friend auto operator<=>(const Pair&, const Pair&) = default;
 };
 struct Conv2d {
   Pair stride = 1, padding = 0, dilation = 1;  // padding with zeros, on both sides alike
   int64_t groups = 1;                          // channels [i·C/groups, …) of x meet outputs [i·O/groups, …)
+  friend auto operator<=>(const Conv2d&, const Conv2d&) = default;
 };
 // The convolution and its two adjoints: bilinear, and closed under differentiation.
 // w (O,kH,kW,C/groups), b (O) or undefined → y (N,H',W',O),  H' = ⌊(H + 2·padding − dilation·(kH−1) − 1)/stride⌋ +

@@ -8,6 +8,7 @@
 #include "tensor/cpu/onednn.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
+#include "tensor/precision.h"
 
 namespace vapo::cpu {
 namespace {
@@ -70,9 +71,10 @@ void add_bias(const Product& p, const T* bias, T* y) {
   });
 }
 
-// A block of a product in f32: m × n of its result, k long, with the leading dimensions of the whole matrices.
+// A block of a product of f32 matrices: m × n of its result, k long, with the leading dimensions of the whole ones.
+// Computed in f32 or from operands rounded to bf16.
 struct Block {
-  bool transpose_a, transpose_b, bias;
+  bool transpose_a, transpose_b, bias, bf16;
   int64_t m, n, k, lda, ldb, ldy;
   auto operator<=>(const Block&) const = default;
 };
@@ -82,22 +84,34 @@ class Primitive {
  public:
   explicit Primitive(const Block& p) {
     OneThread one;
+    using type = dnnl::memory::data_type;
     auto matrix = [](int64_t rows, int64_t cols, bool transposed, int64_t leading) {
       using dims = dnnl::memory::dims;
-      return dnnl::memory::desc({rows, cols}, dnnl::memory::data_type::f32,
-                                transposed ? dims{1, leading} : dims{leading, 1});
+      return dnnl::memory::desc({rows, cols}, type::f32, transposed ? dims{1, leading} : dims{leading, 1});
     };
     dnnl::memory::desc a = matrix(p.m, p.k, p.transpose_a, p.lda), b = matrix(p.k, p.n, p.transpose_b, p.ldb),
                        c = matrix(1, p.n, false, p.n), y = matrix(p.m, p.n, false, p.ldy);
-    call_ = dnnl::matmul({p.bias ? dnnl::matmul::desc(a, b, c, y) : dnnl::matmul::desc(a, b, y), onednn_engine()});
-    arguments_ = {{DNNL_ARG_SRC, {a, onednn_engine(), nullptr}},
-                  {DNNL_ARG_WEIGHTS, {b, onednn_engine(), nullptr}},
+    a_ = {a, a}, b_ = {b, b};
+    if (p.bf16) {
+      a_.used = dnnl::memory::desc({p.m, p.k}, type::bf16, dnnl::memory::format_tag::ab);
+      b_.used = dnnl::memory::desc({p.k, p.n}, type::bf16, dnnl::memory::format_tag::any);
+    }
+    dnnl::matmul::primitive_desc made(
+        p.bias ? dnnl::matmul::desc(a_.used, b_.used, c, y) : dnnl::matmul::desc(a_.used, b_.used, y),
+        onednn_engine());
+    b_.used = made.weights_desc();
+    call_ = dnnl::matmul(made);
+    arguments_ = {{DNNL_ARG_SRC, {a_.used, onednn_engine(), nullptr}},
+                  {DNNL_ARG_WEIGHTS, {b_.used, onednn_engine(), nullptr}},
                   {DNNL_ARG_DST, {y, onednn_engine(), nullptr}}};
     if (p.bias) arguments_.insert({DNNL_ARG_BIAS, {c, onednn_engine(), nullptr}});
   }
   void run(const float* a, const float* b, const float* bias, float* y) {
     OneThread one;
-    point(DNNL_ARG_SRC, a), point(DNNL_ARG_WEIGHTS, b), point(DNNL_ARG_DST, y);
+    Tensor a_copy = copied(a_, a), b_copy = copied(b_, b);
+    point(DNNL_ARG_SRC, a_copy.defined() ? a_copy.data<float>() : a);
+    point(DNNL_ARG_WEIGHTS, b_copy.defined() ? b_copy.data<float>() : b);
+    point(DNNL_ARG_DST, y);
     if (bias) point(DNNL_ARG_BIAS, bias);
     call_.execute(onednn_stream(), arguments_);
   }
@@ -106,6 +120,7 @@ class Primitive {
   void point(int argument, const float* data) {
     arguments_.find(argument)->second.set_data_handle(const_cast<float*>(data));
   }
+  Layouts a_, b_;
   dnnl::matmul call_;
   std::unordered_map<int, dnnl::memory> arguments_;
 };
@@ -137,13 +152,14 @@ Grid grid_of(const Product& p) {
 
 void product(const Product& p, const float* a, const float* b, const float* bias, float* y) {
   Grid g = grid_of(p);
+  bool bf16 = precision() == Precision::bf16 && p.m * p.n * p.k >= 1 << 20;  // smaller ones do not pay for rounding
   int64_t lda = p.transpose_a ? p.m : p.k, ldb = p.transpose_b ? p.k : p.n;
   parallel_for(g.rows * g.cols, 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       int64_t i = part / g.cols * g.block_rows, j = part % g.cols * g.block_cols;
       int64_t m = std::min(g.block_rows, p.m - i), n = std::min(g.block_cols, p.n - j);
       if (m <= 0 || n <= 0) continue;
-      primitive_for<Primitive>(Block{p.transpose_a, p.transpose_b, bias != nullptr, m, n, p.k, lda, ldb, p.n})
+      primitive_for<Primitive>(Block{p.transpose_a, p.transpose_b, bias != nullptr, bf16, m, n, p.k, lda, ldb, p.n})
           .run(a + (p.transpose_a ? i : i * lda), b + (p.transpose_b ? j * ldb : j), bias ? bias + j : nullptr,
                y + i * p.n + j);
     }
@@ -151,6 +167,11 @@ void product(const Product& p, const float* a, const float* b, const float* bias
 }
 
 }  // namespace
+
+std::string libraries() {
+  const dnnl_version_t& v = *dnnl::version();
+  return fmt::format("oneDNN {}.{}.{}, loops for {}", v.major, v.minor, v.patch, simd_name());
+}
 
 void matmul(const Product& p, const float* a, const float* b, const float* bias, float* y) {
   if (p.m == 0 || p.n == 0) return;

@@ -7,7 +7,7 @@
 #include <map>
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include "tensor/check.h"
+#include "tensor/tensor.h"
 
 namespace vapo::cpu {
 
@@ -31,6 +31,28 @@ class OneThread {
  private:
   int before_ = omp_get_max_threads();
 };
+
+inline Tensor scratch(size_t bytes) { return Tensor::empty({static_cast<int64_t>((bytes + 3) / 4)}); }
+
+// Copies between layouts and types.
+inline void reorder(const dnnl::memory::desc& from_layout, const float* from, const dnnl::memory::desc& to_layout,
+                    float* to) {
+  OneThread one;
+  dnnl::memory a(from_layout, onednn_engine(), const_cast<float*>(from)), b(to_layout, onednn_engine(), to);
+  dnnl::reorder(a, b).execute(onednn_stream(), a, b);
+}
+
+// An operand as it comes, and as the primitive wants it.
+struct Layouts {
+  dnnl::memory::desc ours, used;
+};
+// The operand as the primitive wants it; undefined where it comes so.
+inline Tensor copied(const Layouts& layouts, const float* data) {
+  if (layouts.ours == layouts.used) return {};
+  Tensor copy = scratch(layouts.used.get_size());
+  reorder(layouts.ours, data, layouts.used, copy.mutable_data<float>());
+  return copy;
+}
 
 // The primitive for `key`, made once for each key and thread: that takes longer than most calls.
 template <class Primitive, class Key>

@@ -137,6 +137,12 @@ bool winograd_applies(const ConvGeometry& s) {
          s.p.groups == 1 && s.p.padding.h <= 2 && s.p.padding.w <= 2;
 }
 
+bool winograd_is_faster(const ConvGeometry& s) {
+  if (!winograd_applies(s) || s.c < 32 || s.o < 32) return false;
+  int64_t tiles = s.n * ((s.oh + 3) / 4) * ((s.ow + 3) / 4);
+  return tiles >= 48 && 2 * s.n * s.oh * s.ow >= 16 * tiles;
+}
+
 void winograd_forward(const ConvGeometry& s, const float* x, const float* w, const float* bias, float* y) {
   with_transformed_weights(forward_problem(s), view_of(s.c, s.o, false), x, w, bias, y);
 }
