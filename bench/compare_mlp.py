@@ -5,19 +5,12 @@ a round (the best of theirs ÷ ours), the median over rounds is reported, so tha
 """
 
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
-import statistics
-import subprocess
 import sys
 
+import contest
 import serve
-
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent
 
 
 def flops(batch):
@@ -26,56 +19,23 @@ def flops(batch):
     return 6 * 2 * batch * ((serve.IN + serve.FEATURES) * h + (serve.LAYERS - 1) * h * h + h)
 
 
-class Contestant:
-    def __init__(self, name, command, env):
-        self.name = name
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-        )
-
-    def ready(self):
-        line = self.process.stdout.readline()
-        if line.strip() == "ready":
-            return True
-        print(f"{self.name}: left out: {(self.process.stderr.read().strip() or 'no answer').splitlines()[-1]}")
-        return False
-
-    def run(self, seconds):
-        self.process.stdin.write(f"run {seconds}\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def contestants(args, batch, env):
+def contestants(args, batch):
     common = ["--batch", str(batch), "--serve"]
-    theirs = [args.python, str(HERE / "torch_mlp_step.py"), *common, "--threads", str(args.threads), "--mode"]
+    theirs = [args.python, str(contest.HERE / "torch_mlp_step.py"), *common, "--threads", str(args.threads), "--mode"]
     commands = {f"PyTorch {m.replace('_', ' ')}": [*theirs, m] for m in ("eager", "compiled_gradients", "compiled_step")}
-    commands["JAX jit"] = [args.python, str(HERE / "jax_mlp_step.py"), *common]
-    commands["vapo"] = [str(args.binary), *common]
-    started = []
-    for name, command in commands.items():  # one after the other: each warms up alone
-        contestant = Contestant(name, command, env)
-        if contestant.ready():
-            started.append(contestant)
-    return started
+    commands["JAX jit"] = [args.python, str(contest.HERE / "jax_mlp_step.py"), *common]
+    commands["vapo"] = [args.binary, "bench", "step", *common, "--threads", str(args.threads)]
+    return commands
 
 
-def compare(args, batch, env):
-    players = contestants(args, batch, env)
-    rounds = [{p.name: p.run(args.seconds) for p in players} for _ in range(args.rounds)]
-    for p in players:
-        p.close()
-    milliseconds = {name: statistics.median(r[name]["median_ms"] for r in rounds) for name in rounds[0]}
-    ratios = [min(r[n]["median_ms"] for n in r if n != "vapo") / r["vapo"]["median_ms"] for r in rounds]
+def compare(args, batch):
+    rounds = contest.rounds(contestants(args, batch), args.threads, args.rounds, args.seconds)
+    milliseconds = contest.medians(rounds)
     floor = 1e3 * flops(batch) / (args.peak_gflops * 1e9)
     return {
         "batch": batch,
         "milliseconds": milliseconds,
-        "ratio_to_best": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)},
+        "ratio_to_best": contest.ratio(rounds, "vapo", [n for n in milliseconds if n != "vapo"]),
         "vapo_steps_per_second": 1e3 / milliseconds["vapo"],
         "vapo_peak_bytes": rounds[-1]["vapo"]["peak_bytes"],
         "gflop": flops(batch) / 1e9,
@@ -85,24 +45,13 @@ def compare(args, batch, env):
     }
 
 
-def text_of(command):
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
-
-
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
 VERSIONS = "import jax, torch; print(torch.__version__, jax.__version__)"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="of an environment with torch and jax")
-    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build/release/bin/mlp-step-bench")
+    parser.add_argument("--binary", type=pathlib.Path, default=contest.ROOT / "build/release/bin/vapo")
     parser.add_argument("--batches", default="64,512,4096")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
@@ -110,27 +59,20 @@ def main():
     parser.add_argument("--peak-gflops", type=float, help="default: vapo's best 2048³ product here")
     parser.add_argument("--out", type=pathlib.Path, help="JSON with every round")
     args = parser.parse_args()
-    env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
 
-    found = text_of([args.python, "-c", VERSIONS]).split()
+    found = contest.text_of([args.python, "-c", VERSIONS]).split()
     if len(found) != 2:
         sys.exit(f"{args.python} has no torch and jax: name another with --python")
     if not args.binary.exists():
         sys.exit(f"{args.binary} is missing: build the release preset first")
-    args.peak_gflops = args.peak_gflops or float(text_of([str(args.binary), "--peak"]))
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "commit": text_of(["git", "rev-parse", "--short", "HEAD"]),
-        "cpu": cpu_name(),
-        "threads": args.threads,
-        "torch": found[0],
-        "jax": found[1],
-        "peak_gflops": args.peak_gflops,
-        "batches": [],
-    }
+    if not args.peak_gflops:
+        row = json.loads(contest.text_of([args.binary, "bench", "step", "--json", "--batch", 512, "--seconds", 0.1]))
+        args.peak_gflops = flops(512) / row["floor_ms"] / 1e6
+    result = contest.circumstances(args.python, args.threads)
+    result |= {"jax": found[1], "peak_gflops": args.peak_gflops, "batches": []}
     print(f"{result['cpu']}, {args.threads} threads, peak {args.peak_gflops:.0f} GFLOP/s (a 2048³ product), torch {found[0]}, jax {found[1]}")
     for batch in map(int, args.batches.split(",")):
-        b = compare(args, batch, env)
+        b = compare(args, batch)
         result["batches"].append(b)
         r = b["ratio_to_best"]
         print(f"batch {batch}: floor {b['floor_ms']:.3f} ms ({b['gflop']:.3f} GFLOP)")

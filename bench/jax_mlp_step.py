@@ -1,4 +1,4 @@
-"""The training step of mlp_step_bench.cpp in JAX, all of it under one jit with its state donated."""
+"""The training step of `vapo bench step` in JAX, all of it under one jit with its state donated."""
 
 import functools
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import resource
 import sys
 import time
 
@@ -10,6 +11,13 @@ IN, FEATURES, HIDDEN, LAYERS, POINTS = 2, 16, 192, 3, 100_000
 SIZES = [IN + FEATURES] + [HIDDEN] * LAYERS + [1]
 FREQUENCIES = [math.exp(-math.log(10000) * i / (FEATURES // 2)) for i in range(FEATURES // 2)]
 LEARNING_RATE, BETA1, BETA2, EPS, CLIP, EMA = 1e-3, 0.9, 0.999, 1e-8, 1.0, 0.999
+
+
+def resident():  # most memory this process has held, in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+BEFORE = resident()  # with the library loaded and nothing computed
 
 
 def parser():
@@ -29,7 +37,13 @@ def run(step, seconds):
         loss = step()
         times.append(time.perf_counter() - begin)
     median = sorted(times)[len(times) // 2]
-    return {"median_ms": 1e3 * median, "steps": len(times), "loss": float(loss), "steps_per_second": 1 / median}
+    return {
+        "median_ms": 1e3 * median,
+        "steps": len(times),
+        "loss": float(loss),
+        "steps_per_second": 1 / median,
+        "peak_bytes": resident() - BEFORE,
+    }
 
 
 def main(args, step):

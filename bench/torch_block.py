@@ -2,7 +2,6 @@
 channels first or last, f32 or bf16 autocast."""
 
 import argparse
-import resource
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The training step of mlp_step_bench.cpp in PyTorch: eager, with compiled gradients, or with the whole step compiled."""
+"""The training step of `vapo bench step` in PyTorch: eager, with compiled gradients, or with the whole step compiled."""
 
 import torch
 
