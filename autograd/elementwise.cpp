@@ -8,7 +8,7 @@ namespace {
 
 using kernel::Binary;
 
-Var constant_like(const Var& x, double value) { return Tensor::full(x.shape(), value, x.dtype()); }
+Var constant_like(const Var& x, double value) { return Tensor::full(x.shape(), value, x.options()); }
 
 // A function and its derivatives: the number of the first in `Functions`, where the others follow it.
 struct Tower {

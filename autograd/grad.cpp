@@ -105,7 +105,7 @@ class Engine {
                    y.shape().str());
       Visit* v = find(y.node());
       if (!v) continue;  // older than every input
-      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.dtype())) : grad_outputs[i],
+      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.options())) : grad_outputs[i],
                     "grad_outputs", i);
     }
   }
@@ -116,6 +116,8 @@ class Engine {
                "[grad] {}, argument {}: cotangent {} {} for {} {}", op, argument,
                g.defined() ? name_of(g.dtype()) : "undefined", g.defined() ? g.shape().str() : "", describe(n),
                name_of(n.dtype));
+    VAPO_CHECK(g.device() == n.device, "[grad] {}, argument {}: cotangent on {} for {} on {}", op, argument,
+               name_of(g.device()), describe(n), name_of(n.device));
     v.cotangent = v.cotangent.defined() ? add(v.cotangent, g) : g;
   }
 
@@ -151,7 +153,7 @@ class Engine {
       VAPO_CHECK(options_.allow_unused,
                  "[grad] input {} {}: the outputs do not depend on it. Hint: allow_unused = true gives zeros", i,
                  x.requires_grad() ? describe(*x.node().get()) : x.shape().str() + ", a constant,");
-      out.push_back(Tensor::zeros(x.shape(), x.dtype()));
+      out.push_back(Tensor::zeros(x.shape(), x.options()));
     }
     return out;
   }

@@ -23,6 +23,7 @@ struct Node {
   const char* op = "";  // "leaf" for a leaf
   Shape shape;
   DType dtype = DType::f32;
+  Device device = Device::cpu;
   bool released = false;  // its edges were freed by a grad() that did not retain the graph
   Tensor result;          // only where a vjp asks for it
   std::string name;       // of a leaf
@@ -34,7 +35,7 @@ struct Node {
 
   static constexpr size_t header_bytes();
   static size_t block_bytes(uint32_t edges) { return header_bytes() + edges * sizeof(Edge); }
-  static NodePtr create(const char* op, const Shape& shape, DType dtype,
+  static NodePtr create(const char* op, const Shape& shape, TensorOptions options,
                         uint32_t edges);  // edges are constructed empty
 };
 constexpr size_t Node::header_bytes() { return (sizeof(Node) + alignof(Edge) - 1) / alignof(Edge) * alignof(Edge); }

@@ -13,13 +13,14 @@ thread_local bool draining = false;
 
 }  // namespace
 
-NodePtr Node::create(const char* op, const Shape& shape, DType dtype, uint32_t edges) {
+NodePtr Node::create(const char* op, const Shape& shape, TensorOptions options, uint32_t edges) {
   Node* node = new (detail::allocate(block_bytes(edges))) Node;
   node->edge_count = edges;
   node->id = next_id.fetch_add(1, std::memory_order_relaxed);
   node->op = op;
   node->shape = shape;
-  node->dtype = dtype;
+  node->dtype = options.dtype;
+  node->device = options.device;
   for (uint32_t i = 0; i < edges; ++i) new (node->edge_array() + i) Edge;
   return NodePtr(node);
 }

@@ -134,13 +134,13 @@ Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, do
     a = mul(a, factor), s = add(mul(s, factor), shift);
   }
   GroupNorm p{.groups = groups, .eps = eps, .silu = true};
-  if (d.p > 0) p.mask = kernel::dropout_mask(x.shape(), d.p, d.key), p.mask_scale = 1 / (1 - d.p);
+  if (d.p > 0) p.mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device()), p.mask_scale = 1 / (1 - d.p);
   return group_norm_fused(x, a, s, p);
 }
 
 Var dropout(const Var& x, const Dropout& d) {
   if (d.p == 0) return x;
-  Tensor mask = kernel::dropout_mask(x.shape(), d.p, d.key);
+  Tensor mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device());
   return mul(x, Var(kernel::affine(mask.to(x.dtype()), 1 / (1 - d.p), 0)));
 }
 

@@ -8,7 +8,7 @@ constinit thread_local bool NoGradGuard::enabled = true;
 
 Var Var::leaf(Tensor value, std::string name) {
   VAPO_CHECK(value.defined() && is_floating(value.dtype()), "[leaf] '{}' must be an f32 or f64 tensor", name);
-  NodePtr node = Node::create("leaf", value.shape(), value.dtype(), 0);
+  NodePtr node = Node::create("leaf", value.shape(), value.options(), 0);
   node->name = std::move(name);
   return Var(std::move(value), std::move(node));
 }
@@ -18,7 +18,7 @@ Var record(const char* op, Tensor value, std::span<const Rule> rules) {
   if (NoGradGuard::grad_enabled())
     for (const Rule& r : rules) edges += r.input->requires_grad();
   if (edges == 0) return Var(std::move(value));
-  NodePtr node = Node::create(op, value.shape(), value.dtype(), edges);
+  NodePtr node = Node::create(op, value.shape(), value.options(), edges);
   Edge* edge = node->edge_array();
   for (const Rule& r : rules) {
     if (!r.input->requires_grad()) continue;

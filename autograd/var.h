@@ -27,6 +27,8 @@ class Var {
   int64_t dim(int64_t i) const { return value_.dim(i); }
   int64_t numel() const { return value_.numel(); }
   DType dtype() const { return value_.dtype(); }
+  Device device() const { return value_.device(); }
+  TensorOptions options() const { return value_.options(); }
   double item() const { return value_.item(); }
   bool defined() const { return value_.defined(); }
 

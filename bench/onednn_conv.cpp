@@ -41,8 +41,8 @@ void time(const Size& s, const char* pass, primitive& call, const std::unordered
   std::sort(times.begin(), times.end());
   std::printf(R"({"op": "conv2d 3x3", "shape": "%ld->%ld @%ldx%ld n%ld", "pass": "%s", "ms": %.6f})"
               "\n",
-              static_cast<long>(s.in), static_cast<long>(s.out), static_cast<long>(s.size), static_cast<long>(s.size),
-              static_cast<long>(s.batch), pass, 1e3 * times[times.size() / 2]);
+              static_cast<long>(s.in), static_cast<long>(s.out), static_cast<long>(s.size),
+              static_cast<long>(s.size), static_cast<long>(s.batch), pass, 1e3 * times[times.size() / 2]);
 }
 
 void measure(const Size& s, const engine& cpu, double seconds) {
@@ -52,7 +52,8 @@ void measure(const Size& s, const engine& cpu, double seconds) {
   memory::desc x = image(s.in), y = image(s.out), w({s.out, s.in, 3, 3}, f32, memory::format_tag::any),
                b({s.out}, f32, memory::format_tag::a);
   memory::dims one{1, 1};
-  convolution_forward::primitive_desc forward({prop_kind::forward_training, direct, x, w, b, y, one, one, one}, cpu);
+  convolution_forward::primitive_desc forward({prop_kind::forward_training, direct, x, w, b, y, one, one, one},
+                                              cpu);
   convolution_forward call(forward);
   memory mx = filled(x, cpu), my = filled(y, cpu);
   time(s, "forward", call,
@@ -64,9 +65,7 @@ void measure(const Size& s, const engine& cpu, double seconds) {
   convolution_backward_data::primitive_desc input({direct, x, w, y, one, one, one}, cpu, forward);
   convolution_backward_data input_call(input);
   time(s, "input grad", input_call,
-       {{DNNL_ARG_DIFF_DST, my},
-        {DNNL_ARG_WEIGHTS, filled(input.weights_desc(), cpu)},
-        {DNNL_ARG_DIFF_SRC, mx}},
+       {{DNNL_ARG_DIFF_DST, my}, {DNNL_ARG_WEIGHTS, filled(input.weights_desc(), cpu)}, {DNNL_ARG_DIFF_SRC, mx}},
        cpu, seconds);
   convolution_backward_weights::primitive_desc weight({direct, x, w, y, one, one, one}, cpu, forward);
   convolution_backward_weights weight_call(weight);
@@ -82,7 +81,11 @@ void measure(const Size& s, const engine& cpu, double seconds) {
 int main(int argc, char** argv) {
   double seconds = argc > 1 ? std::atof(argv[1]) : 0.3;
   engine cpu(engine::kind::cpu, 0);
-  for (const Size& s : {Size{64, 64, 14, 32}, {128, 128, 32, 16}, {256, 256, 16, 32}, {512, 256, 16, 16},
-                        {3, 128, 32, 16}, {128, 3, 32, 16}})
+  for (const Size& s : {Size{64, 64, 14, 32},
+                        {128, 128, 32, 16},
+                        {256, 256, 16, 32},
+                        {512, 256, 16, 16},
+                        {3, 128, 32, 16},
+                        {128, 3, 32, 16}})
     measure(s, cpu, seconds);
 }

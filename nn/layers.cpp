@@ -93,7 +93,7 @@ Var time_embedding(const Var& t, int64_t width, double time_scale) {
   for (int64_t i = 0; i < half; ++i)
     f[static_cast<size_t>(i)] = std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half));
   Var column = reshape(time_scale == 1 ? t : time_scale * t, {t.dim(0), 1});
-  Var angle = column * Tensor::from(f, {half}).to(t.dtype());  // (N,1) × (half) → (N,half)
+  Var angle = column * Tensor::from(f, {half}).to(t.dtype()).to(t.device());  // (N,1) × (half) → (N,half)
   return concat({cos(angle), sin(angle)}, 1);
 }
 

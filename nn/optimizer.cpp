@@ -30,8 +30,8 @@ Optimizer::Optimizer(std::vector<NamedParameter> parameters, OptimizerOptions op
   check_options(options_);
   for (const NamedParameter& p : parameters_) {
     const Tensor& x = p.parameter->value();
-    m_.push_back(Tensor::zeros(x.shape(), x.dtype()));
-    if (options_.kind != Kind::sgd) v_.push_back(Tensor::zeros(x.shape(), x.dtype()));
+    m_.push_back(Tensor::zeros(x.shape(), x.options()));
+    if (options_.kind != Kind::sgd) v_.push_back(Tensor::zeros(x.shape(), x.options()));
   }
   slots_.resize(parameters_.size());
 }

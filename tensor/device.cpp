@@ -2,12 +2,12 @@
 
 #include <fstream>
 
+#include "tensor/backend.h"
 #include "tensor/check.h"
-#include "tensor/cpu/cpu.h"
 
 namespace vapo {
 
-bool cuda_available() { return false; }
+bool cuda_available() { return cuda::available(); }
 
 bool cpu_has_bf16() {
 #ifdef __x86_64__
@@ -17,7 +17,10 @@ bool cpu_has_bf16() {
 #endif
 }
 
-DeviceFacts device_facts(Device) {
+std::string cuda_absence() { return cuda::why_not(); }
+
+DeviceFacts device_facts(Device d) {
+  if (d == Device::cuda) return {cuda::device_name(), cuda::libraries()};
   std::ifstream info("/proc/cpuinfo");
   std::string device = "CPU";
   for (std::string line; std::getline(info, line);)
@@ -29,8 +32,12 @@ DeviceFacts device_facts(Device) {
 }
 
 Device device_from_name(const std::string& name) {
-  if (name == "cpu" || name == "auto") return Device::cpu;
-  if (name == "cuda") throw InputError("device 'cuda': this build has no CUDA backend. Hint: --device cpu");
+  if (name == "cpu") return Device::cpu;
+  if (name == "auto") return cuda::available() ? Device::cuda : Device::cpu;
+  if (name == "cuda") {
+    if (cuda::available()) return Device::cuda;
+    throw InputError(fmt::format("device 'cuda': {}. Hint: --device cpu", cuda::why_not()));
+  }
   throw InputError(fmt::format("unknown device '{}': use auto, cpu or cuda", name));
 }
 

@@ -14,7 +14,8 @@ constexpr std::string_view name_of(Device d) { return d == Device::cpu ? "cpu" :
 // "auto" gives the best device of this build and machine. Throws InputError for "cuda" where there is none.
 Device device_from_name(const std::string& name);
 bool cuda_available();
-bool cpu_has_bf16();  // avx512_bf16: oneDNN's bf16 products are quicker than f32 there
+std::string cuda_absence();  // why not, in a few words; empty where there is a device
+bool cpu_has_bf16();         // avx512_bf16: oneDNN's bf16 products are quicker than f32 there
 
 struct DeviceFacts {      // what a measurement has to name
   std::string device;     // "AMD EPYC …"

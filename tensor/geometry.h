@@ -1,5 +1,5 @@
 #pragma once
-// The sizes of one convolution, worked out and checked once for every back end.
+// The sizes that kernels are called with, worked out and checked once for every back end.
 
 #include <algorithm>
 
@@ -30,6 +30,23 @@ struct ConvGeometry {
   double flops() const {  // of one pass, taps in the padding included
     return 2.0 * static_cast<double>(n * oh * ow * o) * static_cast<double>(kh * kw * cg);
   }
+};
+
+enum class Reduction { sum, maximum };
+
+// Products of row-major matrices y (m,n) = op(a) op(b) for every position of `batch`; an operand's own batch sizes
+// broadcast to it.
+struct MatmulSize {
+  bool transpose_a, transpose_b;
+  int64_t m, n, k;
+  Shape batch;
+
+  // Elements before the matrix at batch position `i` (row-major over `batch`) in an operand of `shape`.
+  int64_t offset(int64_t i, const Shape& shape, int64_t matrix) const;
+};
+
+struct NormSize {  // x as (n, pixels, channels)
+  int64_t n, pixels, channels;
 };
 
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.

@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/geometry.h"
 #include "tensor/kernels.h"
 
@@ -50,6 +50,8 @@ void check_pair(const char* op, const Tensor& a, const Tensor& b) {
   VAPO_CHECK(a.defined() && b.defined(), "[{}] an operand is undefined", op);
   VAPO_CHECK(is_floating(a.dtype()) && a.dtype() == b.dtype(), "[{}] operands are {} {} and {} {}", op,
              name_of(a.dtype()), a.shape().str(), name_of(b.dtype()), b.shape().str());
+  VAPO_CHECK(a.device() == b.device(), "[{}] operands {} and {} are on {} and {}. Hint: move one with to()", op,
+             a.shape().str(), b.shape().str(), name_of(a.device()), name_of(b.device()));
 }
 Shape output_shape(const ConvGeometry& s) { return {s.n, s.oh, s.ow, s.o}; }
 void check_cotangent(const char* op, const ConvGeometry& s, const Tensor& g) {
@@ -78,8 +80,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p
                w.shape().str(), s.o);
   }
   if (is_product(s)) return linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s));
-  Tensor y = Tensor::empty(output_shape(s), x.dtype());
-  cpu::conv2d(s, x, w, b, y);
+  Tensor y = Tensor::empty(output_shape(s), x.options());
+  VAPO_ON(x.device(), conv2d(s, x, w, b, y));
   return y;
 }
 
@@ -89,8 +91,8 @@ Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape,
   ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
   check_cotangent("conv2d_input_grad", s, g);
   if (is_product(s)) return matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape);
-  Tensor dx = Tensor::empty(x_shape, g.dtype());
-  cpu::conv2d_input_grad(s, g, w, dx);
+  Tensor dx = Tensor::empty(x_shape, g.options());
+  VAPO_ON(g.device(), conv2d_input_grad(s, g, w, dx));
   return dx;
 }
 
@@ -100,8 +102,8 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape
   ConvGeometry s = conv_geometry("conv2d_weight_grad", x.shape(), w_shape, p);
   check_cotangent("conv2d_weight_grad", s, g);
   if (is_product(s)) return matmul(rows_of(g), rows_of(x), {.transpose_a = true}).reshape(w_shape);
-  Tensor dw = Tensor::empty(w_shape, x.dtype());
-  cpu::conv2d_weight_grad(s, x, g, dw);
+  Tensor dw = Tensor::empty(w_shape, x.options());
+  VAPO_ON(x.device(), conv2d_weight_grad(s, x, g, dw));
   return dw;
 }
 
@@ -110,8 +112,8 @@ Tensor pool_sum2d(const Tensor& x, Pair k, double scale) {
              name_of(x.dtype()), x.shape().str());
   VAPO_CHECK(k.h >= 1 && k.w >= 1 && x.dim(1) % k.h == 0 && x.dim(2) % k.w == 0,
              "[pool_sum2d] windows of {}×{} do not tile an image of {}×{}", k.h, k.w, x.dim(1), x.dim(2));
-  Tensor y = Tensor::empty({x.dim(0), x.dim(1) / k.h, x.dim(2) / k.w, x.dim(3)}, x.dtype());
-  cpu::pool_sum2d(x, k.h, k.w, scale, y);
+  Tensor y = Tensor::empty({x.dim(0), x.dim(1) / k.h, x.dim(2) / k.w, x.dim(3)}, x.options());
+  VAPO_ON(x.device(), pool_sum2d(x, k.h, k.w, scale, y));
   return y;
 }
 
@@ -119,8 +121,8 @@ Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale) {
   VAPO_CHECK(x.rank() == 4 && is_floating(x.dtype()),
              "[upsample_nearest2d] {} {} is no image (N,H,W,C) of f32 or f64", name_of(x.dtype()), x.shape().str());
   VAPO_CHECK(k.h >= 1 && k.w >= 1, "[upsample_nearest2d] scale ({},{}) must be at least 1", k.h, k.w);
-  Tensor y = Tensor::empty({x.dim(0), x.dim(1) * k.h, x.dim(2) * k.w, x.dim(3)}, x.dtype());
-  cpu::upsample_nearest2d(x, k.h, k.w, scale, y);
+  Tensor y = Tensor::empty({x.dim(0), x.dim(1) * k.h, x.dim(2) * k.w, x.dim(3)}, x.options());
+  VAPO_ON(x.device(), upsample_nearest2d(x, k.h, k.w, scale, y));
   return y;
 }
 

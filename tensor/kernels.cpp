@@ -2,12 +2,24 @@
 
 #include "tensor/kernels.h"
 
-#include <algorithm>
+#include <cstring>
 #include <vector>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 
-namespace vapo::kernel {
+namespace vapo {
+
+int64_t MatmulSize::offset(int64_t i, const Shape& shape, int64_t matrix) const {
+  int64_t result = 0, stride = matrix;
+  for (int d = batch.rank() - 1, j = shape.rank() - 3; d >= 0 && j >= 0; --d, --j) {
+    if (shape[j] != 1) result += i % batch[d] * stride;
+    i /= batch[d];
+    stride *= shape[j];
+  }
+  return result;
+}
+
+namespace kernel {
 namespace {
 
 constexpr const char* binary_names[] = {"add",     "sub",   "mul",         "div",  "maximum",
@@ -23,6 +35,8 @@ void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   check_floating(op, b);
   VAPO_CHECK(a.dtype() == b.dtype(), "[{}] operands are {} {} and {} {}. Hint: convert one with to()", op,
              name_of(a.dtype()), a.shape().str(), name_of(b.dtype()), b.shape().str());
+  VAPO_CHECK(a.device() == b.device(), "[{}] operands {} and {} are on {} and {}. Hint: move one with to()", op,
+             a.shape().str(), b.shape().str(), name_of(a.device()), name_of(b.device()));
 }
 void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
   check_same_dtype(op, a, b);
@@ -31,8 +45,8 @@ void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
 
 Tensor binary_by_index(int op, const Tensor& a, const Tensor& b) {
   check_same_dtype(binary_names[op], a, b);
-  Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), binary_names[op]), a.dtype());
-  cpu::binary(op, a, b, y);
+  Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), binary_names[op]), a.options());
+  VAPO_ON(a.device(), binary(op, a, b, y));
   return y;
 }
 
@@ -49,10 +63,10 @@ Around around(const Shape& s, int i) {
 }
 
 // Reduces the runs of neighbouring dimensions of `dims` one after the other, the last first.
-Tensor reduce(cpu::Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
+Tensor reduce(Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
   check_floating(op, x);
   Shape kept = reduced_shape(x.shape(), dims, true, op), result = reduced_shape(x.shape(), dims, keepdim, op);
-  if (r == cpu::Reduction::maximum)
+  if (r == Reduction::maximum)
     VAPO_CHECK(x.numel() > 0 || kept.numel() == 0, "[{}] of no elements: shape {}", op, x.shape().str());
   bool reduced[Shape::max_rank] = {};
   for (int i = 0; i < x.rank(); ++i) reduced[i] = dims.empty();
@@ -68,8 +82,8 @@ Tensor reduce(cpu::Reduction r, const char* op, const Tensor& x, const Dims& dim
     for (int j = 0; j < shape.rank(); ++j) (j < first ? outer : j <= last ? count : inner) *= shape[j];
     for (int j = first; j <= last; ++j) shape[j] = 1;
     if (count != 1) {
-      Tensor next = Tensor::empty(shape, x.dtype());
-      cpu::reduce_middle(r, y, outer, count, inner, next);
+      Tensor next = Tensor::empty(shape, x.options());
+      VAPO_ON(x.device(), reduce_middle(r, y, outer, count, inner, next));
       y = next;
     }
     last = first;
@@ -77,50 +91,36 @@ Tensor reduce(cpu::Reduction r, const char* op, const Tensor& x, const Dims& dim
   return y.reshape(result);
 }
 
-// Offset of the matrix with batch position `i` (row-major over `batch`) in an operand whose batch dims broadcast.
-int64_t batch_offset(int64_t i, const Shape& batch, const Shape& shape, int64_t matrix) {
-  int64_t offset = 0, stride = matrix;
-  int own = shape.rank() - 2;
-  for (int d = batch.rank() - 1, j = own - 1; d >= 0; --d, --j) {
-    int64_t position = i % batch[d];
-    i /= batch[d];
-    if (j < 0) continue;
-    if (shape[j] != 1) offset += position * stride;
-    stride *= shape[j];
-  }
-  return offset;
-}
-
 }  // namespace
 
 Tensor unary(int function, const Tensor& x, double p) {
   check_floating("unary", x);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  cpu::unary(function, x, nullptr, nullptr, p, y);
+  Tensor y = Tensor::empty(x.shape(), x.options());
+  VAPO_ON(x.device(), unary(function, x, nullptr, nullptr, p, y));
   return y;
 }
 ValueAndSlope unary_with_slope(int function, const Tensor& x) {
   check_floating("unary_with_slope", x);
-  ValueAndSlope out{Tensor::empty(x.shape(), x.dtype()), Tensor::empty(x.shape(), x.dtype())};
-  cpu::unary_with_slope(function, x, out.value, out.slope);
+  ValueAndSlope out{Tensor::empty(x.shape(), x.options()), Tensor::empty(x.shape(), x.options())};
+  VAPO_ON(x.device(), unary_with_slope(function, x, out.value, out.slope));
   return out;
 }
 Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p) {
   check_same_shape("scaled2", x, a);
   check_same_shape("scaled2", x, b);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  cpu::unary(function, x, &a, &b, p, y);
+  Tensor y = Tensor::empty(x.shape(), x.options());
+  VAPO_ON(x.device(), unary(function, x, &a, &b, p, y));
   return y;
 }
 Tensor affine(const Tensor& x, double a, double b) {
   check_floating("affine", x);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  cpu::affine(x, a, b, y);
+  Tensor y = Tensor::empty(x.shape(), x.options());
+  VAPO_ON(x.device(), affine(x, a, b, y));
   return y;
 }
-Tensor fill(const Shape& shape, double value, DType dtype) {
-  Tensor y = Tensor::empty(shape, dtype);
-  cpu::fill(value, y);
+Tensor fill(const Shape& shape, double value, TensorOptions options) {
+  Tensor y = Tensor::empty(shape, options);
+  VAPO_ON(y.device(), fill(value, y));
   return y;
 }
 
@@ -128,18 +128,18 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b) { return binary_by_in
 Tensor equal(const Tensor& a, const Tensor& b) { return binary_by_index(8, a, b); }
 
 Tensor sum(const Tensor& x, const Dims& dims, bool keepdim) {
-  return reduce(cpu::Reduction::sum, "sum", x, dims, keepdim);
+  return reduce(Reduction::sum, "sum", x, dims, keepdim);
 }
 Tensor amax(const Tensor& x, const Dims& dims, bool keepdim) {
-  return reduce(cpu::Reduction::maximum, "amax", x, dims, keepdim);
+  return reduce(Reduction::maximum, "amax", x, dims, keepdim);
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   VAPO_CHECK(broadcasts_to(x.shape(), shape), "[broadcast_to] {} does not broadcast to {}", x.shape().str(),
              shape.str());
   if (x.shape() == shape) return x;
-  Tensor y = Tensor::empty(shape, x.dtype());
-  cpu::broadcast(x, y);
+  Tensor y = Tensor::empty(shape, x.options());
+  VAPO_ON(x.device(), broadcast(x, y));
   return y;
 }
 
@@ -155,11 +155,11 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 
 double sum_squares(std::span<const Tensor> xs) {
   for (const Tensor& x : xs) check_floating("sum_squares", x);
-  return cpu::sum_squares(xs);
+  return xs.empty() ? 0 : VAPO_ON(xs[0].device(), sum_squares(xs));
 }
 bool all_finite(const Tensor& x) {
   check_floating("all_finite", x);
-  return cpu::all_finite(x);
+  return VAPO_ON(x.device(), all_finite(x));
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
@@ -174,17 +174,11 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
     return Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 2)));
   };
   Shape batch = broadcast_shapes(batch_of(a), batch_of(b), "matmul");
-  int64_t batches = batch.numel();
   Shape shape = batch;
   shape.push_back(m);
   shape.push_back(n);
-  Tensor y = Tensor::empty(shape, a.dtype());
-  dispatch_floating(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = 0; i < batches; ++i)
-      cpu::matmul({o.transpose_a, o.transpose_b, m, n, k}, a.data<T>() + batch_offset(i, batch, a.shape(), m * k),
-                  b.data<T>() + batch_offset(i, batch, b.shape(), k * n), nullptr, y.mutable_data<T>() + i * m * n);
-  });
+  Tensor y = Tensor::empty(shape, a.options());
+  if (y.numel() > 0) VAPO_ON(a.device(), matmul({o.transpose_a, o.transpose_b, m, n, k, batch}, a, b, {}, y));
   return y;
 }
 
@@ -201,12 +195,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   shape[x.rank() - 1] = w.dim(0);
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
-  Tensor y = Tensor::empty(shape, x.dtype());
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    cpu::matmul({false, true, rows, w.dim(0), w.dim(1)}, x.data<T>(), w.data<T>(),
-                b.defined() ? b.data<T>() : nullptr, y.mutable_data<T>());
-  });
+  Tensor y = Tensor::empty(shape, x.options());
+  if (y.numel() > 0) VAPO_ON(x.device(), matmul({false, true, rows, w.dim(0), w.dim(1), {}}, x, w, b, y));
   return y;
 }
 
@@ -222,8 +212,8 @@ Tensor permute(const Tensor& x, const Dims& dims) {
     order.push_back(i);
     shape.push_back(x.shape()[i]);
   }
-  Tensor y = Tensor::empty(shape, x.dtype());
-  cpu::permute(x, order, y);
+  Tensor y = Tensor::empty(shape, x.options());
+  VAPO_ON(x.device(), permute(x, order, y));
   return y;
 }
 
@@ -240,12 +230,13 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim) {
                  x.shape().str(), xs[0].shape().str());
     shape[d] += x.shape()[d];
   }
-  Tensor y = Tensor::empty(shape, xs[0].dtype());
+  Tensor y = Tensor::empty(shape, xs[0].options());
   Around whole = around(shape, d);
   int64_t element = static_cast<int64_t>(size_of(y.dtype())), offset = 0, row = whole.size * whole.inner * element;
   for (const Tensor& x : xs) {
     int64_t bytes = x.shape()[d] * whole.inner * element;
-    cpu::copy_blocks(x.raw(), bytes, static_cast<std::byte*>(y.raw()) + offset, row, bytes, whole.outer);
+    auto* to = static_cast<std::byte*>(y.raw()) + offset;
+    VAPO_ON(y.device(), copy_blocks(x.raw(), bytes, to, row, bytes, whole.outer));
     offset += bytes;
   }
   return y;
@@ -254,14 +245,14 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim) {
 namespace {
 // Copies between a tensor of `shape` and the slice (start, step) of it along d that has `count` entries.
 void copy_slice(const Shape& shape, int d, int64_t start, int64_t step, int64_t count, size_t element,
-                std::byte* whole, std::byte* part, bool to_part) {
+                Device device, std::byte* whole, std::byte* part, bool to_part) {
   Around r = around(shape, d);
   int64_t one = r.inner * static_cast<int64_t>(element), row = r.size * one;
   auto copy = [&](std::byte* w, std::byte* p, int64_t w_stride, int64_t p_stride, int64_t bytes, int64_t n) {
     if (to_part)
-      cpu::copy_blocks(w, w_stride, p, p_stride, bytes, n);
+      VAPO_ON(device, copy_blocks(w, w_stride, p, p_stride, bytes, n));
     else
-      cpu::copy_blocks(p, p_stride, w, w_stride, bytes, n);
+      VAPO_ON(device, copy_blocks(p, p_stride, w, w_stride, bytes, n));
   };
   if (step == 1) return copy(whole + start * one, part, row, count * one, count * one, r.outer);
   for (int64_t o = 0; o < r.outer; ++o)
@@ -275,8 +266,8 @@ Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t 
              "[slice] [{}:{}:{}] of dimension {} of {}", start, stop, step, dim, x.shape().str());
   Shape shape = x.shape();
   shape[d] = (stop - start + step - 1) / step;
-  Tensor y = Tensor::empty(shape, x.dtype());
-  copy_slice(x.shape(), d, start, step, shape[d], size_of(x.dtype()), static_cast<std::byte*>(x.raw()),
+  Tensor y = Tensor::empty(shape, x.options());
+  copy_slice(x.shape(), d, start, step, shape[d], size_of(x.dtype()), x.device(), static_cast<std::byte*>(x.raw()),
              static_cast<std::byte*>(y.raw()), true);
   return y;
 }
@@ -289,8 +280,8 @@ Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, 
   for (int i = 0; i < shape.rank(); ++i)
     VAPO_CHECK(i == d || g.shape()[i] == shape[i], "[unslice] {} is no slice of {} along {}", g.shape().str(),
                shape.str(), d);
-  Tensor y = Tensor::zeros(shape, g.dtype());
-  copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), static_cast<std::byte*>(y.raw()),
+  Tensor y = Tensor::zeros(shape, g.options());
+  copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), g.device(), static_cast<std::byte*>(y.raw()),
              static_cast<std::byte*>(g.raw()), false);
   return y;
 }
@@ -299,8 +290,9 @@ namespace {
 void check_index(const char* op, const Tensor& index, int64_t size) {
   VAPO_CHECK(index.rank() == 1 && index.dtype() == DType::i64, "[{}] index must be i64 of shape (n), got {} {}", op,
              name_of(index.dtype()), index.shape().str());
+  Tensor here = index.to(Device::cpu);
   for (int64_t i = 0; i < index.numel(); ++i) {
-    int64_t row = index.data<int64_t>()[i];
+    int64_t row = here.data<int64_t>()[i];
     VAPO_CHECK(row >= 0 && row < size, "[{}] index {} is outside [0, {})", op, row, size);
   }
 }
@@ -312,8 +304,8 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   Shape shape = x.shape();
   shape[d] = index.numel();
   Around r = around(x.shape(), d);
-  Tensor y = Tensor::empty(shape, x.dtype());
-  cpu::index_select(x, r.outer, r.size, r.inner, index, y);
+  Tensor y = Tensor::empty(shape, x.options());
+  VAPO_ON(x.device(), index_select(x, r.outer, r.size, r.inner, index, y));
   return y;
 }
 
@@ -326,15 +318,56 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor&
   VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(),
              expected.str(), g.shape().str());
   Around r = around(shape, d);
-  Tensor y = Tensor::zeros(shape, g.dtype());
-  cpu::index_add(g, r.outer, r.size, r.inner, index, y);
+  Tensor y = Tensor::zeros(shape, g.options());
+  VAPO_ON(g.device(), index_add(g, r.outer, r.size, r.inner, index, y));
   return y;
 }
 
 void copy_into(const Tensor& target, const Tensor& source) {
   VAPO_CHECK(target.shape() == source.shape(), "[copy_into] {} into {}", source.shape().str(),
              target.shape().str());
-  cpu::convert(source, target);
+  if (source.numel() == 0) return;
+  if (target.dtype() == source.dtype()) {
+    if (target.device() == Device::cpu && source.device() == Device::cpu)
+      std::memcpy(target.raw(), source.raw(), source.bytes());
+    else
+      cuda::copy_bytes(target.raw(), target.device(), source.raw(), source.device(), source.bytes());
+  } else if (target.device() == source.device()) {
+    VAPO_ON(source.device(), convert(source, target));
+  } else {
+    copy_into(target, source.to(target.dtype()));
+  }
 }
 
-}  // namespace vapo::kernel
+namespace {
+template <class T>
+void check_slots(const char* op, std::span<const Slot> slots, bool second_moment, T update) {
+  if (slots.empty()) return;
+  for (const Slot& s : slots) {
+    for (const Tensor* x : {&s.grad, &s.m, &s.v, &s.ema}) {
+      if (!x->defined()) continue;
+      VAPO_CHECK(x->shape() == s.param.shape() && x->dtype() == s.param.dtype() && x->device() == s.param.device(),
+                 "[{}] parameter {} {} on {}, but its state or gradient is {} {} on {}", op, s.param.shape().str(),
+                 name_of(s.param.dtype()), name_of(s.param.device()), x->shape().str(), name_of(x->dtype()),
+                 name_of(x->device()));
+    }
+    VAPO_CHECK(s.grad.defined() && s.m.defined() && (!second_moment || s.v.defined()),
+               "[{}] a gradient or moment is missing", op);
+    VAPO_CHECK(s.param.device() == slots[0].param.device(), "[{}] parameters on different devices", op);
+  }
+  update(slots[0].param.device());
+}
+}  // namespace
+
+void adam_update(std::span<const Slot> slots, const AdamUpdate& u) {
+  check_slots("adam_update", slots, true, [&](Device d) { VAPO_ON(d, adam_update(slots, u)); });
+}
+void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
+  check_slots("sgd_update", slots, false, [&](Device d) { VAPO_ON(d, sgd_update(slots, u)); });
+}
+void lamb_update(std::span<const Slot> slots, const AdamUpdate& u) {
+  check_slots("lamb_update", slots, true, [&](Device d) { VAPO_ON(d, lamb_update(slots, u)); });
+}
+
+}  // namespace kernel
+}  // namespace vapo

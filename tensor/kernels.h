@@ -1,7 +1,7 @@
 #pragma once
 // Every Tensor → Tensor operation, with its shape contract. Nothing here knows of derivatives. All results are
-// fresh tensors; operands must agree in dtype (there is no promotion) unless a line says otherwise. Errors are
-// vapo::Error with the operation's name and the shapes.
+// fresh tensors; operands must agree in dtype (there is no promotion) and device unless a line says otherwise.
+// Errors are vapo::Error with the operation's name and the shapes.
 
 #include <compare>
 #include <span>
@@ -25,7 +25,7 @@ Tensor unary(const Tensor& x, double p = 0) {
   return unary(Functions::index_of<F>(), x, p);
 }
 Tensor affine(const Tensor& x, double a, double b);  // a·x + b
-Tensor fill(const Shape& shape, double value, DType dtype);
+Tensor fill(const Shape& shape, double value, TensorOptions options);
 
 // ---- elementwise, two operands, broadcast by NumPy's rule
 enum class Binary {
@@ -115,7 +115,8 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
 // ---- softmax over the last dimension, and the cotangent of x for the cotangent g of y = softmax(x): y·(g − ⟨y,g⟩)
 Tensor softmax(const Tensor& x);
 Tensor softmax_vjp(const Tensor& y, const Tensor& g);
-Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key);  // u8: 0 with probability p, else 1
+// u8: 0 with probability p, else 1
+Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device device = Device::cpu);
 
 // ---- moving elements (any dtype)
 Tensor permute(const Tensor& x, const Dims& dims);  // result dimension i is dimension dims[i] of x
@@ -150,6 +151,6 @@ struct SgdUpdate {
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& update);
 void lamb_update(std::span<const Slot> slots,
                  const AdamUpdate& update);  // Adam's direction, scaled to ‖p‖/‖direction‖ per tensor
-void copy_into(const Tensor& target, const Tensor& source);  // same shape; dtype converted
+void copy_into(const Tensor& target, const Tensor& source);  // same shape; dtype converted; from any device to any
 
 }  // namespace vapo::kernel

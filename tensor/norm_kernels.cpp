@@ -1,17 +1,19 @@
 // Checks, allocation and dispatch of group normalisation, softmax and dropout masks.
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/kernels.h"
 
 namespace vapo::kernel {
 namespace {
 
-cpu::NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
+NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
   VAPO_CHECK(x.defined() && a.defined() && s.defined(), "[{}] an operand is undefined", op);
   VAPO_CHECK(is_floating(x.dtype()) && a.dtype() == x.dtype() && s.dtype() == x.dtype(),
              "[{}] operands are {}, {} and {}", op, name_of(x.dtype()), name_of(a.dtype()), name_of(s.dtype()));
+  VAPO_CHECK(a.device() == x.device() && s.device() == x.device(), "[{}] operands are on {}, {} and {}", op,
+             name_of(x.device()), name_of(a.device()), name_of(s.device()));
   VAPO_CHECK(x.rank() >= 2, "[{}] input {} must be (N,…,C)", op, x.shape().str());
-  cpu::NormSize size{x.dim(0), 1, x.dim(-1)};
+  NormSize size{x.dim(0), 1, x.dim(-1)};
   for (int i = 1; i + 1 < x.rank(); ++i) size.pixels *= x.shape()[i];
   VAPO_CHECK(p.groups >= 1 && size.channels % p.groups == 0, "[{}] {} channels of {} do not divide into {} groups",
              op, size.channels, x.shape().str(), p.groups);
@@ -25,8 +27,9 @@ cpu::NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const
   return size;
 }
 void check_like(const char* op, const char* what, const Tensor& t, const Tensor& x) {
-  VAPO_CHECK(t.dtype() == x.dtype() && t.shape() == x.shape(), "[{}] {} {} {}, expects {} {}", op, what,
-             name_of(t.dtype()), t.shape().str(), name_of(x.dtype()), x.shape().str());
+  VAPO_CHECK(t.dtype() == x.dtype() && t.shape() == x.shape() && t.device() == x.device(),
+             "[{}] {} {} {} on {}, expects {} {} on {}", op, what, name_of(t.dtype()), t.shape().str(),
+             name_of(t.device()), name_of(x.dtype()), x.shape().str(), name_of(x.device()));
 }
 int64_t rows_of(const char* op, const Tensor& x) {
   VAPO_CHECK(x.defined() && is_floating(x.dtype()) && x.rank() >= 1 && (x.dim(-1) > 0 || x.numel() == 0),
@@ -37,61 +40,59 @@ int64_t rows_of(const char* op, const Tensor& x) {
 }  // namespace
 
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
-  cpu::NormSize size = check_norm("group_norm", x, a, s, p);
-  Normalized out{Tensor::empty(x.shape(), x.dtype()), Tensor::empty({size.n, p.groups}, x.dtype()),
-                 Tensor::empty({size.n, p.groups}, x.dtype())};
-  cpu::group_norm(size, x, a, s, p, out);
+  NormSize size = check_norm("group_norm", x, a, s, p);
+  Normalized out{Tensor::empty(x.shape(), x.options()), Tensor::empty({size.n, p.groups}, x.options()),
+                 Tensor::empty({size.n, p.groups}, x.options())};
+  VAPO_ON(x.device(), group_norm(size, x, a, s, p, out));
   return out;
 }
 
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                          const Normalized& stats, const GroupNorm& p, bool want_dx) {
-  cpu::NormSize size = check_norm("group_norm_vjp", x, a, s, p);
+  NormSize size = check_norm("group_norm_vjp", x, a, s, p);
   check_like("group_norm_vjp", "cotangent", g, x);
-  NormGrads out{want_dx ? Tensor::empty(x.shape(), x.dtype()) : Tensor(), Tensor::empty(a.shape(), x.dtype()),
-                Tensor::empty(a.shape(), x.dtype())};
-  cpu::group_norm_vjp(size, x, a, s, g, stats, p, out);
+  NormGrads out{want_dx ? Tensor::empty(x.shape(), x.options()) : Tensor(), Tensor::empty(a.shape(), x.options()),
+                Tensor::empty(a.shape(), x.options())};
+  VAPO_ON(x.device(), group_norm_vjp(size, x, a, s, g, stats, p, out));
   return out;
 }
 
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
                            const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNorm& p) {
-  cpu::NormSize size = check_norm("group_norm_vjp2", x, a, s, p);
+  NormSize size = check_norm("group_norm_vjp2", x, a, s, p);
   check_like("group_norm_vjp2", "cotangent", g, x);
   auto or_zero = [](const Tensor& t, const Tensor& like, const char* what) {
-    if (!t.defined()) return Tensor::zeros(like.shape(), like.dtype());
+    if (!t.defined()) return Tensor::zeros(like.shape(), like.options());
     check_like("group_norm_vjp2", what, t, like);
     return t;
   };
-  NormGrads2 out{Tensor::empty(x.shape(), x.dtype()), Tensor::empty(a.shape(), x.dtype()),
-                 Tensor::empty(a.shape(), x.dtype()), Tensor::empty(x.shape(), x.dtype())};
-  cpu::group_norm_vjp2(size, x, a, s, g, or_zero(u, x, "cotangent of dx"), or_zero(ua, a, "cotangent of da"),
-                       or_zero(us, a, "cotangent of ds"), stats, p, out);
+  NormGrads2 out{Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), x.options()),
+                 Tensor::empty(a.shape(), x.options()), Tensor::empty(x.shape(), x.options())};
+  VAPO_ON(x.device(),
+          group_norm_vjp2(size, x, a, s, g, or_zero(u, x, "cotangent of dx"), or_zero(ua, a, "cotangent of da"),
+                          or_zero(us, a, "cotangent of ds"), stats, p, out));
   return out;
 }
 
 Tensor softmax(const Tensor& x) {
   int64_t rows = rows_of("softmax", x);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  if (rows > 0) cpu::softmax(x, rows, x.dim(-1), y);
+  Tensor y = Tensor::empty(x.shape(), x.options());
+  if (rows > 0) VAPO_ON(x.device(), softmax(x, rows, x.dim(-1), y));
   return y;
 }
 
 Tensor softmax_vjp(const Tensor& y, const Tensor& g) {
   int64_t rows = rows_of("softmax_vjp", y);
   check_like("softmax_vjp", "cotangent", g, y);
-  Tensor dx = Tensor::empty(y.shape(), y.dtype());
-  if (rows > 0) cpu::softmax_vjp(y, g, rows, y.dim(-1), dx);
+  Tensor dx = Tensor::empty(y.shape(), y.options());
+  if (rows > 0) VAPO_ON(y.device(), softmax_vjp(y, g, rows, y.dim(-1), dx));
   return dx;
 }
 
-Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key) {
+Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device device) {
   VAPO_CHECK(p >= 0 && p < 1, "[dropout] probability {} must be in [0, 1)", p);
-  Tensor u = rand(shape, key), mask = Tensor::empty(shape, DType::u8);
-  const float* from = u.data<float>();
-  uint8_t* to = mask.mutable_data<uint8_t>();
-  float limit = static_cast<float>(p);
-  for (int64_t i = 0; i < u.numel(); ++i) to[i] = from[i] >= limit;
+  Tensor mask = Tensor::empty(shape, {DType::u8, device});
+  VAPO_ON(device, bernoulli(key, p, mask));
   return mask;
 }
 

@@ -23,11 +23,11 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 
 // Element i uses word i%4 of block i/4 (randn: Box–Muller on the word pairs, so i and i^1 share a pair).
 // `offset` (a multiple of 4) starts at element `offset`, so that sample k can have its own place in one stream.
-Tensor randn(const Shape& shape, RandomKey key, DType dtype = DType::f32, int64_t offset = 0);  // N(0,1)
+Tensor randn(const Shape& shape, RandomKey key, TensorOptions options = {}, int64_t offset = 0);  // N(0,1)
 // Uniform in [low, high); the upper end is never returned.
-Tensor rand(const Shape& shape, RandomKey key, double low = 0, double high = 1, DType dtype = DType::f32);
-Tensor randint(const Shape& shape, RandomKey key, int64_t high);                 // i64 in [0, high); high < 2^32
-Tensor rademacher(const Shape& shape, RandomKey key, DType dtype = DType::f32);  // ±1
-Tensor randperm(int64_t n, RandomKey key);                                       // i64, a shuffle of 0 … n−1
+Tensor rand(const Shape& shape, RandomKey key, double low = 0, double high = 1, TensorOptions options = {});
+Tensor randint(const Shape& shape, RandomKey key, int64_t high);                   // i64 in [0, high); high < 2^32
+Tensor rademacher(const Shape& shape, RandomKey key, TensorOptions options = {});  // ±1
+Tensor randperm(int64_t n, RandomKey key);                                         // i64, a shuffle of 0 … n−1
 
 }  // namespace vapo

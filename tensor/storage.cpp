@@ -1,13 +1,15 @@
 #include "tensor/storage.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <new>
 
-#include "tensor/check.h"
+#include "tensor/backend.h"
 
 namespace vapo {
 namespace {
@@ -43,6 +45,12 @@ class Cache {
   void* take(size_t n) {
     auto [index, bytes] = size_class(n);
     Block* block = nullptr;
+    bool allowed = true;
+    {
+      Lock lock(*this);
+      allowed = limit_ == 0 || current_ + static_cast<int64_t>(bytes) <= limit_;
+    }
+    if (!allowed) refuse(n);
     {
       Lock lock(*this);
       current_ += static_cast<int64_t>(bytes);
@@ -64,8 +72,8 @@ class Cache {
       Lock lock(*this);
       current_ -= static_cast<int64_t>(bytes);
       reserved_ -= static_cast<int64_t>(bytes);
-      fail("[allocate] out of memory: {} bytes asked, {} held by live tensors. Hint: a smaller batch", n, current_);
     }
+    if (!p) refuse(n);
     return p;
   }
 
@@ -92,6 +100,10 @@ class Cache {
     }
   }
 
+  void set_limit(int64_t bytes) {
+    Lock lock(*this);
+    limit_ = bytes;
+  }
   MemoryStats stats() {
     Lock lock(*this);
     return {current_, peak_, reserved_, allocations_};
@@ -102,6 +114,14 @@ class Cache {
   }
 
  private:
+  [[noreturn]] void refuse(size_t asked) {
+    MemoryStats s = stats();
+    int64_t room = limit_ > 0 ? limit_ : static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+    fail(
+        "[allocate] out of memory on the CPU: {} bytes asked, {} held by tensors, {} free of {}. Hint: a smaller "
+        "batch",
+        asked, s.current_bytes, std::max<int64_t>(room - s.current_bytes, 0), room);
+  }
   struct Block {
     Block* next;
   };
@@ -123,7 +143,7 @@ class Cache {
   static constexpr int classes = 8 + 8 * 55;
   std::atomic_flag busy_;
   Block* free_[classes] = {};
-  int64_t current_ = 0, peak_ = 0, reserved_ = 0, allocations_ = 0;
+  int64_t current_ = 0, peak_ = 0, reserved_ = 0, allocations_ = 0, limit_ = 0;
 };
 
 Cache& cache() {
@@ -133,9 +153,12 @@ Cache& cache() {
 
 }  // namespace
 
-MemoryStats memory_stats() { return cache().stats(); }
-void reset_peak_memory() { cache().reset_peak(); }
-void release_cached_memory() { cache().release_all(); }
+MemoryStats memory_stats(Device d) { return d == Device::cuda ? cuda::memory_stats() : cache().stats(); }
+void reset_peak_memory(Device d) { d == Device::cuda ? cuda::reset_peak_memory() : cache().reset_peak(); }
+void release_cached_memory(Device d) { d == Device::cuda ? cuda::release_cached_memory() : cache().release_all(); }
+void set_memory_limit(int64_t bytes, Device d) {
+  d == Device::cuda ? cuda::set_memory_limit(bytes) : cache().set_limit(bytes);
+}
 
 namespace detail {
 void* allocate(size_t bytes) {

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tensor/device.h"
+
 namespace vapo {
 
 struct MemoryStats {
@@ -13,9 +15,11 @@ struct MemoryStats {
   int64_t reserved_bytes;  // taken from the system: live and cached
   int64_t allocations;     // blocks handed out since the start
 };
-MemoryStats memory_stats();
-void reset_peak_memory();
-void release_cached_memory();  // gives cached blocks back to the system
+MemoryStats memory_stats(Device device = Device::cpu);
+void reset_peak_memory(Device device = Device::cpu);
+void release_cached_memory(Device device = Device::cpu);  // gives cached blocks back to the system
+// Asking for more than this throws as if the device had no more; 0 = what the device has.
+void set_memory_limit(int64_t bytes, Device device = Device::cpu);
 
 namespace detail {
 // 64-byte aligned. Throws Error with the bytes asked and held when memory is out.

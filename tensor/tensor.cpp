@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "tensor/backend.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
@@ -25,17 +26,23 @@ int64_t checked_numel(const Shape& shape, size_t element) {
 
 }  // namespace
 
-Tensor Tensor::empty(const Shape& shape, DType dtype) {
-  int64_t n = checked_numel(shape, size_of(dtype));
-  size_t bytes = header_bytes(sizeof(Impl)) + static_cast<size_t>(n) * size_of(dtype);
-  void* block = detail::allocate(bytes);
-  auto* data = static_cast<std::byte*>(block) + header_bytes(sizeof(Impl));
-  return Tensor(new (block) Impl{1, dtype, shape, n, data, nullptr, bytes});
+Tensor Tensor::empty(const Shape& shape, TensorOptions o) {
+  int64_t n = checked_numel(shape, size_of(o.dtype));
+  size_t elements = static_cast<size_t>(n) * size_of(o.dtype), bytes = header_bytes(sizeof(Impl));
+  if (o.device == Device::cuda) {
+    void* data = cuda::allocate(elements);
+    return Tensor(new (detail::allocate(bytes)) Impl{1, o.dtype, o.device, shape, n, data, nullptr, bytes});
+  }
+  void* block = detail::allocate(bytes + elements);
+  auto* data = static_cast<std::byte*>(block) + bytes;
+  return Tensor(new (block) Impl{1, o.dtype, o.device, shape, n, data, nullptr, bytes + elements});
 }
 
 void Tensor::destroy(Impl* p) noexcept {
   Impl* owner = p->owner;
   size_t bytes = p->block_bytes;
+  if (p->device == Device::cuda && !owner)
+    cuda::deallocate(p->data, static_cast<size_t>(p->numel) * size_of(p->dtype));
   p->~Impl();
   detail::deallocate(p, bytes);
   release(owner);
@@ -45,7 +52,7 @@ void Tensor::check_size(int64_t count, const Shape& shape) {
   VAPO_CHECK(checked_numel(shape, 8) == count, "[tensor] {} values for shape {}", count, shape.str());
 }
 
-Tensor Tensor::full(const Shape& shape, double value, DType dtype) { return kernel::fill(shape, value, dtype); }
+Tensor Tensor::full(const Shape& shape, double value, TensorOptions o) { return kernel::fill(shape, value, o); }
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
   Tensor out = empty({n}, dtype);
@@ -65,7 +72,15 @@ double Tensor::item() const {
 
 double Tensor::at(int64_t i) const {
   VAPO_CHECK(i >= 0 && i < numel(), "[at] element {} of a tensor of {}", i, numel());
-  return dispatch_any(dtype(), [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[i]); });
+  return dispatch_any(dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T value;
+    if (device() == Device::cuda)
+      cuda::copy_bytes(&value, Device::cpu, static_cast<const T*>(raw()) + i, Device::cuda, sizeof(T));
+    else
+      value = data<T>()[i];
+    return static_cast<double>(value);
+  });
 }
 
 Tensor Tensor::reshape(const Shape& wanted) const {
@@ -91,19 +106,26 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   void* block = detail::allocate(sizeof(Impl));
   Impl* keep = owner(impl_);
   retain(keep);
-  return Tensor(new (block) Impl{1, dtype(), shape, numel(), raw(), keep, sizeof(Impl)});
+  return Tensor(new (block) Impl{1, dtype(), device(), shape, numel(), raw(), keep, sizeof(Impl)});
 }
 
 Tensor Tensor::to(DType wanted) const {
   if (wanted == dtype()) return *this;
-  Tensor out = empty(shape(), wanted);
+  Tensor out = empty(shape(), {wanted, device()});
+  kernel::copy_into(out, *this);
+  return out;
+}
+
+Tensor Tensor::to(Device wanted) const {
+  if (wanted == device()) return *this;
+  Tensor out = empty(shape(), {dtype(), wanted});
   kernel::copy_into(out, *this);
   return out;
 }
 
 Tensor Tensor::clone() const {
-  Tensor out = empty(shape(), dtype());
-  if (bytes() > 0) std::memcpy(out.raw(), raw(), bytes());
+  Tensor out = empty(shape(), options());
+  kernel::copy_into(out, *this);
   return out;
 }
 

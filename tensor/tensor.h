@@ -16,6 +16,14 @@
 
 namespace vapo {
 
+// What a tensor is made of besides its shape. A DType alone means that type on the CPU.
+struct TensorOptions {
+  DType dtype = DType::f32;
+  Device device = Device::cpu;
+  TensorOptions() = default;
+  TensorOptions(DType dtype_, Device device_ = Device::cpu) : dtype(dtype_), device(device_) {}
+};
+
 class Tensor {
  public:
   Tensor() = default;
@@ -28,11 +36,11 @@ class Tensor {
   ~Tensor() { release(impl_); }
 
   // --- construction; sizes must not be negative
-  static Tensor empty(const Shape& shape, DType dtype = DType::f32);  // not initialised
-  static Tensor zeros(const Shape& shape, DType dtype = DType::f32) { return full(shape, 0, dtype); }
-  static Tensor ones(const Shape& shape, DType dtype = DType::f32) { return full(shape, 1, dtype); }
-  static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
-  static Tensor scalar(double value, DType dtype = DType::f32) { return full({}, value, dtype); }
+  static Tensor empty(const Shape& shape, TensorOptions options = {});  // not initialised
+  static Tensor zeros(const Shape& shape, TensorOptions options = {}) { return full(shape, 0, options); }
+  static Tensor ones(const Shape& shape, TensorOptions options = {}) { return full(shape, 1, options); }
+  static Tensor full(const Shape& shape, double value, TensorOptions options = {});
+  static Tensor scalar(double value, TensorOptions options = {}) { return full({}, value, options); }
   static Tensor arange(int64_t n, DType dtype = DType::i64);  // 0, 1, …, n−1
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape) {  // copies
@@ -53,11 +61,13 @@ class Tensor {
   int64_t dim(int64_t i) const { return impl_->shape[impl_->shape.wrap(i, "dim")]; }
   int64_t numel() const { return impl_->numel; }
   DType dtype() const { return impl_->dtype; }
-  Device device() const { return Device::cpu; }
+  Device device() const { return impl_->device; }
+  TensorOptions options() const { return {dtype(), device()}; }
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype()); }
   bool shares_storage(const Tensor& o) const { return impl_ && o.impl_ && owner(impl_) == owner(o.impl_); }
 
-  // --- elements. mutable_data is for kernels that fill a fresh tensor, for optimizers and for readers of files.
+  // --- elements, of a tensor on the CPU (raw() gives the address on any device). mutable_data is for kernels that
+  // fill a fresh tensor, for optimizers and for readers of files.
   template <class T>
   const T* data() const {
     check_dtype(dtype_of<T>);
@@ -69,28 +79,32 @@ class Tensor {
     return static_cast<T*>(raw());
   }
   void* raw() const { return impl_->data; }
-  double item() const;         // the one element; throws if there are more
-  double at(int64_t i) const;  // element i in row-major order, as a double
+  double item() const;         // the one element; throws if there are more. From any device
+  double at(int64_t i) const;  // element i in row-major order, as a double. From any device
   template <class T>
-  std::vector<T> to_vector() const {
-    return {data<T>(), data<T>() + numel()};
+  std::vector<T> to_vector() const {  // from any device
+    Tensor here = to(Device::cpu);
+    return {here.data<T>(), here.data<T>() + numel()};
   }
 
   // --- the same elements otherwise
   Tensor reshape(const Shape& shape) const;  // shares the elements; one size may be −1
   Tensor to(DType dtype) const;              // itself where the dtype is the same
+  Tensor to(Device device) const;            // itself where the device is the same; waits until the copy is done
   Tensor clone() const;
 
  private:
-  // Header and elements are one block; a reshaped tensor is a header of its own that keeps the owner alive.
+  // On the CPU, header and elements are one block; a reshaped tensor is a header of its own that keeps the owner
+  // alive.
   struct Impl {
     std::atomic<int32_t> references;
     DType dtype;
+    Device device;
     Shape shape;
     int64_t numel;
     void* data;
-    Impl* owner;  // null: the elements follow this header
-    size_t block_bytes;
+    Impl* owner;         // null: the elements are this tensor's own
+    size_t block_bytes;  // of this header, and of the elements where they follow it (on the CPU)
   };
   static Impl* owner(Impl* p) { return p->owner ? p->owner : p; }
   static void retain(Impl* p) {
@@ -104,6 +118,8 @@ class Tensor {
   void check_dtype(DType wanted) const {
     VAPO_CHECK(impl_ && impl_->dtype == wanted, "[tensor] asked for {} elements of a tensor of {}", name_of(wanted),
                impl_ ? name_of(impl_->dtype) : "nothing");
+    VAPO_CHECK(impl_->device == Device::cpu, "[tensor] its elements are on {}. Hint: to(Device::cpu)",
+               name_of(impl_->device));
   }
 
   explicit Tensor(Impl* adopted) : impl_(adopted) {}

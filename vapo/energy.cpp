@@ -7,7 +7,7 @@
 namespace vapo {
 
 namespace {
-Var times(const Var& x, double t) { return Tensor::full({x.dim(0)}, t, x.dtype()); }
+Var times(const Var& x, double t) { return Tensor::full({x.dim(0)}, t, x.options()); }
 
 // (a·Φ + f‖x‖²)/g²
 Var quadratic_energy(const Potential& phi, const Var& x, double t, double a, double f, double g_squared) {
@@ -41,7 +41,7 @@ EnergyGradient energy_gradient(const Energy& energy, const Tensor& x) {
   Var leaf = Var::leaf(x, "x"), value = energy(leaf);
   VAPO_CHECK(value.shape() == Shape{x.dim(0)}, "[energy_gradient] the energy has shape {}, expected ({})",
              value.shape().str(), x.dim(0));
-  Var ones(Tensor::ones(value.shape(), value.dtype()));
+  Var ones(Tensor::ones(value.shape(), value.options()));
   return {grad({&value, 1}, {&leaf, 1}, {}, {&ones, 1})[0].value(), value.value()};
 }
 

@@ -19,15 +19,15 @@ Derivatives derivatives(const Potential& phi, const Tensor& x, double t, std::sp
   VAPO_CHECK(x.rank() == 2, "[laplacian] x has shape {}, expected (N,D)", x.shape().str());
   EnableGradGuard on;
   int64_t n = x.dim(0), d = x.dim(1);
-  Var leaf = Var::leaf(x, "x"), ones(Tensor::ones({n}, x.dtype()));
-  Var value = phi(leaf, Tensor::full({n}, t, x.dtype()), labels);
+  Var leaf = Var::leaf(x, "x"), ones(Tensor::ones({n}, x.options()));
+  Var value = phi(leaf, Tensor::full({n}, t, x.options()), labels);
   Var g = grad({&value, 1}, {&leaf, 1}, {.create_graph = true}, {&ones, 1})[0];
 
   auto hessian_times = [&](const Tensor& v) {
     Var cotangent(v);
     return grad({&g, 1}, {&leaf, 1}, {.retain_graph = true, .allow_unused = true}, {&cotangent, 1})[0].value();
   };
-  Tensor trace = Tensor::zeros({n}, x.dtype());
+  Tensor trace = Tensor::zeros({n}, x.options());
   auto add_to_trace = [&](const Tensor& term) { trace = kernel::binary(kernel::Binary::add, trace, term); };
   if (probes.empty()) {
     for (int64_t i = 0; i < d; ++i) {

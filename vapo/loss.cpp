@@ -114,7 +114,7 @@ LossTerms published_loss(const Var& phi, const Var& dphi, const Var& dphi_dt, co
       break;
   }
   term("dirichlet", o.dirichlet_weight, mean(square(dphi)));
-  term("time", o.time_weight, dphi_dt.defined() ? time_term(dphi_dt) : Var(Tensor::scalar(0, phi.dtype())));
+  term("time", o.time_weight, dphi_dt.defined() ? time_term(dphi_dt) : Var(Tensor::scalar(0, phi.options())));
   return out;
 }
 
@@ -139,7 +139,7 @@ LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& bat
   bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
   Var t = wants_time ? Var::leaf(b.t, "t") : Var(b.t);
 
-  Var value = phi(x, t, b.labels), ones(Tensor::ones(value.shape(), value.dtype()));
+  Var value = phi(x, t, b.labels), ones(Tensor::ones(value.shape(), value.options()));
   Var inputs[] = {x, t};
   std::vector<Var> derivative = grad({&value, 1}, std::span(inputs, wants_time ? 2 : 1),
                                      {.create_graph = true, .allow_unused = wants_time}, {&ones, 1});

@@ -73,7 +73,7 @@ Tensor combine_as(const Tensor& y, double h, std::span<const Tensor> ks, const d
       k[terms] = ks[j].data<T>();
       w[terms++] = static_cast<T>(h * weights[j]);
     }
-  Tensor out = Tensor::empty(y.shape(), y.dtype());
+  Tensor out = Tensor::empty(y.shape(), y.options());
   combine_into(out.mutable_data<T>(), y.data<T>(), k, w, terms, y.numel());
   return out;
 }

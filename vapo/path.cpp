@@ -51,7 +51,7 @@ Path path_from_name(const std::string& name, double omega, double nu) {
 PathVars path_variables(const Path& path, const Var& t) {
   switch (path.kind) {
     case Path::Kind::linear:
-      return {t, 1 - t, Tensor::ones(t.shape(), t.dtype()), Tensor::full(t.shape(), -1, t.dtype())};
+      return {t, 1 - t, Tensor::ones(t.shape(), t.options()), Tensor::full(t.shape(), -1, t.options())};
     case Path::Kind::cosine: {
       Var angle = half_pi * t;
       Var mu = sin(angle), sigma = cos(angle);

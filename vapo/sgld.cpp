@@ -23,7 +23,7 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
     // x + η∇E + √(2ηλ) ξ
     x = kernel::binary(kernel::Binary::add, x, kernel::affine(e.gradient, o.step_size, 0));
     if (noise > 0)
-      x = kernel::binary(kernel::Binary::add, x, kernel::affine(randn(x.shape(), key, x.dtype()), noise, 0));
+      x = kernel::binary(kernel::Binary::add, x, kernel::affine(randn(x.shape(), key, x.options()), noise, 0));
     if (!kernel::all_finite(x))
       throw DivergedError(
           fmt::format("SGLD: x is not finite after step {} of {}. Hint: a smaller step_size than {}", k + 1,

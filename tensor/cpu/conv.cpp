@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "tensor/backend.h"
 #include "tensor/cpu/conv_onednn.h"
-#include "tensor/cpu/cpu.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/cpu/winograd.h"
 #include "tensor/parallel.h"

@@ -4,7 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/cpu/onednn.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
@@ -12,6 +12,11 @@
 
 namespace vapo::cpu {
 namespace {
+
+struct Product {  // of one pair of matrices
+  bool transpose_a, transpose_b;
+  int64_t m, n, k;
+};
 
 constexpr int64_t grain = 1 << 16;  // multiply-adds a thread at least
 
@@ -166,15 +171,7 @@ void product(const Product& p, const float* a, const float* b, const float* bias
   });
 }
 
-}  // namespace
-
-std::string libraries() {
-  const dnnl_version_t& v = *dnnl::version();
-  return fmt::format("oneDNN {}.{}.{}, loops for {}", v.major, v.minor, v.patch, simd_name());
-}
-
-void matmul(const Product& p, const float* a, const float* b, const float* bias, float* y) {
-  if (p.m == 0 || p.n == 0) return;
+void multiply(const Product& p, const float* a, const float* b, const float* bias, float* y) {
   if (p.k == 0)
     std::fill_n(y, p.m * p.n, 0.0f);
   else if (!thin(p, a, b, y)) {
@@ -187,8 +184,7 @@ void matmul(const Product& p, const float* a, const float* b, const float* bias,
   add_bias(p, bias, y);
 }
 
-void matmul(const Product& p, const double* a, const double* b, const double* bias, double* y) {
-  if (p.m == 0 || p.n == 0) return;
+void multiply(const Product& p, const double* a, const double* b, const double* bias, double* y) {
   if (p.k == 0)
     std::fill_n(y, p.m * p.n, 0.0);
   else if (!thin(p, a, b, y)) {
@@ -201,6 +197,23 @@ void matmul(const Product& p, const double* a, const double* b, const double* bi
     by_rows(p, a, p.transpose_b ? turned.data() : b, y);
   }
   add_bias(p, bias, y);
+}
+
+}  // namespace
+
+void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
+  dispatch_floating(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t i = 0, batches = s.batch.numel(); i < batches; ++i)
+      multiply({s.transpose_a, s.transpose_b, s.m, s.n, s.k}, a.data<T>() + s.offset(i, a.shape(), s.m * s.k),
+               b.data<T>() + s.offset(i, b.shape(), s.k * s.n), bias.defined() ? bias.data<T>() : nullptr,
+               y.mutable_data<T>() + i * s.m * s.n);
+  });
+}
+
+std::string libraries() {
+  const dnnl_version_t& v = *dnnl::version();
+  return fmt::format("oneDNN {}.{}.{}, loops for {}", v.major, v.minor, v.patch, simd_name());
 }
 
 }  // namespace vapo::cpu

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/parallel.h"
 
 namespace vapo::cpu {

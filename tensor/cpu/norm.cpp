@@ -12,7 +12,7 @@
 #include <cmath>
 #include <vector>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/cpu/simd_norm.h"
 #include "tensor/parallel.h"

@@ -4,16 +4,19 @@
 #include <limits>
 #include <vector>
 
+#include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
 
-namespace vapo::kernel {
+namespace vapo::cpu {
 namespace {
 
+using kernel::AdamUpdate, kernel::SgdUpdate, kernel::Slot;
+
 template <class T>
-cpu::AdamConstants<T> constants(const AdamUpdate& u) {
+AdamConstants<T> constants(const AdamUpdate& u) {
   double t = static_cast<double>(u.step);
-  cpu::AdamConstants<T> k{};
+  AdamConstants<T> k{};
   k.step_size = static_cast<T>(u.lr / (1 - std::pow(u.beta1, t)));
   k.beta1 = static_cast<T>(u.beta1), k.beta2 = static_cast<T>(u.beta2), k.eps = static_cast<T>(u.eps);
   k.root_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(u.beta2, t)));
@@ -56,40 +59,25 @@ void for_pieces(std::span<const Slot> slots, const F& f) {
   });
 }
 
-void check(std::span<const Slot> slots, const char* op, bool second_moment) {
-  for (const Slot& s : slots) {
-    for (const Tensor* x : {&s.grad, &s.m, &s.v, &s.ema}) {
-      if (!x->defined()) continue;
-      VAPO_CHECK(x->shape() == s.param.shape() && x->dtype() == s.param.dtype(),
-                 "[{}] parameter {} {}, but its state or gradient is {} {}", op, s.param.shape().str(),
-                 name_of(s.param.dtype()), x->shape().str(), name_of(x->dtype()));
-    }
-    VAPO_CHECK(s.grad.defined() && s.m.defined() && (!second_moment || s.v.defined()),
-               "[{}] a gradient or moment is missing", op);
-  }
-}
-
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  check(slots, "adam_update", true);
   auto k32 = constants<float>(update);
   auto k64 = constants<double>(update);
   for_pieces(slots, [&](const Piece& p, auto zero) {
     using T = decltype(zero);
-    const cpu::AdamConstants<T>* k;
+    const AdamConstants<T>* k;
     if constexpr (sizeof(T) == 4)
       k = &k32;
     else
       k = &k64;
     const Slot& s = *p.slot;
-    cpu::simd<T>().adam(*k, part<T>(s.param, p.begin), part<T>(s.grad, p.begin), part<T>(s.m, p.begin),
-                        part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
+    simd<T>().adam(*k, part<T>(s.param, p.begin), part<T>(s.grad, p.begin), part<T>(s.m, p.begin),
+                   part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
   });
 }
 
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
-  check(slots, "sgd_update", false);
   for_pieces(slots, [&](const Piece& p, auto zero) {
     using T = decltype(zero);
     const Slot& s = *p.slot;
@@ -109,7 +97,6 @@ void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
 
 // You et al., "Large Batch Optimization for Deep Learning" (2020): direction d = m̂/(√v̂+ε) + λp, step lr·‖p‖/‖d‖.
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  check(slots, "lamb_update", true);
   AdamUpdate no_decay = update;
   no_decay.weight_decay = 0;
   double first_correction = 1 / (1 - std::pow(update.beta1, static_cast<double>(update.step)));
@@ -121,11 +108,10 @@ void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
       k.direction_only = true;
       int64_t n = s.param.numel();
       T *w = part<T>(s.param, 0), *d = part<T>(direction, 0), *ema = part<T>(s.ema, 0);
-      cpu::simd<T>().adam(k, w, part<T>(s.grad, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
+      simd<T>().adam(k, w, part<T>(s.grad, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
       for (int64_t i = 0; i < n; ++i)
         d[i] = static_cast<T>(first_correction) * d[i] + static_cast<T>(update.weight_decay) * w[i];
-      double size = std::sqrt(cpu::simd<T>().sum_squares(w, n)),
-             length = std::sqrt(cpu::simd<T>().sum_squares(d, n));
+      double size = std::sqrt(simd<T>().sum_squares(w, n)), length = std::sqrt(simd<T>().sum_squares(d, n));
       T rate = static_cast<T>(update.lr * (size > 0 && length > 0 ? size / length : 1));
       for (int64_t i = 0; i < n; ++i) {
         w[i] -= rate * d[i];
@@ -135,4 +121,4 @@ void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
   }
 }
 
-}  // namespace vapo::kernel
+}  // namespace vapo::cpu

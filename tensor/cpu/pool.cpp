@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
 

@@ -1,8 +1,8 @@
 // The vectorised loops. CMake compiles this file once for each instruction set, with VAPO_ISA its name.
 
 #include "tensor/cpu/pack.h"
-#include "tensor/cpu/philox.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/philox.h"
 
 namespace vapo::cpu::VAPO_ISA {
 namespace {
@@ -252,7 +252,7 @@ constexpr int batch = 32;
 VAPO_PACK void philox_batch(const PhiloxRange& range, uint64_t first, uint32_t (&w)[4][batch]) {
   for (int i = 0; i < batch; ++i) {
     auto counter = philox_counter(range.first_block + first + static_cast<uint64_t>(i), range.stream, range.step);
-    for (int j = 0; j < 4; ++j) w[j][i] = counter[j];
+    for (int j = 0; j < 4; ++j) w[j][i] = counter.w[j];
   }
   uint32_t k0 = static_cast<uint32_t>(range.seed), k1 = static_cast<uint32_t>(range.seed >> 32);
   for (int round = 0; round < 10; ++round, k0 += philox_w0, k1 += philox_w1)
@@ -284,14 +284,13 @@ void normal(const PhiloxRange& range, T* y, int64_t blocks) {
 }
 template <class T>
 void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double high) {
-  // 24 (f32) or 32 bits: the largest u is below 1 after rounding
   for (int64_t b = 0; b < blocks; b += batch) {
     uint32_t w[4][batch];
     philox_batch(range, static_cast<uint64_t>(b), w);
     int64_t count = blocks - b < batch ? blocks - b : batch;
     for (int64_t i = 0; i < count; ++i)
       for (int j = 0; j < 4; ++j) {
-        double u = sizeof(T) == 4 ? (w[j][i] >> 8) * 0x1p-24 : w[j][i] * 0x1p-32;
+        double u = uniform_of<T>(w[j][i]);
         T value = static_cast<T>(low + (high - low) * u);
         y[(b + i) * 4 + j] =
             value < static_cast<T>(high) ? value : std::nextafter(static_cast<T>(high), static_cast<T>(low));

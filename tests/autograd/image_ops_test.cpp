@@ -9,6 +9,7 @@
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "rows.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
@@ -261,6 +262,59 @@ TEST_CASE("dropout: the mask is a function of its key, its rate is p, the mean i
   CHECK(std::abs(kept - 0.7) < 4 * std::sqrt(0.21 / static_cast<double>(s.numel())));  // 4 standard errors
   Var y = dropout(Tensor::ones(s), {.p = 0.3, .key = {.seed = 1, .step = 2}});
   CHECK(mean(y).item() == doctest::Approx(kept / 0.7));
+}
+
+TEST_CASE("a VAPO step runs six convolutions a layer, less what the first layer spares") {
+  Conv2d p{.padding = 1};
+  std::vector<Var> weights;
+  for (uint64_t i = 0; i < 3; ++i) weights.push_back(Var::leaf(randn({8, 3, 3, 8}, {.seed = i})));
+  Var x = Var::leaf(randn({2, 6, 6, 8}, {.seed = 7})), v = randn({2, 6, 6, 8}, {.seed = 8});
+  auto network = [&](const Var& in) {
+    Var h = in;
+    for (const Var& w : weights) h = silu(conv2d(h, w, {}, p));
+    return sum(energy_head(in, h));
+  };
+  auto calls = [](const std::function<void()>& f) {
+    int64_t before = kernel::convolution_count();
+    f();
+    return kernel::convolution_count() - before;
+  };
+  CHECK(calls([&] { grad(network(x.detach()), weights); }) == 3 * 3 - 1);
+  // ∇ₓΦ: forward and input gradient; then each of the two has a gradient in its weight and in its other operand.
+  // The first layer's input has no further derivative.
+  CHECK(calls([&] {
+          Var dphi = grad(network(x), x, {.create_graph = true});
+          grad(mean(square(dphi - v)), weights);
+        }) == 3 * 6 - 1);
+}
+
+TEST_CASE("precision: how far fast and bf16 are from strict") {
+  auto results = [](Precision precision) {
+    set_precision(precision);
+    Tensor x = randn({4, 16, 16, 64}, {.seed = 1}), w = randn({64, 3, 3, 64}, {.seed = 2});
+    Tensor y = kernel::conv2d(x, w, {}, {.padding = 1});
+    std::vector<Tensor> out{y, kernel::conv2d_input_grad(y, w, x.shape(), {.padding = 1}),
+                            kernel::conv2d_weight_grad(x, y, w.shape(), {.padding = 1}),
+                            kernel::matmul(x.reshape({1024, 64}), x.reshape({1024, 64}), {.transpose_b = true})};
+    set_precision(Precision::strict);
+    return out;
+  };
+  auto strict = results(Precision::strict), fast = results(Precision::fast);
+  for (size_t i = 0; i < strict.size(); ++i) {
+    double far = difference(fast[i], strict[i]);
+    CHECK(far < 5e-6);
+    if (i < 3) CHECK(far > 0);  // another algorithm
+  }
+  if (!cpu_has_bf16()) {
+    CHECK_THROWS_WITH_AS(set_precision(Precision::bf16), doctest::Contains("no avx512_bf16"), InputError);
+    return;
+  }
+  auto rough = results(Precision::bf16);
+  for (size_t i = 0; i < strict.size(); ++i) {
+    double far = difference(rough[i], strict[i]);
+    CHECK(far < 1e-2);
+    CHECK(far > 1e-5);
+  }
 }
 
 TEST_CASE("errors over images name the operation and the shapes") {

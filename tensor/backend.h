@@ -1,0 +1,38 @@
+#pragma once
+// The two back ends under kernels.h. A build without CUDA links cuda_stub.cpp, whose entries throw.
+
+#include <span>
+#include <string>
+
+#include "tensor/geometry.h"
+#include "tensor/kernels.h"
+#include "tensor/storage.h"
+
+namespace vapo {
+
+namespace cpu {
+#include "tensor/backend_entries.inc"
+}
+
+namespace cuda {
+#include "tensor/backend_entries.inc"
+
+bool available();       // a device that this build can use
+std::string why_not();  // one line: "this build has no CUDA backend", "no CUDA device: …"
+std::string device_name();
+void* allocate(size_t bytes);
+void deallocate(void* p, size_t bytes) noexcept;
+// Waits until it is done.
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);
+void synchronize();
+MemoryStats memory_stats();
+void reset_peak_memory();
+void release_cached_memory();
+void set_memory_limit(int64_t bytes);
+}  // namespace cuda
+
+}  // namespace vapo
+
+// The entry of the back end that `device` names.
+#define VAPO_ON(device, ...) \
+  ((device) == ::vapo::Device::cuda ? ::vapo::cuda::__VA_ARGS__ : ::vapo::cpu::__VA_ARGS__)
