@@ -1,5 +1,5 @@
 // Group normalisation with scale, shift, SiLU and dropout as one operation. Its vjp is an operation again, whose
-// own vjp is a kernel in closed form (tensor/cpu/norm.cpp has the formulas). Where that one is recorded too, for a
+// own vjp is a kernel in closed form (tensor/norm_formulas.h has them). Where that one is recorded too, for a
 // third derivative, it is made of elementwise operations.
 
 #include <array>

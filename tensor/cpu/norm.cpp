@@ -1,12 +1,5 @@
-// Group normalisation, its vjp and its second derivative in closed form. Per sample and group, with m(·) the mean
-// over the group, P(v) = v − m(v) − ŷ·m(vŷ), h = m·g·φ'(z), k = a·h, w = m·g·φ''(z):
-//   vjp:     ds = Σh,  da = Σhŷ,  dx = rstd·P(k)                                           (Σ over a channel's
-//   pixels) second:  L = ⟨u,dx⟩ + ⟨ua,da⟩ + ⟨us,ds⟩ = ⟨h, ż⟩,  ż = a·rstd·P(u) + ua·ŷ + us: the change of z along
-//   (u, ua, us)
-//     ∂L/∂g = m·φ'(z)·ż,   with e = w·ż:   ∂L/∂s = Σe,   ∂L/∂a = Σ(eŷ + h·rstd·P(u))
-//     ∂L/∂x = rstd·P(e·a + h·ua) − rstd²·[ŷ·S + P(u)·m(kŷ) + P(k)·m(uŷ)],  S = m(uk) − m(u)m(k) − m(uŷ)m(kŷ)
-// ż is linear in u, ŷ and 1 with coefficients known per channel, so every mean above follows from sums of one pass;
-// a second pass writes the results. A sample's operands stay in the cache between the two.
+// Group normalisation, its vjp and its second derivative: one pass gathers per-channel sums, norm_formulas.h makes
+// coefficients of them, a second pass writes the results. A sample's operands stay in the cache between the two.
 
 #include <algorithm>
 #include <cmath>
@@ -80,18 +73,9 @@ void statistics(const NormSize& size, const Item& item, int64_t groups, double e
   norm_simd<T>().moments(
       {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, 1}, x, sum,
       squares);
-  double count = static_cast<double>(size.pixels), cg = static_cast<double>(item.channels_per_group);
-  for (int64_t i = item.first, c = 0; i < item.last; ++i, c += item.channels_per_group) {
-    double centre = 0, m2 = 0;
-    auto channel_mean = [&](int64_t j) { return static_cast<double>(x[j]) + static_cast<double>(sum[j]) / count; };
-    for (int64_t j = c; j < c + item.channels_per_group; ++j) centre += channel_mean(j) / cg;
-    for (int64_t j = c; j < c + item.channels_per_group; ++j) {
-      double d = channel_mean(j) - centre, shifted = static_cast<double>(sum[j]);
-      m2 += static_cast<double>(squares[j]) - shifted * shifted / count + count * d * d;
-    }
-    mean[item.n * groups + i] = static_cast<T>(centre);
-    rstd[item.n * groups + i] = static_cast<T>(1 / std::sqrt(std::max(m2, 0.0) / (count * cg) + eps));
-  }
+  for (int64_t i = item.first, c = 0; i < item.last; ++i, c += item.channels_per_group)
+    norm_statistics(item.channels_per_group, static_cast<double>(size.pixels), eps, x + c, sum + c, squares + c,
+                    mean + item.n * groups + i, rstd + item.n * groups + i);
 }
 
 template <class T>
@@ -122,17 +106,9 @@ void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s
     norm_simd<T>().vjp_sums[p.silu](rows, px, g.data<T>() + item.offset, h, ds, da);
     if (!out.dx.defined()) return;
     double m = static_cast<double>(size.pixels * item.channels_per_group);
-    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group) {
-      double mk = 0, mky = 0, rstd = static_cast<double>(r[c]);
-      for (int64_t j = c; j < c + item.channels_per_group; ++j) {
-        mk += static_cast<double>(rows.a[j]) * static_cast<double>(ds[j]) / m;
-        mky += static_cast<double>(rows.a[j]) * static_cast<double>(da[j]) / m;
-      }
-      for (int64_t j = c; j < c + item.channels_per_group; ++j) {
-        kh[j] = static_cast<T>(rstd * static_cast<double>(rows.a[j]));
-        ky[j] = static_cast<T>(-rstd * mky), k1[j] = static_cast<T>(-rstd * mk);
-      }
-    }
+    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
+      norm_vjp_coefficients(item.channels_per_group, m, static_cast<double>(r[c]), rows.a + c, ds + c, da + c,
+                            kh + c, ky + c, k1 + c);
     norm_simd<T>().vjp_map(rows, px, kh, ky, k1, h);
   });
 }
@@ -147,8 +123,8 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
     NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q);
     NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
                      arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
-    T *zu = arrays.next(), *zy = arrays.next(), *z1 = arrays.next(), *ke = arrays.next(), *kh = arrays.next(),
-      *ku = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
+    NormMap2<T> map{arrays.next(), arrays.next(), arrays.next(), arrays.next(),
+                    arrays.next(), arrays.next(), arrays.next(), arrays.next()};
     const T *px = x.data<T>() + item.offset, *pg = g.data<T>() + item.offset, *pu = u.data<T>() + item.offset;
     const T *pua = ua.data<T>() + item.at, *pus = us.data<T>() + item.at;
     T *dx = out.dx.mutable_data<T>() + item.offset, *dg = out.dg.mutable_data<T>() + item.offset;
@@ -156,37 +132,15 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
     norm_simd<T>().vjp2_sums[p.silu](rows, px, pg, pu, sum);
 
     double m = static_cast<double>(size.pixels * item.channels_per_group);
-    auto d = [](const T* values, int64_t j) { return static_cast<double>(values[j]); };
     for (int64_t c = 0; c < item.channels(); c += item.channels_per_group) {
-      int64_t end = c + item.channels_per_group;
-      double rstd = d(r, c), mu = 0, muy = 0, mk = 0, mky = 0, muk = 0;
-      for (int64_t j = c; j < end; ++j) {
-        mu += d(sum.u, j) / m, muy += d(sum.uy, j) / m;
-        mk += d(rows.a, j) * d(sum.h, j) / m, mky += d(rows.a, j) * d(sum.hy, j) / m;
-        muk += d(rows.a, j) * d(sum.hu, j) / m;
-      }
-      double me = 0, mey = 0;  // of e·a + h·ua and of that times ŷ; h·ua: m(hŷ·ua) needs Σhŷ alone
-      for (int64_t j = c; j < end; ++j) {
-        double aj = d(rows.a, j), cu = aj * rstd, cy = d(pua, j) - cu * muy, c1 = d(pus, j) - cu * mu;
-        double e = cu * d(sum.wu, j) + cy * d(sum.wy, j) + c1 * d(sum.w, j);
-        double ey = cu * d(sum.wuy, j) + cy * d(sum.wyy, j) + c1 * d(sum.wy, j);
-        zu[j] = static_cast<T>(cu), zy[j] = static_cast<T>(cy), z1[j] = static_cast<T>(c1);
-        ds[j] = static_cast<T>(e);
-        da[j] = static_cast<T>(ey + rstd * (d(sum.hu, j) - mu * d(sum.h, j) - muy * d(sum.hy, j)));
-        me += (e * aj + d(sum.h, j) * d(pua, j)) / m;
-        mey += (ey * aj + d(sum.hy, j) * d(pua, j)) / m;
-      }
-      double s_value = muk - mu * mk - muy * mky, r2 = rstd * rstd;
-      for (int64_t j = c; j < end; ++j) {
-        double aj = d(rows.a, j);
-        ke[j] = static_cast<T>(rstd * aj);
-        kh[j] = static_cast<T>(rstd * d(pua, j) - r2 * aj * muy);
-        ku[j] = static_cast<T>(-r2 * mky);
-        ky[j] = static_cast<T>(-rstd * mey - r2 * (s_value - 2 * muy * mky));
-        k1[j] = static_cast<T>(-rstd * me + r2 * (mu * mky + mk * muy));
-      }
+      NormSums2<T> group_sums{sum.u + c, sum.uy + c, sum.h + c,   sum.hy + c, sum.hu + c,
+                              sum.w + c, sum.wy + c, sum.wyy + c, sum.wu + c, sum.wuy + c};
+      NormMap2<T> group_map{map.zu + c, map.zy + c, map.z1 + c, map.e + c,
+                            map.h + c,  map.u + c,  map.y + c,  map.one + c};
+      norm_vjp2_coefficients(item.channels_per_group, m, static_cast<double>(r[c]), rows.a + c, pua + c, pus + c,
+                             group_sums, group_map, da + c, ds + c);
     }
-    norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, {zu, zy, z1, ke, kh, ku, ky, k1}, dx, dg);
+    norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, map, dx, dg);
   });
 }
 

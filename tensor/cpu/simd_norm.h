@@ -1,7 +1,9 @@
 #pragma once
-// The vectorised loops of group normalisation over one sample's pixels. Formulas: norm.cpp.
+// The vectorised loops of group normalisation over one sample's pixels. Formulas: tensor/norm_formulas.h.
 
 #include <cstdint>
+
+#include "tensor/norm_formulas.h"
 
 namespace vapo::cpu {
 
@@ -13,19 +15,6 @@ struct NormRows {
   const T *r, *q, *a, *s;
   const uint8_t* mask;
   T mask_scale;
-};
-
-// Sums over the pixels, per channel, that the second derivative is made of; w = m·g·φ''(z), h = m·g·φ'(z).
-template <class T>
-struct NormSums2 {
-  T *u, *uy, *h, *hy, *hu, *w, *wy, *wyy, *wu, *wuy;
-};
-
-// Per-channel coefficients of the second derivative's results.
-template <class T>
-struct NormMap2 {
-  const T *zu, *zy, *z1;         // ż = zu·u + zy·ŷ + z1
-  const T *e, *h, *u, *y, *one;  // dx = e·(w·ż) + h·h + u·u + y·ŷ + one
 };
 
 template <class T>
