@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "tensor/adam_constants.h"
 #include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
@@ -12,23 +13,6 @@ namespace vapo::cpu {
 namespace {
 
 using kernel::AdamUpdate, kernel::SgdUpdate, kernel::Slot;
-
-template <class T>
-AdamConstants<T> constants(const AdamUpdate& u) {
-  double t = static_cast<double>(u.step);
-  AdamConstants<T> k{};
-  k.step_size = static_cast<T>(u.lr / (1 - std::pow(u.beta1, t)));
-  k.beta1 = static_cast<T>(u.beta1), k.beta2 = static_cast<T>(u.beta2), k.eps = static_cast<T>(u.eps);
-  k.root_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(u.beta2, t)));
-  k.shrink = static_cast<T>(u.decoupled ? 1 - u.lr * u.weight_decay : 1);
-  k.l2 = static_cast<T>(u.decoupled ? 0 : u.weight_decay);
-  k.grad_scale = static_cast<T>(u.grad_scale);
-  k.clip_value = static_cast<T>(u.clip_value);
-  // the first step has no second moment to compare with
-  k.clip_std_factor = static_cast<T>(u.clip_std && u.step > 1 ? 3 / std::sqrt(1 - std::pow(u.beta2, t - 1)) : -1);
-  k.ema_rate = static_cast<T>(1 - u.ema_decay);
-  return k;
-}
 
 struct Piece {  // part of one slot
   const Slot* slot;
@@ -62,8 +46,8 @@ void for_pieces(std::span<const Slot> slots, const F& f) {
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  auto k32 = constants<float>(update);
-  auto k64 = constants<double>(update);
+  auto k32 = adam_constants<float>(update);
+  auto k64 = adam_constants<double>(update);
   for_pieces(slots, [&](const Piece& p, auto zero) {
     using T = decltype(zero);
     const AdamConstants<T>* k;
@@ -104,7 +88,7 @@ void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
     Tensor direction = Tensor::empty(s.param.shape(), s.param.dtype());
     dispatch_floating(s.param.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      auto k = constants<T>(no_decay);
+      auto k = adam_constants<T>(no_decay);
       k.direction_only = true;
       int64_t n = s.param.numel();
       T *w = part<T>(s.param, 0), *d = part<T>(direction, 0), *ema = part<T>(s.ema, 0);

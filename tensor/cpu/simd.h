@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "tensor/adam_constants.h"
 #include "tensor/functions.h"
 #include "tensor/kernels.h"
 
@@ -16,20 +17,6 @@ struct BinaryLoop {
   const T *a, *b;
   T* y;
   int64_t rows, cols, a0, a1, b0, b1;
-};
-
-// The constants of one optimizer step, worked out once.
-template <class T>
-struct AdamConstants {
-  T step_size;  // lr / (1 − β₁^t)
-  T beta1, beta2, eps;
-  T root_correction;  // 1/√(1 − β₂^t)
-  T shrink;           // 1 − lr·weight_decay where decoupled, else 1
-  T l2;               // weight_decay where not decoupled, else 0
-  T grad_scale, clip_value;
-  T clip_std_factor;    // 3/√(1 − β₂^(t−1)); negative: no such clipping
-  T ema_rate;           // 1 − decay
-  bool direction_only;  // write the update's direction into `ema` instead of moving p (LAMB)
 };
 
 // 2·32 bits of key and what fills the counter beside the block number.

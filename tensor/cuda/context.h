@@ -1,0 +1,66 @@
+#pragma once
+// What every file of this back end stands on: the stream, the libraries' handles, checked calls, launches.
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <cudnn.h>
+
+#include "tensor/backend.h"
+
+namespace vapo::cuda {
+
+// Throw, naming the call and what the library says of it.
+void check(cudaError_t status, const char* call);
+void check(cublasStatus_t status, const char* call);
+void check(cudnnStatus_t status, const char* call);
+#define VAPO_CUDA(call) ::vapo::cuda::check(call, #call)
+
+cudaStream_t stream();  // the one stream of the process; the first use opens the device
+cublasHandle_t cublas();
+cudnnHandle_t cudnn();
+
+template <class T>
+T* pointer(const Tensor& x) {
+  return static_cast<T*>(x.raw());
+}
+template <class T>
+T* pointer_or_null(const Tensor& x) {
+  return x.defined() ? pointer<T>(x) : nullptr;
+}
+inline Tensor scratch(int64_t count, DType dtype) { return Tensor::empty({count}, {dtype, Device::cuda}); }
+
+constexpr int block_size = 256;
+
+#ifdef __CUDACC__
+template <class F>
+__global__ void for_each_kernel(int64_t n, F f) {
+  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i);
+}
+// f(i) for i in [0, n), f a device function object.
+template <class F>
+void for_each(const char* op, int64_t n, const F& f) {
+  if (n == 0) return;
+  constexpr int64_t most_blocks =
+      132 * 32;  // of a Hopper GPU: enough for every multiprocessor; the rest by strides
+  int64_t blocks = (n + block_size - 1) / block_size;
+  for_each_kernel<<<static_cast<unsigned>(blocks < most_blocks ? blocks : most_blocks), block_size, 0, stream()>>>(
+      n, f);
+  check(cudaGetLastError(), op);
+}
+
+// The sum over a block of `block_size` threads, in every thread of it.
+template <class T>
+__device__ T block_sum(T x) {
+  __shared__ T parts[32];
+  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_down_sync(0xffffffffu, x, offset);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+  __syncthreads();
+  T total = 0;
+  for (int i = 0; i < static_cast<int>(blockDim.x) / 32; ++i) total += parts[i];
+  return total;
+}
+#endif
+
+}  // namespace vapo::cuda

@@ -1,0 +1,257 @@
+// Convolutions: cuDNN in f32, channels last, the algorithm chosen once per shape; plain kernels in f64 and where
+// cuDNN has none.
+
+#include <array>
+#include <map>
+
+#include "tensor/cuda/context.h"
+#include "tensor/precision.h"
+
+namespace vapo::cuda {
+namespace {
+
+// ---- plain kernels
+
+template <class T>
+struct PlainForward {
+  ConvGeometry s;
+  const T *x, *w, *bias;
+  T* y;
+  __device__ void operator()(int64_t index) const {
+    int64_t o = index % s.o, c = index / s.o % s.ow, r = index / s.o / s.ow % s.oh, n = index / s.o / s.ow / s.oh;
+    T total = bias ? bias[o] : T(0);
+    for (int64_t i = 0; i < s.kh; ++i)
+      for (int64_t j = 0; j < s.kw; ++j) {
+        int64_t h = r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h,
+                v = c * s.p.stride.w - s.p.padding.w + j * s.p.dilation.w;
+        if (h < 0 || h >= s.h || v < 0 || v >= s.w) continue;
+        const T* in = x + ((n * s.h + h) * s.w + v) * s.c + o / s.og * s.cg;
+        const T* weights = w + ((o * s.kh + i) * s.kw + j) * s.cg;
+        for (int64_t k = 0; k < s.cg; ++k) total += in[k] * weights[k];
+      }
+    y[index] = total;
+  }
+};
+
+// The output position that input position `at` meets through tap `k`, or −1.
+__device__ inline int64_t output_of(int64_t at, int64_t k, int64_t out, int64_t stride, int64_t padding,
+                                    int64_t dilation) {
+  int64_t distance = at + padding - k * dilation;
+  return distance >= 0 && distance % stride == 0 && distance / stride < out ? distance / stride : -1;
+}
+template <class T>
+struct PlainInputGrad {
+  ConvGeometry s;
+  const T *g, *w;
+  T* dx;
+  __device__ void operator()(int64_t index) const {
+    int64_t k = index % s.c, v = index / s.c % s.w, h = index / s.c / s.w % s.h, n = index / s.c / s.w / s.h;
+    int64_t group = k / s.cg;
+    T total = 0;
+    for (int64_t i = 0; i < s.kh; ++i) {
+      int64_t r = output_of(h, i, s.oh, s.p.stride.h, s.p.padding.h, s.p.dilation.h);
+      if (r < 0) continue;
+      for (int64_t j = 0; j < s.kw; ++j) {
+        int64_t c = output_of(v, j, s.ow, s.p.stride.w, s.p.padding.w, s.p.dilation.w);
+        if (c < 0) continue;
+        const T* from = g + ((n * s.oh + r) * s.ow + c) * s.o;
+        for (int64_t o = group * s.og; o < (group + 1) * s.og; ++o)
+          total += from[o] * w[((o * s.kh + i) * s.kw + j) * s.cg + k % s.cg];
+      }
+    }
+    dx[index] = total;
+  }
+};
+template <class T>
+struct PlainWeightGrad {
+  ConvGeometry s;
+  const T *x, *g;
+  T* dw;
+  __device__ void operator()(int64_t index) const {
+    int64_t k = index % s.cg, j = index / s.cg % s.kw, i = index / s.cg / s.kw % s.kh,
+            o = index / s.cg / s.kw / s.kh;
+    int64_t channel = o / s.og * s.cg + k;
+    T total = 0;
+    for (int64_t n = 0; n < s.n; ++n)
+      for (int64_t r = 0; r < s.oh; ++r) {
+        int64_t h = r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h;
+        if (h < 0 || h >= s.h) continue;
+        for (int64_t c = 0; c < s.ow; ++c) {
+          int64_t v = c * s.p.stride.w - s.p.padding.w + j * s.p.dilation.w;
+          if (v < 0 || v >= s.w) continue;
+          total += g[((n * s.oh + r) * s.ow + c) * s.o + o] * x[((n * s.h + h) * s.w + v) * s.c + channel];
+        }
+      }
+    dw[index] = total;
+  }
+};
+
+// ---- cuDNN
+
+enum class Pass { forward, input_grad, weight_grad };
+
+template <class Handle, auto create, auto destroy>
+class Descriptor {
+ public:
+  Descriptor() { VAPO_CUDA(create(&handle_)); }
+  ~Descriptor() { destroy(handle_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  operator Handle() const { return handle_; }
+
+ private:
+  Handle handle_;
+};
+using TensorDescriptor =
+    Descriptor<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor>;
+using FilterDescriptor =
+    Descriptor<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor>;
+using ConvolutionDescriptor =
+    Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor>;
+
+constexpr size_t most_workspace = size_t{1} << 30;
+
+// One pass for one shape: descriptors and the algorithm. `found` is false where cuDNN has none that fits.
+struct Plan {
+  TensorDescriptor x, y;
+  FilterDescriptor w;
+  ConvolutionDescriptor conv;
+  int algorithm = -1;
+  size_t workspace = 0;
+  bool found = false;
+
+  Plan(Pass pass, const ConvGeometry& s, Precision policy) {
+    auto size = [](int64_t n) { return static_cast<int>(n); };
+    VAPO_CUDA(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, size(s.n), size(s.c), size(s.h),
+                                         size(s.w)));
+    VAPO_CUDA(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, size(s.n), size(s.o), size(s.oh),
+                                         size(s.ow)));
+    VAPO_CUDA(cudnnSetFilter4dDescriptor(w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, size(s.o), size(s.cg), size(s.kh),
+                                         size(s.kw)));
+    VAPO_CUDA(cudnnSetConvolution2dDescriptor(conv, size(s.p.padding.h), size(s.p.padding.w), size(s.p.stride.h),
+                                              size(s.p.stride.w), size(s.p.dilation.h), size(s.p.dilation.w),
+                                              CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+    VAPO_CUDA(cudnnSetConvolutionGroupCount(conv, size(s.p.groups)));
+    VAPO_CUDA(cudnnSetConvolutionMathType(
+        conv, policy == Precision::strict ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION));
+    int count = 0;
+    if (pass == Pass::forward) {
+      std::array<cudnnConvolutionFwdAlgoPerf_t, CUDNN_CONVOLUTION_FWD_ALGO_COUNT> list;
+      VAPO_CUDA(cudnnGetConvolutionForwardAlgorithm_v7(cudnn(), x, w, conv, y, size(std::ssize(list)), &count,
+                                                       list.data()));
+      choose(list, count);
+    } else if (pass == Pass::input_grad) {
+      std::array<cudnnConvolutionBwdDataAlgoPerf_t, CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT> list;
+      VAPO_CUDA(cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnn(), w, y, conv, x, size(std::ssize(list)), &count,
+                                                            list.data()));
+      choose(list, count);
+    } else {
+      std::array<cudnnConvolutionBwdFilterAlgoPerf_t, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT> list;
+      VAPO_CUDA(cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnn(), x, y, conv, w, size(std::ssize(list)),
+                                                              &count, list.data()));
+      choose(list, count);
+    }
+  }
+
+ private:
+  // The library's order is by expected time: the first that gives the same bits every time and fits the workspace.
+  template <class List>
+  void choose(const List& list, int count) {
+    for (int i = 0; i < count && !found; ++i) {
+      const auto& a = list[static_cast<size_t>(i)];
+      if (a.status != CUDNN_STATUS_SUCCESS || a.memory > most_workspace || a.determinism != CUDNN_DETERMINISTIC)
+        continue;
+      algorithm = static_cast<int>(a.algo), workspace = a.memory, found = true;
+    }
+  }
+};
+
+const Plan& plan_for(Pass pass, const ConvGeometry& s) {
+  struct Key {
+    Pass pass;
+    Precision policy;
+    ConvGeometry s;
+    auto operator<=>(const Key&) const = default;
+  };
+  static thread_local std::map<Key, Plan> plans;
+  Key key{pass, precision(), s};
+  auto found = plans.find(key);
+  if (found == plans.end())
+    found = plans
+                .emplace(std::piecewise_construct, std::forward_as_tuple(key),
+                         std::forward_as_tuple(pass, s, precision()))
+                .first;
+  return found->second;
+}
+
+bool use_cudnn(Pass pass, const ConvGeometry& s, DType t) {
+  return t == DType::f32 && s.n > 0 && s.c > 0 && s.o > 0 && plan_for(pass, s).found;
+}
+void checked(cudnnStatus_t status, const char* call, const ConvGeometry& s) {
+  if (status != CUDNN_STATUS_SUCCESS)
+    fail("[{}] cuDNN failed for input ({},{},{},{}), weight ({},{},{},{}): {}", call, s.n, s.h, s.w, s.c, s.o, s.kh,
+         s.kw, s.cg, cudnnGetErrorString(status));
+}
+
+template <class T>
+struct AddBias {
+  const T* bias;
+  T* y;
+  int64_t n;
+  __device__ void operator()(int64_t i) const { y[i] += bias[i % n]; }
+};
+
+}  // namespace
+
+void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y) {
+  if (use_cudnn(Pass::forward, s, x.dtype())) {
+    const Plan& p = plan_for(Pass::forward, s);
+    Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
+    float one = 1, zero = 0;
+    checked(cudnnConvolutionForward(cudnn(), &one, p.x, x.raw(), p.w, w.raw(), p.conv,
+                                    static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), space.raw(), p.workspace,
+                                    &zero, p.y, y.raw()),
+            "conv2d", s);
+    if (bias.defined()) for_each("conv2d", y.numel(), AddBias<float>{pointer<float>(bias), pointer<float>(y), s.o});
+    return;
+  }
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("conv2d", y.numel(),
+             PlainForward<T>{s, pointer<T>(x), pointer<T>(w), pointer_or_null<T>(bias), pointer<T>(y)});
+  });
+}
+
+void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& dx) {
+  if (use_cudnn(Pass::input_grad, s, g.dtype())) {
+    const Plan& p = plan_for(Pass::input_grad, s);
+    Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
+    float one = 1, zero = 0;
+    return checked(cudnnConvolutionBackwardData(cudnn(), &one, p.w, w.raw(), p.y, g.raw(), p.conv,
+                                                static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm),
+                                                space.raw(), p.workspace, &zero, p.x, dx.raw()),
+                   "conv2d_input_grad", s);
+  }
+  dispatch_floating(g.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("conv2d_input_grad", dx.numel(), PlainInputGrad<T>{s, pointer<T>(g), pointer<T>(w), pointer<T>(dx)});
+  });
+}
+
+void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g, const Tensor& dw) {
+  if (use_cudnn(Pass::weight_grad, s, x.dtype())) {
+    const Plan& p = plan_for(Pass::weight_grad, s);
+    Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
+    float one = 1, zero = 0;
+    return checked(cudnnConvolutionBackwardFilter(cudnn(), &one, p.x, x.raw(), p.y, g.raw(), p.conv,
+                                                  static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm),
+                                                  space.raw(), p.workspace, &zero, p.w, dw.raw()),
+                   "conv2d_weight_grad", s);
+  }
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("conv2d_weight_grad", dw.numel(), PlainWeightGrad<T>{s, pointer<T>(x), pointer<T>(g), pointer<T>(dw)});
+  });
+}
+
+}  // namespace vapo::cuda

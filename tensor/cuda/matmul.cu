@@ -1,0 +1,76 @@
+// Matrix products through cuBLAS. Row-major y = op(a) op(b) is column-major yᵀ = op(b)ᵀ op(a)ᵀ.
+
+#include "tensor/cuda/context.h"
+#include "tensor/precision.h"
+
+namespace vapo::cuda {
+namespace {
+
+template <class T>
+struct AddBias {
+  const T* bias;
+  T* y;
+  int64_t n;
+  __device__ void operator()(int64_t i) const { y[i] += bias[i % n]; }
+};
+
+cublasComputeType_t compute_type(DType t) {
+  if (t == DType::f64) return CUBLAS_COMPUTE_64F;
+  switch (precision()) {
+    case Precision::strict:
+      return CUBLAS_COMPUTE_32F_PEDANTIC;
+    case Precision::fast:
+      return CUBLAS_COMPUTE_32F_FAST_TF32;
+    default:
+      return CUBLAS_COMPUTE_32F_FAST_16BF;
+  }
+}
+
+// The distance between neighbouring batch positions, if it is the same for all.
+bool constant_step(const MatmulSize& s, const Shape& shape, int64_t matrix, int64_t batches, int64_t& step) {
+  step = batches > 1 ? s.offset(1, shape, matrix) : 0;
+  for (int64_t i = 2; i < batches; ++i)
+    if (s.offset(i, shape, matrix) != i * step) return false;
+  return true;
+}
+
+template <class T>
+void multiply(const MatmulSize& s, const T* a, int64_t a_step, const T* b, int64_t b_step, T* y, int64_t batches) {
+  T one = 1, zero = 0;
+  cudaDataType_t type = sizeof(T) == 4 ? CUDA_R_32F : CUDA_R_64F;
+  auto size = [](int64_t n) { return static_cast<int>(n); };
+  cublasStatus_t status = cublasGemmStridedBatchedEx(
+      cublas(), s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, size(s.n),
+      size(s.m), size(s.k), &one, b, type, size(s.transpose_b ? s.k : s.n), b_step, a, type,
+      size(s.transpose_a ? s.m : s.k), a_step, &zero, y, type, size(s.n), s.m * s.n, size(batches),
+      compute_type(dtype_of<T>), CUBLAS_GEMM_DEFAULT);
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail("[matmul] cublasGemmStridedBatchedEx failed for {} products ({},{})×({},{}): {}", batches, s.m, s.k, s.k,
+         s.n, cublasGetStatusString(status));
+}
+
+template <class T>
+void matmul_of(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
+  int64_t batches = s.batch.numel(), a_step, b_step;
+  const T *pa = pointer<T>(a), *pb = pointer<T>(b);
+  T* py = pointer<T>(y);
+  if (s.k == 0) {
+    fill(0, y);
+  } else if (constant_step(s, a.shape(), s.m * s.k, batches, a_step) &&
+             constant_step(s, b.shape(), s.k * s.n, batches, b_step)) {
+    multiply(s, pa, a_step, pb, b_step, py, batches);
+  } else {
+    for (int64_t i = 0; i < batches; ++i)
+      multiply(s, pa + s.offset(i, a.shape(), s.m * s.k), 0, pb + s.offset(i, b.shape(), s.k * s.n), 0,
+               py + i * s.m * s.n, 1);
+  }
+  if (bias.defined()) for_each("linear", y.numel(), AddBias<T>{pointer<T>(bias), py, s.n});
+}
+
+}  // namespace
+
+void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
+  dispatch_floating(a.dtype(), [&](auto zero) { matmul_of<decltype(zero)>(s, a, b, bias, y); });
+}
+
+}  // namespace vapo::cuda

@@ -1,0 +1,138 @@
+// Moving elements: copies of blocks, permutations, gathers and scatters; windows of pixels.
+
+#include "tensor/cuda/context.h"
+
+namespace vapo::cuda {
+namespace {
+
+struct Order {
+  int rank;
+  int64_t size[Shape::max_rank], stride[Shape::max_rank];  // of the result; strides in x
+};
+template <class T>
+struct Permute {
+  Order order;
+  const T* x;
+  T* y;
+  __device__ void operator()(int64_t i) const {
+    int64_t rest = i, from = 0;
+    for (int d = order.rank - 1; d >= 0; --d) {
+      from += rest % order.size[d] * order.stride[d];
+      rest /= order.size[d];
+    }
+    y[i] = x[from];
+  }
+};
+
+template <class T>
+struct IndexSelect {
+  const T* x;
+  const int64_t* index;
+  T* y;
+  int64_t size, n, inner;
+  __device__ void operator()(int64_t i) const {
+    int64_t j = i % inner, row = i / inner % n, o = i / inner / n;
+    y[i] = x[(o * size + index[row]) * inner + j];
+  }
+};
+// Each result gathers its own rows, in their order: the same bits every time.
+template <class T>
+struct IndexAdd {
+  const T* g;
+  const int64_t* index;
+  T* y;
+  int64_t size, n, inner;
+  __device__ void operator()(int64_t i) const {
+    int64_t j = i % inner, row = i / inner % size, o = i / inner / size;
+    T total = 0;
+    for (int64_t k = 0; k < n; ++k)
+      if (index[k] == row) total += g[(o * n + k) * inner + j];
+    y[i] = total;
+  }
+};
+
+template <class T>
+struct PoolSum {
+  const T* x;
+  T* y;
+  int64_t kh, kw, rows, cols, c;  // of the result
+  T scale;
+  __device__ void operator()(int64_t i) const {
+    int64_t j = i % c, col = i / c % cols, row = i / c / cols;  // row counts over all images
+    T total = 0;
+    for (int64_t a = 0; a < kh; ++a)
+      for (int64_t b = 0; b < kw; ++b) total += x[((row * kh + a) * cols * kw + col * kw + b) * c + j];
+    y[i] = total * scale;
+  }
+};
+template <class T>
+struct Upsample {
+  const T* x;
+  T* y;
+  int64_t kh, kw, cols, c;  // of the operand
+  T scale;
+  __device__ void operator()(int64_t i) const {
+    int64_t j = i % c, col = i / c % (cols * kw), row = i / c / (cols * kw);
+    y[i] = scale * x[(row / kh * cols + col / kw) * c + j];
+  }
+};
+
+}  // namespace
+
+void permute(const Tensor& x, const Dims& dims, const Tensor& y) {
+  Order order{x.rank(), {}, {}};
+  int64_t strides[Shape::max_rank], s = 1;
+  for (int i = x.rank() - 1; i >= 0; --i) strides[i] = s, s *= x.shape()[i];
+  for (int i = 0; i < x.rank(); ++i) {
+    order.size[i] = x.shape()[static_cast<int>(dims[i])];
+    order.stride[i] = strides[dims[i]];
+  }
+  dispatch_any(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("permute", x.numel(), Permute<T>{order, pointer<T>(x), pointer<T>(y)});
+  });
+}
+
+void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_stride, int64_t bytes, int64_t count) {
+  if (bytes == 0 || count == 0) return;
+  auto size = [](int64_t n) { return static_cast<size_t>(n); };
+  if (count == 1)
+    VAPO_CUDA(cudaMemcpyAsync(to, from, size(bytes), cudaMemcpyDeviceToDevice, stream()));
+  else
+    VAPO_CUDA(cudaMemcpy2DAsync(to, size(to_stride), from, size(from_stride), size(bytes), size(count),
+                                cudaMemcpyDeviceToDevice, stream()));
+}
+
+void index_select(const Tensor& x, int64_t, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
+  Tensor rows = index.to(Device::cuda);
+  dispatch_any(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("index_select", y.numel(),
+             IndexSelect<T>{pointer<T>(x), pointer<int64_t>(rows), pointer<T>(y), size, index.numel(), inner});
+  });
+}
+void index_add(const Tensor& g, int64_t, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
+  Tensor rows = index.to(Device::cuda);
+  dispatch_floating(g.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("index_add", y.numel(),
+             IndexAdd<T>{pointer<T>(g), pointer<int64_t>(rows), pointer<T>(y), size, index.numel(), inner});
+  });
+}
+
+void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("pool_sum2d", y.numel(),
+             PoolSum<T>{pointer<T>(x), pointer<T>(y), kh, kw, y.dim(1), y.dim(2), y.dim(3), static_cast<T>(scale)});
+  });
+}
+void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("upsample_nearest2d", y.numel(),
+             Upsample<T>{pointer<T>(x), pointer<T>(y), kh, kw, x.dim(2), x.dim(3), static_cast<T>(scale)});
+  });
+}
+
+}  // namespace vapo::cuda

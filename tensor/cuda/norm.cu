@@ -1,0 +1,345 @@
+// Group normalisation as on the CPU: per-channel sums in one pass, coefficients from tensor/norm_formulas.h,
+// results in a second pass. And softmax over rows, one block each.
+
+#include <algorithm>
+
+#include "tensor/cuda/context.h"
+#include "tensor/norm_formulas.h"
+
+namespace vapo::cuda {
+namespace {
+
+constexpr int tile = 32, rows = 8;  // a block's channels and pixels
+
+// Sums over the pixels of f(i, c)[k] for k < count, i the element, c the channel of its sample: sums[k·N·C + n·C +
+// c].
+template <class T, int count, class F>
+__global__ void channel_sums_kernel(NormSize size, F f, T* sums) {
+  __shared__ T shared[rows][tile + 1];
+  int64_t n = blockIdx.y, c = static_cast<int64_t>(blockIdx.x) * tile + threadIdx.x;
+  T total[count] = {};
+  if (c < size.channels)
+    for (int64_t p = threadIdx.y; p < size.pixels; p += rows)
+      f((n * size.pixels + p) * size.channels + c, n * size.channels + c, total);
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    __syncthreads();
+    shared[threadIdx.y][threadIdx.x] = total[k];
+    __syncthreads();
+    if (threadIdx.y == 0 && c < size.channels) {
+      T sum = 0;
+      for (int i = 0; i < rows; ++i) sum += shared[i][threadIdx.x];
+      sums[k * size.n * size.channels + n * size.channels + c] = sum;
+    }
+  }
+}
+template <class T, int count, class F>
+void channel_sums(const char* op, const NormSize& size, const F& f, T* sums) {
+  if (size.n == 0) return;
+  constexpr int64_t most = 65535;
+  VAPO_CHECK(size.n <= most, "[{}] {} samples, at most {} in one call", op, size.n, most);
+  dim3 grid(static_cast<unsigned>((size.channels + tile - 1) / tile), static_cast<unsigned>(size.n));
+  channel_sums_kernel<T, count><<<grid, dim3(tile, rows), 0, stream()>>>(size, f, sums);
+  check(cudaGetLastError(), op);
+}
+
+// What every element's function reads: ŷ = (x − mean)·rstd, z = a·ŷ + s, m.
+template <class T, bool silu>
+struct Element {
+  NormSize size;
+  int64_t groups;
+  const T *x, *a, *s, *mean, *rstd;
+  const uint8_t* mask;
+  T mask_scale;
+  struct Values {
+    T y, z, m;
+  };
+  __device__ Values at(int64_t i, int64_t nc) const {
+    int64_t n = nc / size.channels, g = nc % size.channels / (size.channels / groups);
+    T y = (x[i] - mean[n * groups + g]) * rstd[n * groups + g];
+    return {y, a[nc] * y + s[nc], mask ? static_cast<T>(mask[i]) * mask_scale : T(1)};
+  }
+  __device__ T slope(T z) const {
+    if constexpr (silu)
+      return SiluD1::apply<T>(z, 0);
+    else
+      return T(1);
+  }
+  __device__ int64_t channel_of(int64_t i) const {
+    return i / (size.pixels * size.channels) * size.channels + i % size.channels;
+  }
+};
+template <class T, bool silu>
+Element<T, silu> element(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                         const kernel::Normalized& stats, const kernel::GroupNorm& p) {
+  return {size,
+          p.groups,
+          pointer<T>(x),
+          pointer<T>(a),
+          pointer<T>(s),
+          pointer<T>(stats.mean),
+          pointer<T>(stats.rstd),
+          pointer_or_null<uint8_t>(p.mask),
+          static_cast<T>(p.mask_scale)};
+}
+
+template <class T>
+struct Moments {
+  NormSize size;
+  const T* x;
+  __device__ void operator()(int64_t i, int64_t nc, T* total) const {
+    int64_t n = nc / size.channels, c = nc % size.channels;
+    T d = x[i] - x[n * size.pixels * size.channels + c];
+    total[0] += d, total[1] += d * d;
+  }
+};
+template <class T>
+struct Statistics {  // of group i = n·groups + g
+  NormSize size;
+  int64_t groups;
+  double eps;
+  const T *x, *sums;
+  T *mean, *rstd;
+  __device__ void operator()(int64_t i) const {
+    int64_t cg = size.channels / groups, n = i / groups, c = i % groups * cg, at = n * size.channels + c;
+    norm_statistics(cg, static_cast<double>(size.pixels), eps, x + n * size.pixels * size.channels + c, sums + at,
+                    sums + size.n * size.channels + at, mean + i, rstd + i);
+  }
+};
+template <class T, bool silu>
+struct Forward {
+  Element<T, silu> e;
+  T* y;
+  __device__ void operator()(int64_t i) const {
+    auto v = e.at(i, e.channel_of(i));
+    T z = v.z;
+    if constexpr (silu) z = Silu::apply<T>(z, 0);
+    y[i] = v.m * z;
+  }
+};
+
+template <class T, bool silu>
+struct VjpSums {
+  Element<T, silu> e;
+  const T* g;
+  __device__ void operator()(int64_t i, int64_t nc, T* total) const {
+    auto v = e.at(i, nc);
+    T h = v.m * g[i] * e.slope(v.z);
+    total[0] += h, total[1] += h * v.y;
+  }
+};
+template <class T>
+struct VjpCoefficients {
+  NormSize size;
+  int64_t groups;
+  const T *a, *rstd, *ds, *da;
+  T *kh, *ky, *k1;
+  __device__ void operator()(int64_t i) const {
+    int64_t cg = size.channels / groups, at = i / groups * size.channels + i % groups * cg;
+    norm_vjp_coefficients(cg, static_cast<double>(size.pixels * cg), static_cast<double>(rstd[i]), a + at, ds + at,
+                          da + at, kh + at, ky + at, k1 + at);
+  }
+};
+template <class T, bool silu>
+struct VjpMap {
+  Element<T, silu> e;
+  const T *g, *kh, *ky, *k1;
+  T* dx;
+  __device__ void operator()(int64_t i) const {
+    int64_t nc = e.channel_of(i);
+    auto v = e.at(i, nc);
+    dx[i] = kh[nc] * (v.m * g[i] * e.slope(v.z)) + ky[nc] * v.y + k1[nc];
+  }
+};
+
+template <class T, bool silu>
+struct Vjp2Sums {
+  Element<T, silu> e;
+  const T *g, *u;
+  __device__ void operator()(int64_t i, int64_t nc, T* total) const {
+    auto v = e.at(i, nc);
+    T vu = u[i], mg = v.m * g[i], h = mg * e.slope(v.z);
+    total[0] += vu, total[1] += vu * v.y, total[2] += h, total[3] += h * v.y, total[4] += h * vu;
+    if constexpr (silu) {
+      T w = mg * SiluD2::apply<T>(v.z, 0), wy = w * v.y;
+      total[5] += w, total[6] += wy, total[7] += wy * v.y, total[8] += w * vu, total[9] += wy * vu;
+    }
+  }
+};
+template <class T>
+__host__ __device__ NormSums2<T> sums_at(T* base, int64_t step, int64_t at) {
+  T* p = base + at;
+  return {p,
+          p + step,
+          p + 2 * step,
+          p + 3 * step,
+          p + 4 * step,
+          p + 5 * step,
+          p + 6 * step,
+          p + 7 * step,
+          p + 8 * step,
+          p + 9 * step};
+}
+template <class T>
+__host__ __device__ NormMap2<T> map_at(T* base, int64_t step, int64_t at) {
+  T* p = base + at;
+  return {p, p + step, p + 2 * step, p + 3 * step, p + 4 * step, p + 5 * step, p + 6 * step, p + 7 * step};
+}
+template <class T>
+struct Vjp2Coefficients {
+  NormSize size;
+  int64_t groups;
+  const T *a, *ua, *us, *rstd;
+  T *sums, *map, *da, *ds;
+  __device__ void operator()(int64_t i) const {
+    int64_t cg = size.channels / groups, at = i / groups * size.channels + i % groups * cg,
+            step = size.n * size.channels;
+    norm_vjp2_coefficients(cg, static_cast<double>(size.pixels * cg), static_cast<double>(rstd[i]), a + at, ua + at,
+                           us + at, sums_at(sums, step, at), map_at(map, step, at), da + at, ds + at);
+  }
+};
+template <class T, bool silu>
+struct Vjp2Map {
+  Element<T, silu> e;
+  const T *g, *u;
+  NormMap2<T> k;
+  T *dx, *dg;
+  __device__ void operator()(int64_t i) const {
+    int64_t nc = e.channel_of(i);
+    auto v = e.at(i, nc);
+    T vu = u[i], mg = v.m * g[i], slope = e.slope(v.z), dz = k.zu[nc] * vu + k.zy[nc] * v.y + k.z1[nc];
+    T out = k.h[nc] * mg * slope + k.u[nc] * vu + k.y[nc] * v.y + k.one[nc];
+    if constexpr (silu) out += k.e[nc] * (mg * SiluD2::apply<T>(v.z, 0) * dz);
+    dx[i] = out;
+    dg[i] = v.m * slope * dz;
+  }
+};
+
+template <class T, bool silu>
+void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
+                const kernel::Normalized& out) {
+  Tensor sums = scratch(2 * size.n * size.channels, x.dtype());
+  channel_sums<T, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<T>(sums));
+  for_each("group_norm", size.n * p.groups,
+           Statistics<T>{size, p.groups, p.eps, pointer<T>(x), pointer<T>(sums), pointer<T>(out.mean),
+                         pointer<T>(out.rstd)});
+  for_each("group_norm", x.numel(), Forward<T, silu>{element<T, silu>(size, x, a, s, out, p), pointer<T>(out.y)});
+}
+
+template <class T, bool silu>
+void vjp_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+            const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+  int64_t nc = size.n * size.channels;
+  auto e = element<T, silu>(size, x, a, s, stats, p);
+  Tensor sums = scratch(2 * nc, x.dtype()), k = scratch(3 * nc, x.dtype());
+  T *ds = pointer<T>(sums), *da = ds + nc, *kh = pointer<T>(k), *ky = kh + nc, *k1 = ky + nc;
+  channel_sums<T, 2>("group_norm_vjp", size, VjpSums<T, silu>{e, pointer<T>(g)}, ds);
+  copy_blocks(ds, 0, out.ds.raw(), 0, nc * static_cast<int64_t>(sizeof(T)), 1);
+  copy_blocks(da, 0, out.da.raw(), 0, nc * static_cast<int64_t>(sizeof(T)), 1);
+  if (!out.dx.defined()) return;
+  for_each("group_norm_vjp", size.n * p.groups,
+           VjpCoefficients<T>{size, p.groups, pointer<T>(a), pointer<T>(stats.rstd), ds, da, kh, ky, k1});
+  for_each("group_norm_vjp", x.numel(), VjpMap<T, silu>{e, pointer<T>(g), kh, ky, k1, pointer<T>(out.dx)});
+}
+
+template <class T, bool silu>
+void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+             const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
+             const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+  int64_t nc = size.n * size.channels;
+  auto e = element<T, silu>(size, x, a, s, stats, p);
+  Tensor sums = scratch(10 * nc, x.dtype()), map = scratch(8 * nc, x.dtype());
+  channel_sums<T, 10>("group_norm_vjp2", size, Vjp2Sums<T, silu>{e, pointer<T>(g), pointer<T>(u)},
+                      pointer<T>(sums));
+  for_each(
+      "group_norm_vjp2", size.n * p.groups,
+      Vjp2Coefficients<T>{size, p.groups, pointer<T>(a), pointer<T>(ua), pointer<T>(us), pointer<T>(stats.rstd),
+                          pointer<T>(sums), pointer<T>(map), pointer<T>(out.da), pointer<T>(out.ds)});
+  for_each("group_norm_vjp2", x.numel(),
+           Vjp2Map<T, silu>{e, pointer<T>(g), pointer<T>(u), map_at(pointer<T>(map), nc, 0), pointer<T>(out.dx),
+                            pointer<T>(out.dg)});
+}
+
+// f(T{}, bool constant) for the dtype and φ.
+template <class F>
+void with_kind(const Tensor& x, bool silu, const F& f) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    if (silu)
+      f(zero, std::true_type{});
+    else
+      f(zero, std::false_type{});
+  });
+}
+
+// ---- softmax: one block a row
+
+template <class T>
+__device__ T block_max(T x) {
+  __shared__ T parts[32];
+  for (int offset = 16; offset > 0; offset /= 2) {
+    T other = __shfl_down_sync(0xffffffffu, x, offset);
+    x = other > x ? other : x;
+  }
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+  __syncthreads();
+  T top = parts[0];
+  for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) top = parts[i] > top ? parts[i] : top;
+  return top;
+}
+template <class T>
+__global__ void softmax_kernel(const T* x, int64_t n, T* y) {
+  const T* in = x + blockIdx.x * n;
+  T *out = y + blockIdx.x * n, top = -INFINITY, total = 0;
+  for (int64_t i = threadIdx.x; i < n; i += block_size) top = in[i] > top ? in[i] : top;
+  top = block_max(top);
+  for (int64_t i = threadIdx.x; i < n; i += block_size) total += out[i] = exp(in[i] - top);
+  total = block_sum(total);
+  for (int64_t i = threadIdx.x; i < n; i += block_size) out[i] /= total;
+}
+template <class T>
+__global__ void softmax_vjp_kernel(const T* y, const T* g, int64_t n, T* dx) {
+  const T *out = y + blockIdx.x * n, *cotangent = g + blockIdx.x * n;
+  T inner = 0;
+  for (int64_t i = threadIdx.x; i < n; i += block_size) inner += out[i] * cotangent[i];
+  inner = block_sum(inner);
+  for (int64_t i = threadIdx.x; i < n; i += block_size) dx[blockIdx.x * n + i] = out[i] * (cotangent[i] - inner);
+}
+
+}  // namespace
+
+void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
+                const kernel::Normalized& out) {
+  with_kind(x, p.silu,
+            [&](auto zero, auto silu) { forward_of<decltype(zero), silu.value>(size, x, a, s, p, out); });
+}
+void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                    const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+  with_kind(x, p.silu,
+            [&](auto zero, auto silu) { vjp_of<decltype(zero), silu.value>(size, x, a, s, g, stats, p, out); });
+}
+void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
+                     const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
+                     const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+  with_kind(x, p.silu, [&](auto zero, auto silu) {
+    vjp2_of<decltype(zero), silu.value>(size, x, a, s, g, u, ua, us, stats, p, out);
+  });
+}
+
+void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    softmax_kernel<<<static_cast<unsigned>(count), block_size, 0, stream()>>>(pointer<T>(x), n, pointer<T>(y));
+    check(cudaGetLastError(), "softmax");
+  });
+}
+void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
+  dispatch_floating(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    softmax_vjp_kernel<<<static_cast<unsigned>(count), block_size, 0, stream()>>>(pointer<T>(y), pointer<T>(g), n,
+                                                                                  pointer<T>(dx));
+    check(cudaGetLastError(), "softmax_vjp");
+  });
+}
+
+}  // namespace vapo::cuda

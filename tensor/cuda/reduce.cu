@@ -1,0 +1,168 @@
+// Reductions. The order of additions depends on shapes alone; sums run in double.
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/cuda/context.h"
+
+namespace vapo::cuda {
+namespace {
+
+// One block for each (outer, inner-tile, part): 32 neighbouring columns by 8 rows of threads, or, where inner is 1,
+// all threads along the row. Results (outer, parts, inner).
+template <class In, class Out, bool maximum>
+__global__ void columns_kernel(const In* x, int64_t count, int64_t inner, int64_t parts, Out* y) {
+  __shared__ double shared[8][33];
+  int64_t outer = blockIdx.z, part = blockIdx.y, column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
+  int64_t size = (count + parts - 1) / parts, begin = part * size,
+          end = begin + size < count ? begin + size : count;
+  double total = maximum ? -INFINITY : 0;
+  bool nan = false;
+  if (column < inner)
+    for (int64_t i = begin + threadIdx.y; i < end; i += 8) {
+      double v = static_cast<double>(x[(outer * count + i) * inner + column]);
+      if constexpr (maximum) {
+        nan |= v != v;
+        total = v > total ? v : total;
+      } else {
+        total += v;
+      }
+    }
+  shared[threadIdx.y][threadIdx.x] = nan ? NAN : total;
+  __syncthreads();
+  if (threadIdx.y != 0 || column >= inner) return;
+  for (int i = 1; i < 8; ++i) {
+    double v = shared[i][threadIdx.x];
+    if constexpr (maximum)
+      total = v != v || v > total ? v : total;
+    else
+      total += v;
+  }
+  y[(outer * parts + part) * inner + column] =
+      static_cast<Out>(maximum && shared[0][threadIdx.x] != shared[0][threadIdx.x] ? NAN : total);
+}
+template <class In, class Out, bool maximum>
+__global__ void rows_kernel(const In* x, int64_t count, int64_t parts, Out* y) {
+  __shared__ double shared[block_size];
+  int64_t outer = blockIdx.x, part = blockIdx.y;
+  int64_t size = (count + parts - 1) / parts, begin = part * size,
+          end = begin + size < count ? begin + size : count;
+  double total = maximum ? -INFINITY : 0;
+  for (int64_t i = begin + threadIdx.x; i < end; i += block_size) {
+    double v = static_cast<double>(x[outer * count + i]);
+    if constexpr (maximum)
+      total = v != v || total != total ? NAN : (v > total ? v : total);
+    else
+      total += v;
+  }
+  shared[threadIdx.x] = total;
+  __syncthreads();
+  for (int half = block_size / 2; half > 0; half /= 2) {
+    if (static_cast<int>(threadIdx.x) < half) {
+      double v = shared[threadIdx.x + half], own = shared[threadIdx.x];
+      if constexpr (maximum)
+        shared[threadIdx.x] = v != v || own != own ? NAN : (v > own ? v : own);
+      else
+        shared[threadIdx.x] = own + v;
+    }
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) y[outer * parts + part] = static_cast<Out>(shared[0]);
+}
+
+constexpr int64_t most_z = 65535;
+
+template <bool maximum, class In, class Out>
+void pass(const In* x, int64_t outer, int64_t count, int64_t inner, int64_t parts, Out* y) {
+  if (inner == 1) {
+    rows_kernel<In, Out, maximum>
+        <<<dim3(static_cast<unsigned>(outer), static_cast<unsigned>(parts)), block_size, 0, stream()>>>(x, count,
+                                                                                                        parts, y);
+    return check(cudaGetLastError(), "reduce");
+  }
+  for (int64_t o = 0; o < outer; o += most_z) {
+    dim3 grid(static_cast<unsigned>((inner + 31) / 32), static_cast<unsigned>(parts),
+              static_cast<unsigned>(std::min(most_z, outer - o)));
+    columns_kernel<In, Out, maximum>
+        <<<grid, dim3(32, 8), 0, stream()>>>(x + o * count * inner, count, inner, parts, y + o * parts * inner);
+    check(cudaGetLastError(), "reduce");
+  }
+}
+
+template <bool maximum, class T>
+void reduce(const T* x, int64_t outer, int64_t count, int64_t inner, T* y) {
+  int64_t tiles = outer * ((inner + 31) / 32);
+  int64_t parts =
+      std::clamp<int64_t>(1024 / std::max<int64_t>(tiles, 1), 1, std::max<int64_t>((count + 2047) / 2048, 1));
+  if (parts == 1) return pass<maximum>(x, outer, count, inner, 1, y);
+  Tensor partial = scratch(outer * parts * inner, DType::f64);
+  pass<maximum>(x, outer, count, inner, parts, pointer<double>(partial));
+  pass<maximum>(pointer<double>(partial), outer, parts, inner, 1, y);
+}
+
+// Σx² of one tensor in `gridDim.x` parts.
+template <class T>
+__global__ void squares_kernel(const T* x, int64_t n, double* parts) {
+  double total = 0;
+  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+    double v = static_cast<double>(x[i]);
+    total += v * v;
+  }
+  total = block_sum(total);
+  if (threadIdx.x == 0) parts[blockIdx.x] = total;
+}
+
+template <class T>
+struct TimesZero {  // NaN exactly where x is not finite
+  const T* x;
+  T* y;
+  __device__ void operator()(int64_t i) const { y[i] = x[i] * T(0); }
+};
+
+}  // namespace
+
+void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
+  if (y.numel() == 0) return;
+  if (count == 0) return fill(0, y);
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (r == Reduction::sum)
+      reduce<false>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+    else
+      reduce<true>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+  });
+}
+
+double sum_squares(std::span<const Tensor> xs) {
+  auto blocks_of = [](const Tensor& x) { return std::clamp<int64_t>((x.numel() + 4095) / 4096, 1, 256); };
+  int64_t total = 0;
+  for (const Tensor& x : xs) total += blocks_of(x);
+  Tensor parts = scratch(total, DType::f64), sum = scratch(1, DType::f64);
+  int64_t at = 0;
+  for (const Tensor& x : xs) {
+    int64_t blocks = blocks_of(x);
+    dispatch_floating(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      squares_kernel<<<static_cast<unsigned>(blocks), block_size, 0, stream()>>>(pointer<T>(x), x.numel(),
+                                                                                 pointer<double>(parts) + at);
+      check(cudaGetLastError(), "sum_squares");
+    });
+    at += blocks;
+  }
+  reduce<false>(pointer<double>(parts), 1, total, 1, pointer<double>(sum));
+  return sum.item();
+}
+
+bool all_finite(const Tensor& x) {
+  if (x.numel() == 0) return true;
+  Tensor products = scratch(x.numel(), x.dtype()), sum = scratch(1, x.dtype());
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("all_finite", x.numel(), TimesZero<T>{pointer<T>(x), pointer<T>(products)});
+    reduce<false>(pointer<T>(products), 1, x.numel(), 1, pointer<T>(sum));
+  });
+  return sum.item() == 0;
+}
+
+}  // namespace vapo::cuda
