@@ -32,6 +32,26 @@ inline Tensor scratch(int64_t count, DType dtype) { return Tensor::empty({count}
 constexpr int block_size = 256;
 
 #ifdef __CUDACC__
+// Starts kernel(arguments…) on the stream, and throws, naming `op`, where that fails.
+template <class... Parameters, class... Arguments>
+void launch(const char* op, void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
+#ifdef VAPO_EMULATED_CUDA  // tests/cuda runs the kernels on the CPU
+  emulated_launch(grid, block, [&] { kernel(arguments...); });
+#else
+  // clang-format off
+  kernel<<<grid, block, 0, stream()>>>(arguments...);
+  // clang-format on
+#endif
+  check(cudaGetLastError(), op);
+}
+
+// Blocks for n elements: enough for every multiprocessor of a Hopper GPU, the rest by strides.
+inline dim3 blocks_for(int64_t n) {
+  constexpr int64_t most = 132 * 32;
+  int64_t blocks = (n + block_size - 1) / block_size;
+  return dim3(static_cast<unsigned>(blocks < 1 ? 1 : blocks < most ? blocks : most));
+}
+
 template <class F>
 __global__ void for_each_kernel(int64_t n, F f) {
   int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
@@ -40,13 +60,7 @@ __global__ void for_each_kernel(int64_t n, F f) {
 // f(i) for i in [0, n), f a device function object.
 template <class F>
 void for_each(const char* op, int64_t n, const F& f) {
-  if (n == 0) return;
-  constexpr int64_t most_blocks =
-      132 * 32;  // of a Hopper GPU: enough for every multiprocessor; the rest by strides
-  int64_t blocks = (n + block_size - 1) / block_size;
-  for_each_kernel<<<static_cast<unsigned>(blocks < most_blocks ? blocks : most_blocks), block_size, 0, stream()>>>(
-      n, f);
-  check(cudaGetLastError(), op);
+  if (n > 0) launch(op, for_each_kernel<F>, blocks_for(n), block_size, n, f);
 }
 
 // The sum over a block of `block_size` threads, in every thread of it.

@@ -48,12 +48,9 @@ __global__ void map_kernel(int64_t n, Arrays<T, inputs, outputs> arrays, F f) {
 }
 template <class T, int inputs, int outputs, class F>
 void map(const char* op, int64_t n, const Arrays<T, inputs, outputs>& arrays, const F& f) {
-  if (n == 0) return;
-  int64_t blocks = (n / Vector<T>::width + block_size) / block_size;
-  constexpr int64_t most_blocks = 132 * 32;
-  map_kernel<<<static_cast<unsigned>(blocks < most_blocks ? blocks : most_blocks), block_size, 0, stream()>>>(
-      n, arrays, f);
-  check(cudaGetLastError(), op);
+  if (n > 0)
+    launch(op, map_kernel<T, inputs, outputs, F>, blocks_for((n + Vector<T>::width - 1) / Vector<T>::width),
+           block_size, n, arrays, f);
 }
 
 // ---- functions of one operand

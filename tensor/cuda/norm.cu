@@ -39,8 +39,7 @@ void channel_sums(const char* op, const NormSize& size, const F& f, T* sums) {
   constexpr int64_t most = 65535;
   VAPO_CHECK(size.n <= most, "[{}] {} samples, at most {} in one call", op, size.n, most);
   dim3 grid(static_cast<unsigned>((size.channels + tile - 1) / tile), static_cast<unsigned>(size.n));
-  channel_sums_kernel<T, count><<<grid, dim3(tile, rows), 0, stream()>>>(size, f, sums);
-  check(cudaGetLastError(), op);
+  launch(op, channel_sums_kernel<T, count, F>, grid, dim3(tile, rows), size, f, sums);
 }
 
 // What every element's function reads: ŷ = (x − mean)·rstd, z = a·ŷ + s, m.
@@ -329,16 +328,14 @@ void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, con
 void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
   dispatch_floating(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    softmax_kernel<<<static_cast<unsigned>(count), block_size, 0, stream()>>>(pointer<T>(x), n, pointer<T>(y));
-    check(cudaGetLastError(), "softmax");
+    launch("softmax", softmax_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(x), n, pointer<T>(y));
   });
 }
 void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
   dispatch_floating(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    softmax_vjp_kernel<<<static_cast<unsigned>(count), block_size, 0, stream()>>>(pointer<T>(y), pointer<T>(g), n,
-                                                                                  pointer<T>(dx));
-    check(cudaGetLastError(), "softmax_vjp");
+    launch("softmax_vjp", softmax_vjp_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(y),
+           pointer<T>(g), n, pointer<T>(dx));
   });
 }
 

@@ -32,12 +32,11 @@ void over_slots(const char* op, std::span<const Slot> slots, const F& f) {
   Batch<T> batch;
   size_t used = 0;
   int64_t longest = 0;
-  auto launch = [&] {
+  auto flush = [&] {
     if (used == 0) return;
     dim3 grid(static_cast<unsigned>(std::clamp<int64_t>((longest + 1023) / 1024, 1, 1024)),
               static_cast<unsigned>(used));
-    slots_kernel<<<grid, block_size, 0, stream()>>>(batch, f);
-    check(cudaGetLastError(), op);
+    launch(op, slots_kernel<T, F>, grid, block_size, batch, f);
     used = 0, longest = 0;
   };
   for (const Slot& s : slots) {
@@ -45,9 +44,9 @@ void over_slots(const char* op, std::span<const Slot> slots, const F& f) {
     batch.param[used] = pointer<T>(s.param), batch.grad[used] = pointer<T>(s.grad), batch.m[used] = pointer<T>(s.m);
     batch.v[used] = pointer_or_null<T>(s.v), batch.ema[used] = pointer_or_null<T>(s.ema);
     batch.count[used] = s.param.numel(), longest = std::max(longest, s.param.numel());
-    if (++used == most) launch();
+    if (++used == most) flush();
   }
-  launch();
+  flush();
 }
 
 template <class T>

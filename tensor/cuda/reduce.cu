@@ -75,17 +75,14 @@ constexpr int64_t most_z = 65535;
 template <bool maximum, class In, class Out>
 void pass(const In* x, int64_t outer, int64_t count, int64_t inner, int64_t parts, Out* y) {
   if (inner == 1) {
-    rows_kernel<In, Out, maximum>
-        <<<dim3(static_cast<unsigned>(outer), static_cast<unsigned>(parts)), block_size, 0, stream()>>>(x, count,
-                                                                                                        parts, y);
-    return check(cudaGetLastError(), "reduce");
+    return launch("reduce", rows_kernel<In, Out, maximum>,
+                  dim3(static_cast<unsigned>(outer), static_cast<unsigned>(parts)), block_size, x, count, parts, y);
   }
   for (int64_t o = 0; o < outer; o += most_z) {
     dim3 grid(static_cast<unsigned>((inner + 31) / 32), static_cast<unsigned>(parts),
               static_cast<unsigned>(std::min(most_z, outer - o)));
-    columns_kernel<In, Out, maximum>
-        <<<grid, dim3(32, 8), 0, stream()>>>(x + o * count * inner, count, inner, parts, y + o * parts * inner);
-    check(cudaGetLastError(), "reduce");
+    launch("reduce", columns_kernel<In, Out, maximum>, grid, dim3(32, 8), x + o * count * inner, count, inner,
+           parts, y + o * parts * inner);
   }
 }
 
@@ -144,9 +141,8 @@ double sum_squares(std::span<const Tensor> xs) {
     int64_t blocks = blocks_of(x);
     dispatch_floating(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      squares_kernel<<<static_cast<unsigned>(blocks), block_size, 0, stream()>>>(pointer<T>(x), x.numel(),
-                                                                                 pointer<double>(parts) + at);
-      check(cudaGetLastError(), "sum_squares");
+      launch("sum_squares", squares_kernel<T>, static_cast<unsigned>(blocks), block_size, pointer<T>(x), x.numel(),
+             pointer<double>(parts) + at);
     });
     at += blocks;
   }

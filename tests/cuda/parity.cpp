@@ -1,0 +1,189 @@
+// Every kernel on the CPU and on the GPU, from the same operands: the normalised mean square error of each result,
+// Σ(gpu − cpu)²/Σcpu², in f32 (strict) and f64. Exits with 77, which ctest counts as skipped, where there is no
+// GPU.
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "autograd/grad.h"
+#include "autograd/ops.h"
+#include "tensor/device.h"
+#include "tensor/random.h"
+
+namespace {
+
+using namespace vapo;
+using Tensors = std::vector<Tensor>;
+using Function = std::function<Tensors(const Tensors&)>;
+
+struct Row {
+  std::string name;
+  std::vector<Shape> shapes;
+  Function f;
+};
+
+// An operation of autograd/ops.h: its value, its vjp and the vjp of that, all in one row.
+Function with_derivatives(const std::function<Var(std::span<const Var>)>& op) {
+  return [op](const Tensors& x) {
+    std::vector<Var> in;
+    for (const Tensor& t : x) in.push_back(Var::leaf(t));
+    Var y = op(in), g = Var::leaf(randn(y.shape(), {.seed = 99}, y.dtype()).to(y.device()));
+    auto first = grad(std::span(&y, 1), in, {.create_graph = true, .allow_unused = true}, std::span(&g, 1));
+    std::vector<Var> u, reached;
+    for (const Var& d : first)
+      if (d.requires_grad()) {
+        reached.push_back(d);
+        u.push_back(randn(d.shape(), {.seed = 98 + u.size()}, d.dtype()).to(d.device()));
+      }
+    in.push_back(g);
+    Tensors out{y.value()};
+    for (const Var& d : first) out.push_back(d.value());
+    if (!reached.empty())
+      for (const Var& d : grad(reached, in, {.allow_unused = true}, u)) out.push_back(d.value());
+    return out;
+  };
+}
+
+std::vector<Row> table() {
+  std::vector<Row> rows;
+  auto add_row = [&](std::string name, std::vector<Shape> shapes, Function f) {
+    rows.push_back({std::move(name), std::move(shapes), std::move(f)});
+  };
+  auto op = [&](std::string name, std::vector<Shape> shapes, const std::function<Var(std::span<const Var>)>& f) {
+    add_row(std::move(name), std::move(shapes), with_derivatives(f));
+  };
+  using V = std::span<const Var>;
+
+  for (int i = 0; i < Functions::size; ++i)  // on |x| + ½, where every function is defined
+    add_row(fmt::format("function {}", i), {{7, 13}}, [i](const Tensors& x) {
+      return Tensors{kernel::unary(i, kernel::affine(kernel::unary<Abs>(x[0]), 1, 0.5), 1.5)};
+    });
+  for (auto [a, b] : {std::pair(Shape{5, 7}, Shape{5, 7}), {{3, 1, 5}, {2, 1}}, {{2, 3, 4}, {4}}, {{}, {2, 3}}})
+    for (int i = 0; i < 8; ++i)
+      add_row(fmt::format("binary {} of {} and {}", i, a.str(), b.str()), {a, b}, [i](const Tensors& x) {
+        return Tensors{kernel::binary(static_cast<kernel::Binary>(i), x[0], x[1]), kernel::equal(x[0], x[0])};
+      });
+  op("silu", {{33, 17}}, [](V x) { return silu(x[0]); });
+  op("tanh", {{1001}}, [](V x) { return tanh(x[0]); });
+  op("gelu", {{3, 5}}, [](V x) { return gelu(x[0]); });
+  op("softplus", {{2, 3, 5}}, [](V x) { return softplus(x[0]); });
+  op("affine", {{129}}, [](V x) { return affine(x[0], -2, 0.25); });
+  for (Dims d : {Dims{}, Dims{0}, Dims{1}, Dims{-1}, Dims{0, 2}})
+    op("sum and amax over " + d.str(), {{6, 70, 5}}, [d](V x) { return sum(x[0], d) + amax(x[0], d); });
+  op("sum of many", {{200000}}, [](V x) { return sum(x[0]); });
+  op("sum of tall columns", {{9000, 3}}, [](V x) { return sum(x[0], {0}); });
+  op("norm", {{5, 40}}, [](V x) { return norm(x[0], {1}); });
+  op("broadcast_to", {{3, 1}}, [](V x) { return broadcast_to(x[0], {2, 3, 4}); });
+  add_row("sum_squares, all_finite", {{37, 11}, {5}}, [](const Tensors& x) {
+    return Tensors{Tensor::scalar(kernel::sum_squares(x), DType::f64),
+                   Tensor::scalar(kernel::all_finite(x[0]) ? 1 : 0, DType::f64)};
+  });
+  for (bool ta : {false, true})
+    for (bool tb : {false, true})
+      op(fmt::format("matmul {}{}", ta ? "T" : "N", tb ? "T" : "N"),
+         {ta ? Shape{2, 1, 9, 7} : Shape{2, 1, 7, 9}, tb ? Shape{3, 5, 9} : Shape{3, 9, 5}},
+         [=](V x) { return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb}); });
+  op("linear", {{6, 33}, {20, 33}, {20}}, [](V x) { return linear(x[0], x[1], x[2]); });
+  for (auto [x, w, p] :
+       {std::tuple(Shape{2, 9, 8, 6}, Shape{4, 3, 3, 6}, Conv2d{.padding = 1}),
+        {{2, 9, 8, 6}, {4, 3, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
+        {{1, 11, 9, 4}, {8, 3, 3, 1}, {.stride = {2, 1}, .padding = 2, .dilation = 2, .groups = 4}},
+        {{3, 1, 1, 4}, {2, 3, 3, 4}, {.padding = 1}},
+        {{2, 8, 8, 32}, {64, 3, 3, 32}, {.padding = 1}},
+        {{2, 5, 4, 8}, {16, 1, 1, 8}, {}}})
+    op(fmt::format("conv2d {} {}", x.str(), w.str()), {x, w, {w[0]}},
+       [p = p](V v) { return conv2d(v[0], v[1], v[2], p); });
+  op("avg_pool2d", {{2, 5, 6, 3}}, [](V x) { return avg_pool2d(x[0], 2); });
+  op("upsample_nearest2d", {{2, 3, 2, 5}}, [](V x) { return upsample_nearest2d(x[0], {2, 3}); });
+  op("pad2d", {{2, 3, 4, 2}}, [](V x) { return pad2d(x[0], {.left = 1, .right = -1, .top = 2, .bottom = 0}); });
+  for (auto [x, groups] :
+       {std::pair(Shape{2, 5, 6, 12}, 3), {{3, 1, 1, 6}, 2}, {{2, 9, 40}, 1}, {{2, 8, 8, 64}, 32}}) {
+    Shape nc{x[0], x.back()};
+    for (int kind = 0; kind < 3; ++kind)
+      op(fmt::format("group_norm {} groups {} kind {}", x.str(), groups, kind), {x, nc, nc},
+         [=, groups = groups](V v) {
+           kernel::GroupNorm p{.groups = groups, .silu = kind > 0};
+           if (kind > 1)
+             p.mask = kernel::dropout_mask(v[0].shape(), 0.3, {.seed = 3}, v[0].device()), p.mask_scale = 1.4;
+           return group_norm_fused(v[0], v[1], v[2], p);
+         });
+  }
+  op("softmax", {{7, 300}}, [](V x) { return softmax(x[0], {-1}); });
+  op("attention", {{2, 9, 8}, {2, 9, 8}, {2, 9, 8}}, [](V x) { return attention(x[0], x[1], x[2], 2); });
+  op("permute", {{2, 3, 4, 5}}, [](V x) { return permute(x[0], {3, 1, 0, 2}); });
+  op("concat and slice", {{2, 3, 4}, {2, 5, 4}}, [](V x) {
+    return slice(concat({x[0], x[1]}, 1), 1, {.start = 1, .step = 3});
+  });
+  Tensor index = Tensor::from(std::vector<int64_t>{4, 0, 4, 2}, {4});
+  op("index_select", {{2, 5, 3}}, [index](V x) { return index_select(x[0], 1, index); });
+  for (int draw = 0; draw < 3; ++draw)
+    add_row(fmt::format("random {}", draw), {{1}}, [draw](const Tensors& x) {
+      RandomKey key{.seed = 0x123456789abcdef, .stream = 5, .step = 77};
+      Shape s{1003};
+      TensorOptions o = x[0].options();
+      return Tensors{draw == 0 ? randn(s, key, o, 8) : draw == 1 ? rand(s, key, -1, 3, o) : rademacher(s, key, o)};
+    });
+  for (int kind = 0; kind < 4; ++kind)
+    add_row(fmt::format("optimizer {}", kind), {{37}, {5, 70}}, [kind](const Tensors& x) {
+      Tensors state;
+      std::vector<kernel::Slot> slots;
+      for (const Tensor& t : x) {
+        kernel::Slot s{t.clone(), kernel::affine(t, 0.5, 0.1), kernel::affine(t, 0.1, 0),
+                       kernel::affine(kernel::unary<Square>(t), 0.2, 0.01), kernel::affine(t, 0.9, 0)};
+        slots.push_back(s);
+        state.insert(state.end(), {s.param, s.m, s.v, s.ema});
+      }
+      kernel::AdamUpdate u{1e-2, 0.9, 0.99, 1e-8, 0.01, kind != 0, 7, 0.8, 0.6, kind == 1, 0.99};
+      if (kind < 2) kernel::adam_update(slots, u);
+      if (kind == 2) kernel::lamb_update(slots, u);
+      if (kind == 3) kernel::sgd_update(slots, {1e-2, 0.9, 0.01, true, 0.8, 0.6, 0.99});
+      return state;
+    });
+  return rows;
+}
+
+double nmse(const Tensor& gpu, const Tensor& cpu) {
+  std::vector<double> a = gpu.to(Device::cpu).to(DType::f64).to_vector<double>(),
+                      b = cpu.to(DType::f64).to_vector<double>();
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < b.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+  return difference == 0 ? 0 : difference / std::max(size, 1e-300);
+}
+
+}  // namespace
+
+int main() {
+  if (!cuda_available()) {
+    fmt::print("skipped: {}\n", cuda_absence());
+    return 77;
+  }
+  int failed = 0, count = 0;
+  for (const Row& row : table())
+    for (DType t : {DType::f32, DType::f64}) {
+      double bound = t == DType::f32 ? 1e-10 : 1e-24, worst = 0;
+      std::string wrong;
+      try {
+        Tensors cpu, gpu;
+        for (size_t i = 0; i < row.shapes.size(); ++i) {
+          cpu.push_back(randn(row.shapes[i], {.seed = 5, .step = i}, t));
+          gpu.push_back(cpu.back().to(Device::cuda));
+        }
+        Tensors here = row.f(cpu), there = row.f(gpu);
+        for (size_t i = 0; i < here.size(); ++i) {
+          double error = nmse(there[i], here[i]);
+          worst = std::isfinite(error) ? std::max(worst, error) : INFINITY;
+        }
+      } catch (const Error& e) {
+        wrong = e.what();
+      }
+      bool good = wrong.empty() && worst <= bound;
+      failed += !good, ++count;
+      fmt::print("{}  {:44} {}  NMSE {:.1e} {}\n", good ? "PASS" : "FAIL", row.name, name_of(t), worst, wrong);
+    }
+  fmt::print("{} passed, {} failed\n", count - failed, failed);
+  return failed > 0;
+}
