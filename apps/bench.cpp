@@ -123,7 +123,6 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = bench.add_subcommand(name, about);
   options->common.add_to(*command);
-  command->add_option("--precision", options->precision, "strict, fast or bf16")->capture_default_str();
   command->add_option("--seconds", options->seconds, "Time for each row")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -134,14 +133,11 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
   command->callback([options, suite, &action] {
     action = [options, suite] {
       options->common.apply();
-      set_precision(precision_from_name(options->precision));
       Machine machine{0};
       if (!options->serve) {
         machine = measure_machine();
-        DeviceFacts facts = device_facts(Device::cpu);
-        note(fmt::format("{}, {}, {} threads, precision {}, {:.0f} GFLOP/s in a 2048³ product; commit {}",
-                         facts.device, facts.libraries, num_threads(), name_of(precision()), machine.flops * 1e-9,
-                         VAPO_COMMIT));
+        note(fmt::format("{}; {}, {:.0f} GFLOP/s in a 2048³ product; commit {}", circumstances(),
+                         device_facts(Device::cpu).libraries, machine.flops * 1e-9, VAPO_COMMIT));
       }
       suite(*options, machine);
       return 0;

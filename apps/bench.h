@@ -11,7 +11,7 @@ namespace vapo::app {
 
 struct BenchOptions {
   CommonOptions common;
-  std::string precision = "strict", only;
+  std::string only;
   double seconds = 0.5;  // for each row
   int64_t batch = 0;     // 0 = the suite's own
   bool serve = false;

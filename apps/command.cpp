@@ -9,6 +9,7 @@
 #include "tensor/check.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
+#include "tensor/precision.h"
 
 namespace vapo::app {
 
@@ -20,11 +21,23 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
       ->capture_default_str();
   command.add_option("--threads", threads, "Threads to compute with (default: all cores)")
       ->check(CLI::Range(1, 1024));
+  command.add_option("--precision", precision, "strict, fast (Winograd convolutions) or bf16")
+      ->capture_default_str();
 }
 
 void CommonOptions::apply() const {
-  device_from_name(device);
+  if (device == "cuda") {
+    device_from_name(device);
+    throw InputError("device 'cuda': the programs compute on the CPU in this version. Hint: --device cpu");
+  }
   if (threads > 0) set_num_threads(threads);
+  set_precision(precision_from_name(precision));
+}
+
+std::string circumstances() {
+  std::string absence = cuda_absence();
+  return fmt::format("{}, {} threads, precision {}{}", device_facts(Device::cpu).device, num_threads(),
+                     name_of(precision()), absence.empty() ? "" : " (" + absence + ")");
 }
 
 namespace {

@@ -22,16 +22,18 @@ void add_info(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 
 struct CommonOptions {
-  std::string device = "auto";
+  std::string device = "auto", precision = "strict";
   int threads = 0;  // 0 = the library's default: all cores
   bool json = false;
   void add_to(CLI::App& command, bool computes = true);
-  void apply() const;  // checks the device, sets the threads
+  void apply() const;  // checks the device, sets the threads and the precision
 };
 
 // Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that
 // fails.
 void print_result(const Json& result, bool as_json);
+// "AMD EPYC …, 2 threads, precision strict", and why there is no GPU where one might be expected.
+std::string circumstances();
 // One line to standard error.
 void note(const std::string& line);
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.

@@ -146,6 +146,7 @@ int train(const TrainOptions& options) {
   Trainer& trainer = *run.trainer;
   const Config::Train& c = run.config.train;
   int64_t first = trainer.steps_done();
+  note(circumstances());
   note(fmt::format("{} parameters, data {} of {} columns, steps {} to {}", trainer.parameters(),
                    run.dataset->name(), run.dataset->dims(), first, c.steps));
 
