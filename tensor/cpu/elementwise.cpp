@@ -96,8 +96,6 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
       int64_t n = end - begin;
       if (!a)
         loops.unary[function](px + begin, py + begin, n, p);
-      else if (!b)
-        loops.scaled[function](px + begin, a->data<T>() + begin, py + begin, n, p);
       else
         loops.scaled2[function](px + begin, a->data<T>() + begin, b->data<T>() + begin, py + begin, n, p);
     });

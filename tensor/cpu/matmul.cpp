@@ -204,10 +204,18 @@ void multiply(const Product& p, const double* a, const double* b, const double* 
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
   dispatch_floating(a.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for (int64_t i = 0, batches = s.batch.numel(); i < batches; ++i)
-      multiply({s.transpose_a, s.transpose_b, s.m, s.n, s.k}, a.data<T>() + s.offset(i, a.shape(), s.m * s.k),
-               b.data<T>() + s.offset(i, b.shape(), s.k * s.n), bias.defined() ? bias.data<T>() : nullptr,
-               y.mutable_data<T>() + i * s.m * s.n);
+    int64_t batches = s.batch.numel();
+    const T *pa = a.data<T>(), *pb = b.data<T>(), *pbias = bias.defined() ? bias.data<T>() : nullptr;
+    T* py = y.mutable_data<T>();
+    auto some = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        multiply({s.transpose_a, s.transpose_b, s.m, s.n, s.k}, pa + s.offset(i, a.shape(), s.m * s.k),
+                 pb + s.offset(i, b.shape(), s.k * s.n), pbias, py + i * s.m * s.n);
+    };
+    if (batches >= num_threads())  // whole products for each thread: nothing is read twice
+      parallel_for(batches, std::max<int64_t>(1, grain / std::max<int64_t>(1, s.m * s.n * s.k)), 1, some);
+    else
+      some(0, batches);
   });
 }
 

@@ -30,7 +30,6 @@ template <class T>
 struct Loops {
   void (*unary[Functions::size])(const T* x, T* y, int64_t n, double p);
   void (*with_slope[Functions::size])(const T* x, T* y, T* slope, int64_t n);  // of Towers; null for the others
-  void (*scaled[Functions::size])(const T* x, const T* a, T* y, int64_t n, double p);
   void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p);
   void (*binary[binary_count])(const BinaryLoop<T>&);
   void (*affine)(const T* x, T* y, int64_t n, double a, double b);

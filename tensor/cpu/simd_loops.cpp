@@ -39,15 +39,6 @@ void with_slope(const T* x, T* y, T* slope, int64_t n) {
       });
 }
 template <class T, class F>
-void scaled(const T* x, const T* a, T* y, int64_t n, double p) {
-  using P = Pack<T>;
-  for_packs<T>(
-      n, [&](int64_t i) { (P::load(a + i) * F::apply(P::load(x + i), p)).store(y + i); },
-      [&](int64_t i, int64_t k) {
-        (P::load_part(a + i, k) * F::apply(P::load_part(x + i, k), p)).store_part(y + i, k);
-      });
-}
-template <class T, class F>
 void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p) {
   using P = Pack<T>;
   for_packs<T>(
@@ -174,8 +165,18 @@ void max_into(const T* x, T* y, int64_t n) {
 }
 template <class T>
 T maximum(const T* x, int64_t n) {
+  using P = Pack<T>;
   T best = x[0];
-  for (int64_t i = 1; i < n; ++i) best = apply<kernel::Binary::maximum, T>(best, x[i]);
+  int64_t i = 0;
+  if (n >= P::lanes) {
+    P top = P::load(x);
+    for (; i + P::lanes <= n; i += P::lanes) top = apply<kernel::Binary::maximum>(P::load(x + i), top);
+    alignas(64) T lanes[P::lanes];
+    top.store(lanes);
+    best = lanes[0];
+    for (T v : lanes) best = apply<kernel::Binary::maximum, T>(best, v);
+  }
+  for (; i < n; ++i) best = apply<kernel::Binary::maximum, T>(best, x[i]);
   return best;
 }
 
@@ -306,7 +307,7 @@ constexpr void expand_towers(Loops<T>& l, FunctionList<Fs...>) {
 template <class T, class... Fs>
 constexpr void expand(Loops<T>& l, FunctionList<Fs...>) {
   int i = 0;
-  ((l.unary[i] = unary<T, Fs>, l.scaled[i] = scaled<T, Fs>, l.scaled2[i] = scaled2<T, Fs>, ++i), ...);
+  ((l.unary[i] = unary<T, Fs>, l.scaled2[i] = scaled2<T, Fs>, ++i), ...);
 }
 template <class T, int... ops>
 constexpr void expand(Loops<T>& l, std::integer_sequence<int, ops...>) {
