@@ -79,6 +79,15 @@ Tensor combine_as(const Tensor& y, double h, std::span<const Tensor> ks, const d
 }
 
 Tensor combine(const Tensor& y, double h, std::span<const Tensor> ks, const double* weights) {
+  if (y.device() != Device::cpu) {
+    Tensor total;
+    for (size_t j = 0; j < ks.size(); ++j) {
+      if (weights[j] == 0) continue;
+      Tensor term = kernel::affine(ks[j], h * weights[j], 0);
+      total = total.defined() ? kernel::binary(kernel::Binary::add, total, term) : term;
+    }
+    return total.defined() ? kernel::binary(kernel::Binary::add, y, total) : y;
+  }
   return y.dtype() == DType::f64 ? combine_as<double>(y, h, ks, weights) : combine_as<float>(y, h, ks, weights);
 }
 
@@ -197,6 +206,13 @@ class Solver {
     return scaled_norm(h, std::data(w), ks, y_);
   }
   double scaled_norm(double h, const double* w, std::span<const Tensor> ks, const Tensor& y_new) const {
+    if (y_.device() != Device::cpu) {
+      std::vector<Tensor> here;
+      for (const Tensor& k : ks) here.push_back(k.to(Device::cpu));
+      Tensor a = y_.to(Device::cpu), b = y_new.to(Device::cpu);
+      return a.dtype() == DType::f64 ? scaled_norm_as<double>(h, here, w, a, b)
+                                     : scaled_norm_as<float>(h, here, w, a, b);
+    }
     return y_.dtype() == DType::f64 ? scaled_norm_as<double>(h, ks, w, y_, y_new)
                                     : scaled_norm_as<float>(h, ks, w, y_, y_new);
   }

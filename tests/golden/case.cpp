@@ -85,6 +85,15 @@ const Var& Case::input(const std::string& name) const {
   return it->second;
 }
 
+Case Case::on(Device device) const {
+  Case c = *this;
+  for (Named* group : {&c.inputs, &c.cotangents})
+    for (auto& [name, x] : *group)
+      if (is_floating(x.dtype())) x = Var::leaf(x.value().to(device), name);
+  for (auto& [name, u] : c.ggcots) u = u.to(device);
+  return c;
+}
+
 Tensor Case::labels() const {
   auto it = inputs.find("in.y");
   return it == inputs.end() ? Tensor() : it->second.value().to(DType::i64);

@@ -81,7 +81,7 @@ void outputs_and_cotangents(const Case& c, const Named& outputs, std::vector<Var
   auto it = outputs.size() == 1 ? outputs.begin() : outputs.find("out.total");
   if (it == outputs.end()) throw InputError("gradients are expected, but there is no cotangent 'cot.…'");
   ys.push_back(it->second);
-  cots.push_back(Tensor::ones(it->second.shape(), it->second.dtype()));
+  cots.push_back(Tensor::ones(it->second.shape(), it->second.value().options()));
 }
 
 void check_gradients(const Case& c, const Named& outputs, Verdict& v) {

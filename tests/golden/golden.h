@@ -34,6 +34,7 @@ struct Case {
   Named under(const std::string& prefix) const;
   const Var& input(const std::string& name) const;  // "in.NAME"; throws naming it where it is missing
   Tensor labels() const;                            // "in.y" or undefined
+  Case on(Device device) const;                     // with all floating operands there
 };
 Case read_case(const std::filesystem::path& path);  // throws vapo::Error
 

@@ -101,7 +101,7 @@ void run(const Item& item, const std::vector<std::string>& devices, Report& repo
   }
   for (const std::string& device : devices)
     if (c.devices.empty() || std::count(c.devices.begin(), c.devices.end(), device))
-      report.add(item, device, golden::run_case(c));
+      report.add(item, device, golden::run_case(device == "cuda" ? c.on(vapo::Device::cuda) : c));
   for (const std::string& device : c.devices)
     if (!std::count(devices.begin(), devices.end(), device)) report.skip(item, device);
 }
@@ -124,7 +124,8 @@ int main(int argc, char** argv) {
   std::vector<Item> items;
   for (const std::string& path : paths) collect(path, items);
   Report report{as_json};
-  const std::vector<std::string> devices = {"cpu"};
+  std::vector<std::string> devices = {"cpu"};
+  if (vapo::cuda_available()) devices.push_back("cuda");
   for (const Item& item : items) run(item, devices, report);
   return report.finish();
 }
