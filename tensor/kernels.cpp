@@ -155,6 +155,9 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 
 double sum_squares(std::span<const Tensor> xs) {
   for (const Tensor& x : xs) check_floating("sum_squares", x);
+  for (const Tensor& x : xs)
+    VAPO_CHECK(x.device() == xs[0].device(), "[sum_squares] tensors on {} and {}", name_of(xs[0].device()),
+               name_of(x.device()));
   return xs.empty() ? 0 : VAPO_ON(xs[0].device(), sum_squares(xs));
 }
 bool all_finite(const Tensor& x) {
@@ -225,6 +228,8 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim) {
   for (const Tensor& x : xs) {
     VAPO_CHECK(x.rank() == shape.rank() && x.dtype() == xs[0].dtype(), "[concat] {} {} does not join {} {}",
                name_of(x.dtype()), x.shape().str(), name_of(xs[0].dtype()), xs[0].shape().str());
+    VAPO_CHECK(x.device() == xs[0].device(), "[concat] {} on {} does not join {} on {}. Hint: move one with to()",
+               x.shape().str(), name_of(x.device()), xs[0].shape().str(), name_of(xs[0].device()));
     for (int i = 0; i < shape.rank(); ++i)
       VAPO_CHECK(i == d || x.shape()[i] == shape[i], "[concat] along dimension {}: {} does not join {}", d,
                  x.shape().str(), xs[0].shape().str());

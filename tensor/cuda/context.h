@@ -29,6 +29,9 @@ T* pointer_or_null(const Tensor& x) {
 }
 inline Tensor scratch(int64_t count, DType dtype) { return Tensor::empty({count}, {dtype, Device::cuda}); }
 
+// y (…,n) += bias (n), where there is one
+void add_bias(const char* op, const Tensor& bias, const Tensor& y);
+
 constexpr int block_size = 256;
 
 #ifdef __CUDACC__

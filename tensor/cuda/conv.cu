@@ -193,14 +193,6 @@ void checked(cudnnStatus_t status, const char* call, const ConvGeometry& s) {
          s.kw, s.cg, cudnnGetErrorString(status));
 }
 
-template <class T>
-struct AddBias {
-  const T* bias;
-  T* y;
-  int64_t n;
-  __device__ void operator()(int64_t i) const { y[i] += bias[i % n]; }
-};
-
 }  // namespace
 
 void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y) {
@@ -212,7 +204,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
                                     static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), space.raw(), p.workspace,
                                     &zero, p.y, y.raw()),
             "conv2d", s);
-    if (bias.defined()) for_each("conv2d", y.numel(), AddBias<float>{pointer<float>(bias), pointer<float>(y), s.o});
+    add_bias("conv2d", bias, y);
     return;
   }
   dispatch_floating(x.dtype(), [&](auto zero) {

@@ -64,10 +64,18 @@ void matmul_of(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tens
       multiply(s, pa + s.offset(i, a.shape(), s.m * s.k), 0, pb + s.offset(i, b.shape(), s.k * s.n), 0,
                py + i * s.m * s.n, 1);
   }
-  if (bias.defined()) for_each("linear", y.numel(), AddBias<T>{pointer<T>(bias), py, s.n});
+  add_bias("linear", bias, y);
 }
 
 }  // namespace
+
+void add_bias(const char* op, const Tensor& bias, const Tensor& y) {
+  if (!bias.defined()) return;
+  dispatch_floating(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each(op, y.numel(), AddBias<T>{pointer<T>(bias), pointer<T>(y), bias.numel()});
+  });
+}
 
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
   dispatch_floating(a.dtype(), [&](auto zero) { matmul_of<decltype(zero)>(s, a, b, bias, y); });

@@ -184,6 +184,22 @@ int main() {
       failed += !good, ++count;
       fmt::print("{}  {:44} {}  NMSE {:.1e} {}\n", good ? "PASS" : "FAIL", row.name, name_of(t), worst, wrong);
     }
+  Tensor here = Tensor::ones({2}), there = here.to(Device::cuda);
+  const Tensor both[] = {here, there};
+  for (auto [name, f] : {std::pair<const char*, std::function<void()>>("add", [&] { add(here, there); }),
+                         {"concat", [&] { kernel::concat(both, 0); }},
+                         {"sum_squares", [&] { kernel::sum_squares(both); }},
+                         {"data", [&] { there.data<float>(); }}}) {
+    std::string message;
+    try {
+      f();
+    } catch (const Error& e) {
+      message = e.what();
+    }
+    bool good = message.find("cuda") != message.npos;
+    failed += !good, ++count;
+    fmt::print("{}  mixed devices in {}: {}\n", good ? "PASS" : "FAIL", name, message);
+  }
   fmt::print("{} passed, {} failed\n", count - failed, failed);
   return failed > 0;
 }
