@@ -95,6 +95,11 @@ Var minimum(const Var& a, const Var& b) {
                 {{a, [ca, cb](const Var& g) { return shared(g, cb, ca, ca.shape()); }},
                  {b, [ca, cb](const Var& g) { return shared(g, ca, cb, cb.shape()); }}});
 }
+Var to(const Var& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  return record("to", x.value().to(dtype), {{x, [from = x.dtype()](const Var& g) { return to(g, from); }}});
+}
+
 Var affine(const Var& x, double a, double b) {
   if (a == 1 && b == 0) return x;
   return record("affine", kernel::affine(x.value(), a, b), {{x, [a](const Var& g) { return affine(g, a, 0); }}});

@@ -109,14 +109,15 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNorm& 
 Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {
   int64_t n = x.dim(0), c = x.dim(-1), pixels = 1;
   for (int i = 1; i + 1 < x.rank(); ++i) pixels *= x.dim(i);
-  Var rows = reshape(x, {n, pixels, p.groups, c / p.groups});
+  Var rows = reshape(to(x, a.dtype()), {n, pixels, p.groups, c / p.groups});
   double one = 1 / static_cast<double>(pixels * c / p.groups);
   Var centred = sub(rows, one * sum(rows, {1, 3}, true));
   Var rstd = rsqrt(one * sum(square(centred), {1, 3}, true) + p.eps);
   Var z = add(mul(reshape(mul(centred, rstd), {n, pixels, c}), reshape(a, {n, 1, c})), reshape(s, {n, 1, c}));
   if (p.silu) z = mul(z, sigmoid(z));
   z = reshape(z, x.shape());
-  return p.mask.defined() ? mul(z, Var(kernel::affine(p.mask.to(x.dtype()), p.mask_scale, 0))) : z;
+  if (p.mask.defined()) z = mul(z, Var(kernel::affine(p.mask.to(a.dtype()), p.mask_scale, 0)));
+  return to(z, x.dtype());
 }
 
 Var group_norm(const Var& x, const Var& w, const Var& b, int64_t groups, double eps) {
@@ -130,8 +131,8 @@ Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, do
   Shape nc{x.dim(0), x.dim(-1)};
   Var a = broadcast_to(w, nc), s = broadcast_to(b, nc);
   if (scale.defined()) {
-    Var factor = scale + 1;
-    a = mul(a, factor), s = add(mul(s, factor), shift);
+    Var factor = to(scale, a.dtype()) + 1;
+    a = mul(a, factor), s = add(mul(s, factor), to(shift, a.dtype()));
   }
   GroupNorm p{.groups = groups, .eps = eps, .silu = true};
   if (d.p > 0) p.mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device()), p.mask_scale = 1 / (1 - d.p);

@@ -22,6 +22,7 @@ inline Var operator-(const Var& a, const Var& b) { return sub(a, b); }
 inline Var operator*(const Var& a, const Var& b) { return mul(a, b); }
 inline Var operator/(const Var& a, const Var& b) { return div(a, b); }
 Var affine(const Var& x, double a, double b);  // a·x + b
+Var to(const Var& x, DType dtype);             // x itself where it has that dtype; the cotangent is converted back
 inline Var operator*(double a, const Var& x) { return affine(x, a, 0); }
 inline Var operator*(const Var& x, double a) { return affine(x, a, 0); }
 inline Var operator/(const Var& x, double a) { return affine(x, 1 / a, 0); }

@@ -10,11 +10,16 @@
 
 namespace vapo::nn {
 
+// A parameter as a layer uses it: in the dtype of its input, where that is bf16 and the parameter is kept in f32.
+inline Var like(const Var& x, const Var& parameter) {
+  return x.dtype() == DType::bf16 && parameter.defined() ? to(parameter, DType::bf16) : parameter;
+}
+
 // y = x wᵀ + b: (…, in) → (…, out). Initialised as PyTorch does: U(±1/√in) for both.
 class Linear : public Module {
  public:
   Linear(int64_t in, int64_t out, RandomKey key, bool bias = true, DType dtype = DType::f32);
-  Var operator()(const Var& x) const { return linear(x, weight, bias); }
+  Var operator()(const Var& x) const { return linear(x, like(x, weight), like(x, bias)); }
   void parameters(const ParameterVisitor& visit) override;  // weight (out,in), bias (out)
   Var weight, bias;
 };
@@ -33,7 +38,7 @@ class Conv2d : public Module {
  public:
   Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2d options = {}, bool bias = true,
          DType dtype = DType::f32);
-  Var operator()(const Var& x) const { return conv2d(x, weight, bias, options_); }
+  Var operator()(const Var& x) const { return conv2d(x, like(x, weight), like(x, bias), options_); }
   void parameters(const ParameterVisitor& visit) override;  // weight (out,kH,kW,in/groups), bias (out)
   Var weight, bias;
 

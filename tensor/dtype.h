@@ -1,18 +1,20 @@
 #pragma once
-// Element types: f32 and f64 to compute in, i64 for indices and labels, u8 for images.
+// Element types: f32 and f64 to compute in, bf16 to store what a GPU computes in f32, i64 for indices and labels,
+// u8 for images.
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <utility>
 
+#include "tensor/bfloat16.h"
 #include "tensor/check.h"
 
 namespace vapo {
 
-enum class DType : uint8_t { f32, f64, i64, u8 };
+enum class DType : uint8_t { f32, f64, i64, u8, bf16 };
 
-constexpr size_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::u8 ? 1 : 8; }
+constexpr size_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::u8 ? 1 : t == DType::bf16 ? 2 : 8; }
 constexpr std::string_view name_of(DType t) {
   switch (t) {
     case DType::f32:
@@ -21,11 +23,15 @@ constexpr std::string_view name_of(DType t) {
       return "f64";
     case DType::i64:
       return "i64";
+    case DType::bf16:
+      return "bf16";
     default:
       return "u8";
   }
 }
-constexpr bool is_floating(DType t) { return t == DType::f32 || t == DType::f64; }
+constexpr bool is_floating(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::bf16; }
+// What sums, statistics and coefficients of values of type t are kept in.
+constexpr DType compute_dtype(DType t) { return t == DType::bf16 ? DType::f32 : t; }
 inline std::string_view format_as(DType t) { return name_of(t); }
 
 template <class T>
@@ -46,6 +52,10 @@ template <>
 struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::u8;
 };
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::bf16;
+};
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
@@ -54,6 +64,9 @@ inline constexpr DType dtype_of = DTypeOf<T>::value;
 template <class F>
 decltype(auto) dispatch_floating(DType t, F&& f) {
   if (t == DType::f32) return std::forward<F>(f)(float{});
+  VAPO_CHECK(t != DType::bf16,
+             "bf16 tensors compute on a GPU alone. Hint: convert to f32; on the CPU the precision "
+             "policy bf16 rounds what enters convolutions and products");
   VAPO_CHECK(t == DType::f64, "expected a floating dtype (f32 or f64), got {}", name_of(t));
   return std::forward<F>(f)(double{});
 }
@@ -66,6 +79,8 @@ decltype(auto) dispatch_any(DType t, F&& f) {
       return std::forward<F>(f)(double{});
     case DType::i64:
       return std::forward<F>(f)(int64_t{});
+    case DType::bf16:
+      return std::forward<F>(f)(BFloat16{});
     default:
       return std::forward<F>(f)(uint8_t{});
   }

@@ -83,7 +83,8 @@ int64_t convolution_count();  // calls of the three since the program started: w
 Tensor pool_sum2d(const Tensor& x, Pair k, double scale);
 Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale);
 
-// ---- group normalisation with what follows it, in one operation. x (N,…,C); a, s (N,C). In each sample and group
+// ---- group normalisation with what follows it, in one operation. x (N,…,C); a, s (N,C), f32
+// where x is bf16. In each sample and group
 // of channels, with mean, variance and sums over the group's M elements:
 //   ŷ = (x − mean)·rstd,  rstd = 1/√(var + eps),   z = a·ŷ + s,   y = m·φ(z)
 // φ = silu or the identity; m = mask·mask_scale where there is a dropout mask (u8, 0 or 1, x's shape), else 1.

@@ -29,8 +29,8 @@ struct NormMap2 {
 };
 
 // From Σ(x − x₀) and Σ(x − x₀)² of each channel, x₀ its first pixel; `count` pixels, `channels` in the group.
-template <class T>
-VAPO_FN void norm_statistics(int64_t channels, double count, double eps, const T* first, const T* sum,
+template <class Stored, class T>
+VAPO_FN void norm_statistics(int64_t channels, double count, double eps, const Stored* first, const T* sum,
                              const T* squares, T* mean, T* rstd) {
   double centre = 0, m2 = 0, cg = static_cast<double>(channels);
   for (int64_t j = 0; j < channels; ++j)

@@ -8,8 +8,10 @@ namespace {
 
 NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
   VAPO_CHECK(x.defined() && a.defined() && s.defined(), "[{}] an operand is undefined", op);
-  VAPO_CHECK(is_floating(x.dtype()) && a.dtype() == x.dtype() && s.dtype() == x.dtype(),
-             "[{}] operands are {}, {} and {}", op, name_of(x.dtype()), name_of(a.dtype()), name_of(s.dtype()));
+  DType t = compute_dtype(x.dtype());
+  VAPO_CHECK(is_floating(x.dtype()) && a.dtype() == t && s.dtype() == t,
+             "[{}] operands are {}, {} and {}; scale and shift are expected in {}", op, name_of(x.dtype()),
+             name_of(a.dtype()), name_of(s.dtype()), name_of(t));
   VAPO_CHECK(a.device() == x.device() && s.device() == x.device(), "[{}] operands are on {}, {} and {}", op,
              name_of(x.device()), name_of(a.device()), name_of(s.device()));
   VAPO_CHECK(x.rank() >= 2, "[{}] input {} must be (N,…,C)", op, x.shape().str());
@@ -41,8 +43,8 @@ int64_t rows_of(const char* op, const Tensor& x) {
 
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
   NormSize size = check_norm("group_norm", x, a, s, p);
-  Normalized out{Tensor::empty(x.shape(), x.options()), Tensor::empty({size.n, p.groups}, x.options()),
-                 Tensor::empty({size.n, p.groups}, x.options())};
+  Normalized out{Tensor::empty(x.shape(), x.options()), Tensor::empty({size.n, p.groups}, a.options()),
+                 Tensor::empty({size.n, p.groups}, a.options())};
   VAPO_ON(x.device(), group_norm(size, x, a, s, p, out));
   return out;
 }
@@ -51,8 +53,8 @@ NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, cons
                          const Normalized& stats, const GroupNorm& p, bool want_dx) {
   NormSize size = check_norm("group_norm_vjp", x, a, s, p);
   check_like("group_norm_vjp", "cotangent", g, x);
-  NormGrads out{want_dx ? Tensor::empty(x.shape(), x.options()) : Tensor(), Tensor::empty(a.shape(), x.options()),
-                Tensor::empty(a.shape(), x.options())};
+  NormGrads out{want_dx ? Tensor::empty(x.shape(), x.options()) : Tensor(), Tensor::empty(a.shape(), a.options()),
+                Tensor::empty(a.shape(), a.options())};
   VAPO_ON(x.device(), group_norm_vjp(size, x, a, s, g, stats, p, out));
   return out;
 }
@@ -66,8 +68,8 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
     check_like("group_norm_vjp2", what, t, like);
     return t;
   };
-  NormGrads2 out{Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), x.options()),
-                 Tensor::empty(a.shape(), x.options()), Tensor::empty(x.shape(), x.options())};
+  NormGrads2 out{Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), a.options()),
+                 Tensor::empty(a.shape(), a.options()), Tensor::empty(x.shape(), x.options())};
   VAPO_ON(x.device(),
           group_norm_vjp2(size, x, a, s, g, or_zero(u, x, "cotangent of dx"), or_zero(ua, a, "cotangent of da"),
                           or_zero(us, a, "cotangent of ds"), stats, p, out));

@@ -34,6 +34,7 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_
 Tensor randn(const Shape& shape, RandomKey key, TensorOptions options, int64_t offset) {
   VAPO_CHECK(offset >= 0 && offset % 4 == 0, "[randn] offset {} is not a multiple of 4", offset);
   check_key(key);
+  if (options.dtype == DType::bf16) return randn(shape, key, {DType::f32, options.device}, offset).to(DType::bf16);
   Tensor out = Tensor::empty(shape, options);
   VAPO_ON(out.device(), normal(key, offset / 4, out));
   return out;

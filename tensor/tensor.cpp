@@ -59,7 +59,7 @@ Tensor Tensor::arange(int64_t n, DType dtype) {
   dispatch_any(dtype, [&](auto zero) {
     using T = decltype(zero);
     T* y = out.mutable_data<T>();
-    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(i);
+    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(static_cast<Compute<T>>(i));
   });
   return out;
 }

@@ -127,7 +127,7 @@ void fill(double value, const Tensor& y) {
   dispatch_any(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* py = y.mutable_data<T>();
-    std::fill(py, py + y.numel(), static_cast<T>(value));
+    std::fill(py, py + y.numel(), static_cast<T>(static_cast<Compute<T>>(value)));
   });
 }
 
@@ -164,7 +164,7 @@ void convert(const Tensor& from, const Tensor& to) {
       using To = decltype(zero_to);
       const From* x = from.data<From>();
       To* y = to.mutable_data<To>();
-      for (int64_t i = 0; i < from.numel(); ++i) y[i] = static_cast<To>(x[i]);
+      for (int64_t i = 0; i < from.numel(); ++i) y[i] = static_cast<To>(static_cast<Compute<To>>(x[i]));
     });
   });
 }

@@ -1,5 +1,5 @@
-// Convolutions: cuDNN in f32, channels last, the algorithm chosen once per shape; plain kernels in f64 and where
-// cuDNN has none.
+// Convolutions: cuDNN in f32 and bf16, channels last, the algorithm chosen once per shape; plain kernels in f64 and
+// where cuDNN has none.
 
 #include <array>
 #include <map>
@@ -19,7 +19,7 @@ struct PlainForward {
   T* y;
   __device__ void operator()(int64_t index) const {
     int64_t o = index % s.o, c = index / s.o % s.ow, r = index / s.o / s.ow % s.oh, n = index / s.o / s.ow / s.oh;
-    T total = bias ? bias[o] : T(0);
+    Compute<T> total = bias ? Compute<T>(bias[o]) : Compute<T>(0);
     for (int64_t i = 0; i < s.kh; ++i)
       for (int64_t j = 0; j < s.kw; ++j) {
         int64_t h = r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h,
@@ -29,7 +29,7 @@ struct PlainForward {
         const T* weights = w + ((o * s.kh + i) * s.kw + j) * s.cg;
         for (int64_t k = 0; k < s.cg; ++k) total += in[k] * weights[k];
       }
-    y[index] = total;
+    y[index] = static_cast<T>(total);
   }
 };
 
@@ -47,7 +47,7 @@ struct PlainInputGrad {
   __device__ void operator()(int64_t index) const {
     int64_t k = index % s.c, v = index / s.c % s.w, h = index / s.c / s.w % s.h, n = index / s.c / s.w / s.h;
     int64_t group = k / s.cg;
-    T total = 0;
+    Compute<T> total = 0;
     for (int64_t i = 0; i < s.kh; ++i) {
       int64_t r = output_of(h, i, s.oh, s.p.stride.h, s.p.padding.h, s.p.dilation.h);
       if (r < 0) continue;
@@ -59,7 +59,7 @@ struct PlainInputGrad {
           total += from[o] * w[((o * s.kh + i) * s.kw + j) * s.cg + k % s.cg];
       }
     }
-    dx[index] = total;
+    dx[index] = static_cast<T>(total);
   }
 };
 template <class T>
@@ -71,7 +71,7 @@ struct PlainWeightGrad {
     int64_t k = index % s.cg, j = index / s.cg % s.kw, i = index / s.cg / s.kw % s.kh,
             o = index / s.cg / s.kw / s.kh;
     int64_t channel = o / s.og * s.cg + k;
-    T total = 0;
+    Compute<T> total = 0;
     for (int64_t n = 0; n < s.n; ++n)
       for (int64_t r = 0; r < s.oh; ++r) {
         int64_t h = r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h;
@@ -82,7 +82,7 @@ struct PlainWeightGrad {
           total += g[((n * s.oh + r) * s.ow + c) * s.o + o] * x[((n * s.h + h) * s.w + v) * s.c + channel];
         }
       }
-    dw[index] = total;
+    dw[index] = static_cast<T>(total);
   }
 };
 
@@ -120,20 +120,21 @@ struct Plan {
   size_t workspace = 0;
   bool found = false;
 
-  Plan(Pass pass, const ConvGeometry& s, Precision policy) {
+  Plan(Pass pass, const ConvGeometry& s, DType t, Precision policy) {
+    cudnnDataType_t type = t == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
     auto size = [](int64_t n) { return static_cast<int>(n); };
-    VAPO_CUDA(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, size(s.n), size(s.c), size(s.h),
-                                         size(s.w)));
-    VAPO_CUDA(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, size(s.n), size(s.o), size(s.oh),
-                                         size(s.ow)));
-    VAPO_CUDA(cudnnSetFilter4dDescriptor(w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, size(s.o), size(s.cg), size(s.kh),
-                                         size(s.kw)));
+    VAPO_CUDA(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, size(s.n), size(s.c), size(s.h), size(s.w)));
+    VAPO_CUDA(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, size(s.n), size(s.o), size(s.oh), size(s.ow)));
+    VAPO_CUDA(
+        cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, size(s.o), size(s.cg), size(s.kh), size(s.kw)));
     VAPO_CUDA(cudnnSetConvolution2dDescriptor(conv, size(s.p.padding.h), size(s.p.padding.w), size(s.p.stride.h),
                                               size(s.p.stride.w), size(s.p.dilation.h), size(s.p.dilation.w),
                                               CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     VAPO_CUDA(cudnnSetConvolutionGroupCount(conv, size(s.p.groups)));
-    VAPO_CUDA(cudnnSetConvolutionMathType(
-        conv, policy == Precision::strict ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION));
+    VAPO_CUDA(cudnnSetConvolutionMathType(conv, t == DType::bf16 ? CUDNN_TENSOR_OP_MATH
+                                                : policy == Precision::strict
+                                                    ? CUDNN_FMA_MATH
+                                                    : CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION));
     int count = 0;
     if (pass == Pass::forward) {
       std::array<cudnnConvolutionFwdAlgoPerf_t, CUDNN_CONVOLUTION_FWD_ALGO_COUNT> list;
@@ -166,26 +167,27 @@ struct Plan {
   }
 };
 
-const Plan& plan_for(Pass pass, const ConvGeometry& s) {
+const Plan& plan_for(Pass pass, const ConvGeometry& s, DType t) {
   struct Key {
     Pass pass;
+    DType t;
     Precision policy;
     ConvGeometry s;
     auto operator<=>(const Key&) const = default;
   };
   static thread_local std::map<Key, Plan> plans;
-  Key key{pass, precision(), s};
+  Key key{pass, t, precision(), s};
   auto found = plans.find(key);
   if (found == plans.end())
     found = plans
                 .emplace(std::piecewise_construct, std::forward_as_tuple(key),
-                         std::forward_as_tuple(pass, s, precision()))
+                         std::forward_as_tuple(pass, s, t, precision()))
                 .first;
   return found->second;
 }
 
 bool use_cudnn(Pass pass, const ConvGeometry& s, DType t) {
-  return t == DType::f32 && s.n > 0 && s.c > 0 && s.o > 0 && plan_for(pass, s).found;
+  return t != DType::f64 && s.n > 0 && s.c > 0 && s.o > 0 && plan_for(pass, s, t).found;
 }
 void checked(cudnnStatus_t status, const char* call, const ConvGeometry& s) {
   if (status != CUDNN_STATUS_SUCCESS)
@@ -197,7 +199,7 @@ void checked(cudnnStatus_t status, const char* call, const ConvGeometry& s) {
 
 void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y) {
   if (use_cudnn(Pass::forward, s, x.dtype())) {
-    const Plan& p = plan_for(Pass::forward, s);
+    const Plan& p = plan_for(Pass::forward, s, x.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
     checked(cudnnConvolutionForward(cudnn(), &one, p.x, x.raw(), p.w, w.raw(), p.conv,
@@ -207,7 +209,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
     add_bias("conv2d", bias, y);
     return;
   }
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("conv2d", y.numel(),
              PlainForward<T>{s, pointer<T>(x), pointer<T>(w), pointer_or_null<T>(bias), pointer<T>(y)});
@@ -216,7 +218,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
 
 void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& dx) {
   if (use_cudnn(Pass::input_grad, s, g.dtype())) {
-    const Plan& p = plan_for(Pass::input_grad, s);
+    const Plan& p = plan_for(Pass::input_grad, s, g.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
     return checked(cudnnConvolutionBackwardData(cudnn(), &one, p.w, w.raw(), p.y, g.raw(), p.conv,
@@ -224,7 +226,7 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
                                                 space.raw(), p.workspace, &zero, p.x, dx.raw()),
                    "conv2d_input_grad", s);
   }
-  dispatch_floating(g.dtype(), [&](auto zero) {
+  dispatch_stored(g.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("conv2d_input_grad", dx.numel(), PlainInputGrad<T>{s, pointer<T>(g), pointer<T>(w), pointer<T>(dx)});
   });
@@ -232,7 +234,7 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
 
 void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g, const Tensor& dw) {
   if (use_cudnn(Pass::weight_grad, s, x.dtype())) {
-    const Plan& p = plan_for(Pass::weight_grad, s);
+    const Plan& p = plan_for(Pass::weight_grad, s, x.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
     return checked(cudnnConvolutionBackwardFilter(cudnn(), &one, p.x, x.raw(), p.y, g.raw(), p.conv,
@@ -240,7 +242,7 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
                                                   space.raw(), p.workspace, &zero, p.w, dw.raw()),
                    "conv2d_weight_grad", s);
   }
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("conv2d_weight_grad", dw.numel(), PlainWeightGrad<T>{s, pointer<T>(x), pointer<T>(g), pointer<T>(dw)});
   });

@@ -12,7 +12,8 @@ struct alignas(16) Vector {
   T v[width];
 };
 
-// (y[0], …)[i] = f(x[0][i], …) for `inputs` arrays in and `outputs` arrays out, of n elements each.
+// (y[0], …)[i] = f(x[0][i], …) for `inputs` arrays in and `outputs` arrays out, of n elements each; f computes in
+// Compute<T>.
 template <class T, int inputs, int outputs>
 struct Arrays {
   const T* x[inputs > 0 ? inputs : 1];
@@ -29,21 +30,21 @@ __global__ void map_kernel(int64_t n, Arrays<T, inputs, outputs> arrays, F f) {
     for (int k = 0; k < inputs; ++k) in[k] = reinterpret_cast<const Vector<T>*>(arrays.x[k])[i];
 #pragma unroll
     for (int j = 0; j < width; ++j) {
-      T a[inputs > 0 ? inputs : 1], b[outputs];
+      Compute<T> a[inputs > 0 ? inputs : 1], b[outputs];
 #pragma unroll
       for (int k = 0; k < inputs; ++k) a[k] = in[k].v[j];
       f(a, b);
 #pragma unroll
-      for (int k = 0; k < outputs; ++k) out[k].v[j] = b[k];
+      for (int k = 0; k < outputs; ++k) out[k].v[j] = static_cast<T>(b[k]);
     }
 #pragma unroll
     for (int k = 0; k < outputs; ++k) reinterpret_cast<Vector<T>*>(arrays.y[k])[i] = out[k];
   }
   for (int64_t i = whole * width + first; i < n; i += step) {
-    T a[inputs > 0 ? inputs : 1], b[outputs];
+    Compute<T> a[inputs > 0 ? inputs : 1], b[outputs];
     for (int k = 0; k < inputs; ++k) a[k] = arrays.x[k][i];
     f(a, b);
-    for (int k = 0; k < outputs; ++k) arrays.y[k][i] = b[k];
+    for (int k = 0; k < outputs; ++k) arrays.y[k][i] = static_cast<T>(b[k]);
   }
 }
 template <class T, int inputs, int outputs, class F>
@@ -87,9 +88,9 @@ void unary_of(int function, const Tensor& x, const Tensor* a, const Tensor* b, d
         using F = decltype(f);
         if (a)
           map<T, 3, 1>("unary", x.numel(), {{pointer<T>(x), pointer<T>(*a), pointer<T>(*b)}, {pointer<T>(y)}},
-                       ApplyScaled2<F, T>{p});
+                       ApplyScaled2<F, Compute<T>>{p});
         else
-          map<T, 1, 1>("unary", x.numel(), {{pointer<T>(x)}, {pointer<T>(y)}}, Apply<F, T>{p});
+          map<T, 1, 1>("unary", x.numel(), {{pointer<T>(x)}, {pointer<T>(y)}}, Apply<F, Compute<T>>{p});
       },
       Functions{});
 }
@@ -102,7 +103,7 @@ void slope_of(int function, const Tensor& x, const Tensor& y, const Tensor& slop
         constexpr int number = Functions::index_of<F>();
         if constexpr (Towers::index_of<F>() >= 0)
           map<T, 1, 2>("unary_with_slope", x.numel(), {{pointer<T>(x)}, {pointer<T>(y), pointer<T>(slope)}},
-                       ApplyWithSlope<F, Functions::at<number + 1>, T>{});
+                       ApplyWithSlope<F, Functions::at<number + 1>, Compute<T>>{});
       },
       Functions{});
 }
@@ -186,13 +187,13 @@ struct CombineBroadcast {
   __device__ void operator()(int64_t i) const {
     int64_t at_a, at_b;
     walk.find(i, at_a, at_b);
-    y[i] = combine<op>(a[at_a], b[at_b]);
+    y[i] = static_cast<T>(combine<op, Compute<T>>(a[at_a], b[at_b]));
   }
 };
 template <class T, int op>
 void binary_of(const Tensor& a, const Tensor& b, const Tensor& y) {
   if (a.shape() == b.shape())
-    map<T, 2, 1>("binary", y.numel(), {{pointer<T>(a), pointer<T>(b)}, {pointer<T>(y)}}, Combine<op, T>{});
+    map<T, 2, 1>("binary", y.numel(), {{pointer<T>(a), pointer<T>(b)}, {pointer<T>(y)}}, Combine<op, Compute<T>>{});
   else
     for_each("binary", y.numel(),
              CombineBroadcast<op, T>{Walk(y.shape(), a.shape(), b.shape()), pointer<T>(a), pointer<T>(b),
@@ -219,32 +220,32 @@ template <class From, class To>
 struct Convert {
   const From* x;
   To* y;
-  __device__ void operator()(int64_t i) const { y[i] = static_cast<To>(x[i]); }
+  __device__ void operator()(int64_t i) const { y[i] = static_cast<To>(static_cast<Compute<To>>(x[i])); }
 };
 
 }  // namespace
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) { unary_of<decltype(zero)>(function, x, a, b, p, y); });
+  dispatch_stored(x.dtype(), [&](auto zero) { unary_of<decltype(zero)>(function, x, a, b, p, y); });
 }
 void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
-  dispatch_floating(x.dtype(), [&](auto zero) { slope_of<decltype(zero)>(function, x, y, slope); });
+  dispatch_stored(x.dtype(), [&](auto zero) { slope_of<decltype(zero)>(function, x, y, slope); });
 }
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map<T, 1, 1>("affine", x.numel(), {{pointer<T>(x)}, {pointer<T>(y)}},
-                 Affine<T>{static_cast<T>(a), static_cast<T>(b)});
+                 Affine<Compute<T>>{static_cast<Compute<T>>(a), static_cast<Compute<T>>(b)});
   });
 }
 void fill(double value, const Tensor& y) {
   dispatch_any(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    map<T, 0, 1>("fill", y.numel(), {{}, {pointer<T>(y)}}, Fill<T>{static_cast<T>(value)});
+    map<T, 0, 1>("fill", y.numel(), {{}, {pointer<T>(y)}}, Fill<Compute<T>>{static_cast<Compute<T>>(value)});
   });
 }
 void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
+  dispatch_stored(y.dtype(), [&](auto zero) {
     binary_by_number<decltype(zero)>(op, a, b, y, std::make_integer_sequence<int, 9>{});
   });
 }

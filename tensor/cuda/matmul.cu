@@ -11,11 +11,12 @@ struct AddBias {
   const T* bias;
   T* y;
   int64_t n;
-  __device__ void operator()(int64_t i) const { y[i] += bias[i % n]; }
+  __device__ void operator()(int64_t i) const { y[i] = static_cast<T>(Compute<T>(y[i]) + Compute<T>(bias[i % n])); }
 };
 
 cublasComputeType_t compute_type(DType t) {
   if (t == DType::f64) return CUBLAS_COMPUTE_64F;
+  if (t == DType::bf16) return CUBLAS_COMPUTE_32F;
   switch (precision()) {
     case Precision::strict:
       return CUBLAS_COMPUTE_32F_PEDANTIC;
@@ -36,8 +37,9 @@ bool constant_step(const MatmulSize& s, const Shape& shape, int64_t matrix, int6
 
 template <class T>
 void multiply(const MatmulSize& s, const T* a, int64_t a_step, const T* b, int64_t b_step, T* y, int64_t batches) {
-  T one = 1, zero = 0;
-  cudaDataType_t type = sizeof(T) == 4 ? CUDA_R_32F : CUDA_R_64F;
+  Compute<T> one = 1, zero = 0;
+  constexpr DType t = dtype_of<T>;
+  cudaDataType_t type = t == DType::f32 ? CUDA_R_32F : t == DType::f64 ? CUDA_R_64F : CUDA_R_16BF;
   auto size = [](int64_t n) { return static_cast<int>(n); };
   cublasStatus_t status = cublasGemmStridedBatchedEx(
       cublas(), s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, size(s.n),
@@ -71,14 +73,14 @@ void matmul_of(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tens
 
 void add_bias(const char* op, const Tensor& bias, const Tensor& y) {
   if (!bias.defined()) return;
-  dispatch_floating(y.dtype(), [&](auto zero) {
+  dispatch_stored(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each(op, y.numel(), AddBias<T>{pointer<T>(bias), pointer<T>(y), bias.numel()});
   });
 }
 
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
-  dispatch_floating(a.dtype(), [&](auto zero) { matmul_of<decltype(zero)>(s, a, b, bias, y); });
+  dispatch_stored(a.dtype(), [&](auto zero) { matmul_of<decltype(zero)>(s, a, b, bias, y); });
 }
 
 }  // namespace vapo::cuda

@@ -44,10 +44,10 @@ struct IndexAdd {
   int64_t size, n, inner;
   __device__ void operator()(int64_t i) const {
     int64_t j = i % inner, row = i / inner % size, o = i / inner / size;
-    T total = 0;
+    Compute<T> total = 0;
     for (int64_t k = 0; k < n; ++k)
       if (index[k] == row) total += g[(o * n + k) * inner + j];
-    y[i] = total;
+    y[i] = static_cast<T>(total);
   }
 };
 
@@ -56,13 +56,13 @@ struct PoolSum {
   const T* x;
   T* y;
   int64_t kh, kw, rows, cols, c;  // of the result
-  T scale;
+  Compute<T> scale;
   __device__ void operator()(int64_t i) const {
     int64_t j = i % c, col = i / c % cols, row = i / c / cols;  // row counts over all images
-    T total = 0;
+    Compute<T> total = 0;
     for (int64_t a = 0; a < kh; ++a)
       for (int64_t b = 0; b < kw; ++b) total += x[((row * kh + a) * cols * kw + col * kw + b) * c + j];
-    y[i] = total * scale;
+    y[i] = static_cast<T>(total * scale);
   }
 };
 template <class T>
@@ -70,10 +70,10 @@ struct Upsample {
   const T* x;
   T* y;
   int64_t kh, kw, cols, c;  // of the operand
-  T scale;
+  Compute<T> scale;
   __device__ void operator()(int64_t i) const {
     int64_t j = i % c, col = i / c % (cols * kw), row = i / c / (cols * kw);
-    y[i] = scale * x[(row / kh * cols + col / kw) * c + j];
+    y[i] = static_cast<T>(scale * x[(row / kh * cols + col / kw) * c + j]);
   }
 };
 
@@ -113,7 +113,7 @@ void index_select(const Tensor& x, int64_t, int64_t size, int64_t inner, const T
 }
 void index_add(const Tensor& g, int64_t, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
   Tensor rows = index.to(Device::cuda);
-  dispatch_floating(g.dtype(), [&](auto zero) {
+  dispatch_stored(g.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("index_add", y.numel(),
              IndexAdd<T>{pointer<T>(g), pointer<int64_t>(rows), pointer<T>(y), size, index.numel(), inner});
@@ -121,17 +121,18 @@ void index_add(const Tensor& g, int64_t, int64_t size, int64_t inner, const Tens
 }
 
 void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("pool_sum2d", y.numel(),
-             PoolSum<T>{pointer<T>(x), pointer<T>(y), kh, kw, y.dim(1), y.dim(2), y.dim(3), static_cast<T>(scale)});
+             PoolSum<T>{pointer<T>(x), pointer<T>(y), kh, kw, y.dim(1), y.dim(2), y.dim(3),
+                        static_cast<Compute<T>>(scale)});
   });
 }
 void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("upsample_nearest2d", y.numel(),
-             Upsample<T>{pointer<T>(x), pointer<T>(y), kh, kw, x.dim(2), x.dim(3), static_cast<T>(scale)});
+             Upsample<T>{pointer<T>(x), pointer<T>(y), kh, kw, x.dim(2), x.dim(3), static_cast<Compute<T>>(scale)});
   });
 }
 

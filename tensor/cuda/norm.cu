@@ -45,24 +45,26 @@ void channel_sums(const char* op, const NormSize& size, const F& f, T* sums) {
 // What every element's function reads: ŷ = (x − mean)·rstd, z = a·ŷ + s, m.
 template <class T, bool silu>
 struct Element {
+  using C = Compute<T>;
   NormSize size;
   int64_t groups;
-  const T *x, *a, *s, *mean, *rstd;
+  const T* x;
+  const C *a, *s, *mean, *rstd;
   const uint8_t* mask;
-  T mask_scale;
+  C mask_scale;
   struct Values {
-    T y, z, m;
+    C y, z, m;
   };
   __device__ Values at(int64_t i, int64_t nc) const {
     int64_t n = nc / size.channels, g = nc % size.channels / (size.channels / groups);
-    T y = (x[i] - mean[n * groups + g]) * rstd[n * groups + g];
-    return {y, a[nc] * y + s[nc], mask ? static_cast<T>(mask[i]) * mask_scale : T(1)};
+    C y = (x[i] - mean[n * groups + g]) * rstd[n * groups + g];
+    return {y, a[nc] * y + s[nc], mask ? static_cast<C>(mask[i]) * mask_scale : C(1)};
   }
-  __device__ T slope(T z) const {
+  __device__ C slope(C z) const {
     if constexpr (silu)
-      return SiluD1::apply<T>(z, 0);
+      return SiluD1::apply<C>(z, 0);
     else
-      return T(1);
+      return C(1);
   }
   __device__ int64_t channel_of(int64_t i) const {
     return i / (size.pixels * size.channels) * size.channels + i % size.channels;
@@ -74,21 +76,21 @@ Element<T, silu> element(const NormSize& size, const Tensor& x, const Tensor& a,
   return {size,
           p.groups,
           pointer<T>(x),
-          pointer<T>(a),
-          pointer<T>(s),
-          pointer<T>(stats.mean),
-          pointer<T>(stats.rstd),
+          pointer<Compute<T>>(a),
+          pointer<Compute<T>>(s),
+          pointer<Compute<T>>(stats.mean),
+          pointer<Compute<T>>(stats.rstd),
           pointer_or_null<uint8_t>(p.mask),
-          static_cast<T>(p.mask_scale)};
+          static_cast<Compute<T>>(p.mask_scale)};
 }
 
 template <class T>
 struct Moments {
   NormSize size;
   const T* x;
-  __device__ void operator()(int64_t i, int64_t nc, T* total) const {
+  __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const {
     int64_t n = nc / size.channels, c = nc % size.channels;
-    T d = x[i] - x[n * size.pixels * size.channels + c];
+    Compute<T> d = x[i] - x[n * size.pixels * size.channels + c];
     total[0] += d, total[1] += d * d;
   }
 };
@@ -97,8 +99,9 @@ struct Statistics {  // of group i = n·groups + g
   NormSize size;
   int64_t groups;
   double eps;
-  const T *x, *sums;
-  T *mean, *rstd;
+  const T* x;
+  const Compute<T>* sums;
+  Compute<T>*mean, *rstd;
   __device__ void operator()(int64_t i) const {
     int64_t cg = size.channels / groups, n = i / groups, c = i % groups * cg, at = n * size.channels + c;
     norm_statistics(cg, static_cast<double>(size.pixels), eps, x + n * size.pixels * size.channels + c, sums + at,
@@ -111,9 +114,9 @@ struct Forward {
   T* y;
   __device__ void operator()(int64_t i) const {
     auto v = e.at(i, e.channel_of(i));
-    T z = v.z;
-    if constexpr (silu) z = Silu::apply<T>(z, 0);
-    y[i] = v.m * z;
+    Compute<T> z = v.z;
+    if constexpr (silu) z = Silu::apply<Compute<T>>(z, 0);
+    y[i] = static_cast<T>(v.m * z);
   }
 };
 
@@ -121,9 +124,9 @@ template <class T, bool silu>
 struct VjpSums {
   Element<T, silu> e;
   const T* g;
-  __device__ void operator()(int64_t i, int64_t nc, T* total) const {
+  __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const {
     auto v = e.at(i, nc);
-    T h = v.m * g[i] * e.slope(v.z);
+    Compute<T> h = v.m * g[i] * e.slope(v.z);
     total[0] += h, total[1] += h * v.y;
   }
 };
@@ -142,12 +145,13 @@ struct VjpCoefficients {
 template <class T, bool silu>
 struct VjpMap {
   Element<T, silu> e;
-  const T *g, *kh, *ky, *k1;
+  const T* g;
+  const Compute<T>*kh, *ky, *k1;
   T* dx;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
     auto v = e.at(i, nc);
-    dx[i] = kh[nc] * (v.m * g[i] * e.slope(v.z)) + ky[nc] * v.y + k1[nc];
+    dx[i] = static_cast<T>(kh[nc] * (v.m * g[i] * e.slope(v.z)) + ky[nc] * v.y + k1[nc]);
   }
 };
 
@@ -155,12 +159,12 @@ template <class T, bool silu>
 struct Vjp2Sums {
   Element<T, silu> e;
   const T *g, *u;
-  __device__ void operator()(int64_t i, int64_t nc, T* total) const {
+  __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const {
     auto v = e.at(i, nc);
-    T vu = u[i], mg = v.m * g[i], h = mg * e.slope(v.z);
+    Compute<T> vu = u[i], mg = v.m * g[i], h = mg * e.slope(v.z);
     total[0] += vu, total[1] += vu * v.y, total[2] += h, total[3] += h * v.y, total[4] += h * vu;
     if constexpr (silu) {
-      T w = mg * SiluD2::apply<T>(v.z, 0), wy = w * v.y;
+      Compute<T> w = mg * SiluD2::apply<Compute<T>>(v.z, 0), wy = w * v.y;
       total[5] += w, total[6] += wy, total[7] += wy * v.y, total[8] += w * vu, total[9] += wy * vu;
     }
   }
@@ -201,43 +205,45 @@ template <class T, bool silu>
 struct Vjp2Map {
   Element<T, silu> e;
   const T *g, *u;
-  NormMap2<T> k;
+  NormMap2<Compute<T>> k;
   T *dx, *dg;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
     auto v = e.at(i, nc);
-    T vu = u[i], mg = v.m * g[i], slope = e.slope(v.z), dz = k.zu[nc] * vu + k.zy[nc] * v.y + k.z1[nc];
-    T out = k.h[nc] * mg * slope + k.u[nc] * vu + k.y[nc] * v.y + k.one[nc];
-    if constexpr (silu) out += k.e[nc] * (mg * SiluD2::apply<T>(v.z, 0) * dz);
-    dx[i] = out;
-    dg[i] = v.m * slope * dz;
+    Compute<T> vu = u[i], mg = v.m * g[i], slope = e.slope(v.z), dz = k.zu[nc] * vu + k.zy[nc] * v.y + k.z1[nc];
+    Compute<T> out = k.h[nc] * mg * slope + k.u[nc] * vu + k.y[nc] * v.y + k.one[nc];
+    if constexpr (silu) out += k.e[nc] * (mg * SiluD2::apply<Compute<T>>(v.z, 0) * dz);
+    dx[i] = static_cast<T>(out);
+    dg[i] = static_cast<T>(v.m * slope * dz);
   }
 };
 
 template <class T, bool silu>
 void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
                 const kernel::Normalized& out) {
-  Tensor sums = scratch(2 * size.n * size.channels, x.dtype());
-  channel_sums<T, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<T>(sums));
+  using C = Compute<T>;
+  Tensor sums = scratch(2 * size.n * size.channels, compute_dtype(x.dtype()));
+  channel_sums<C, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<C>(sums));
   for_each("group_norm", size.n * p.groups,
-           Statistics<T>{size, p.groups, p.eps, pointer<T>(x), pointer<T>(sums), pointer<T>(out.mean),
-                         pointer<T>(out.rstd)});
+           Statistics<T>{size, p.groups, p.eps, pointer<T>(x), pointer<C>(sums), pointer<C>(out.mean),
+                         pointer<C>(out.rstd)});
   for_each("group_norm", x.numel(), Forward<T, silu>{element<T, silu>(size, x, a, s, out, p), pointer<T>(out.y)});
 }
 
 template <class T, bool silu>
 void vjp_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
             const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+  using C = Compute<T>;
   int64_t nc = size.n * size.channels;
   auto e = element<T, silu>(size, x, a, s, stats, p);
-  Tensor sums = scratch(2 * nc, x.dtype()), k = scratch(3 * nc, x.dtype());
-  T *ds = pointer<T>(sums), *da = ds + nc, *kh = pointer<T>(k), *ky = kh + nc, *k1 = ky + nc;
-  channel_sums<T, 2>("group_norm_vjp", size, VjpSums<T, silu>{e, pointer<T>(g)}, ds);
-  copy_blocks(ds, 0, out.ds.raw(), 0, nc * static_cast<int64_t>(sizeof(T)), 1);
-  copy_blocks(da, 0, out.da.raw(), 0, nc * static_cast<int64_t>(sizeof(T)), 1);
+  Tensor sums = scratch(2 * nc, compute_dtype(x.dtype())), k = scratch(3 * nc, compute_dtype(x.dtype()));
+  C *ds = pointer<C>(sums), *da = ds + nc, *kh = pointer<C>(k), *ky = kh + nc, *k1 = ky + nc;
+  channel_sums<C, 2>("group_norm_vjp", size, VjpSums<T, silu>{e, pointer<T>(g)}, ds);
+  copy_blocks(ds, 0, out.ds.raw(), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
+  copy_blocks(da, 0, out.da.raw(), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
   if (!out.dx.defined()) return;
   for_each("group_norm_vjp", size.n * p.groups,
-           VjpCoefficients<T>{size, p.groups, pointer<T>(a), pointer<T>(stats.rstd), ds, da, kh, ky, k1});
+           VjpCoefficients<C>{size, p.groups, pointer<C>(a), pointer<C>(stats.rstd), ds, da, kh, ky, k1});
   for_each("group_norm_vjp", x.numel(), VjpMap<T, silu>{e, pointer<T>(g), kh, ky, k1, pointer<T>(out.dx)});
 }
 
@@ -245,24 +251,25 @@ template <class T, bool silu>
 void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
              const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
              const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+  using C = Compute<T>;
   int64_t nc = size.n * size.channels;
   auto e = element<T, silu>(size, x, a, s, stats, p);
-  Tensor sums = scratch(10 * nc, x.dtype()), map = scratch(8 * nc, x.dtype());
-  channel_sums<T, 10>("group_norm_vjp2", size, Vjp2Sums<T, silu>{e, pointer<T>(g), pointer<T>(u)},
-                      pointer<T>(sums));
+  Tensor sums = scratch(10 * nc, compute_dtype(x.dtype())), map = scratch(8 * nc, compute_dtype(x.dtype()));
+  channel_sums<C, 10>("group_norm_vjp2", size, Vjp2Sums<T, silu>{e, pointer<T>(g), pointer<T>(u)},
+                      pointer<C>(sums));
   for_each(
       "group_norm_vjp2", size.n * p.groups,
-      Vjp2Coefficients<T>{size, p.groups, pointer<T>(a), pointer<T>(ua), pointer<T>(us), pointer<T>(stats.rstd),
-                          pointer<T>(sums), pointer<T>(map), pointer<T>(out.da), pointer<T>(out.ds)});
+      Vjp2Coefficients<C>{size, p.groups, pointer<C>(a), pointer<C>(ua), pointer<C>(us), pointer<C>(stats.rstd),
+                          pointer<C>(sums), pointer<C>(map), pointer<C>(out.da), pointer<C>(out.ds)});
   for_each("group_norm_vjp2", x.numel(),
-           Vjp2Map<T, silu>{e, pointer<T>(g), pointer<T>(u), map_at(pointer<T>(map), nc, 0), pointer<T>(out.dx),
+           Vjp2Map<T, silu>{e, pointer<T>(g), pointer<T>(u), map_at(pointer<C>(map), nc, 0), pointer<T>(out.dx),
                             pointer<T>(out.dg)});
 }
 
 // f(T{}, bool constant) for the dtype and φ.
 template <class F>
 void with_kind(const Tensor& x, bool silu, const F& f) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     if (silu)
       f(zero, std::true_type{});
     else
@@ -288,21 +295,24 @@ __device__ T block_max(T x) {
 }
 template <class T>
 __global__ void softmax_kernel(const T* x, int64_t n, T* y) {
+  using C = Compute<T>;
   const T* in = x + blockIdx.x * n;
-  T *out = y + blockIdx.x * n, top = -INFINITY, total = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_size) top = in[i] > top ? in[i] : top;
+  C top = -INFINITY, total = 0;
+  for (int64_t i = threadIdx.x; i < n; i += block_size) top = in[i] > top ? C(in[i]) : top;
   top = block_max(top);
-  for (int64_t i = threadIdx.x; i < n; i += block_size) total += out[i] = exp(in[i] - top);
+  for (int64_t i = threadIdx.x; i < n; i += block_size) total += exp(C(in[i]) - top);
   total = block_sum(total);
-  for (int64_t i = threadIdx.x; i < n; i += block_size) out[i] /= total;
+  for (int64_t i = threadIdx.x; i < n; i += block_size)
+    y[blockIdx.x * n + i] = static_cast<T>(exp(C(in[i]) - top) / total);
 }
 template <class T>
 __global__ void softmax_vjp_kernel(const T* y, const T* g, int64_t n, T* dx) {
   const T *out = y + blockIdx.x * n, *cotangent = g + blockIdx.x * n;
-  T inner = 0;
+  Compute<T> inner = 0;
   for (int64_t i = threadIdx.x; i < n; i += block_size) inner += out[i] * cotangent[i];
   inner = block_sum(inner);
-  for (int64_t i = threadIdx.x; i < n; i += block_size) dx[blockIdx.x * n + i] = out[i] * (cotangent[i] - inner);
+  for (int64_t i = threadIdx.x; i < n; i += block_size)
+    dx[blockIdx.x * n + i] = static_cast<T>(out[i] * (cotangent[i] - inner));
 }
 
 }  // namespace
@@ -326,13 +336,13 @@ void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, con
 }
 
 void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch("softmax", softmax_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(x), n, pointer<T>(y));
   });
 }
 void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
+  dispatch_stored(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch("softmax_vjp", softmax_vjp_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(y),
            pointer<T>(g), n, pointer<T>(dx));

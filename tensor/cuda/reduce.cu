@@ -114,7 +114,7 @@ template <class T>
 struct TimesZero {  // NaN exactly where x is not finite
   const T* x;
   T* y;
-  __device__ void operator()(int64_t i) const { y[i] = x[i] * T(0); }
+  __device__ void operator()(int64_t i) const { y[i] = static_cast<T>(x[i] * Compute<T>(0)); }
 };
 
 }  // namespace
@@ -122,7 +122,7 @@ struct TimesZero {  // NaN exactly where x is not finite
 void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
   if (y.numel() == 0) return;
   if (count == 0) return fill(0, y);
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     if (r == Reduction::sum)
       reduce<false>(pointer<T>(x), outer, count, inner, pointer<T>(y));
@@ -139,7 +139,7 @@ double sum_squares(std::span<const Tensor> xs) {
   int64_t at = 0;
   for (const Tensor& x : xs) {
     int64_t blocks = blocks_of(x);
-    dispatch_floating(x.dtype(), [&](auto zero) {
+    dispatch_stored(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       launch("sum_squares", squares_kernel<T>, static_cast<unsigned>(blocks), block_size, pointer<T>(x), x.numel(),
              pointer<double>(parts) + at);
@@ -153,7 +153,7 @@ double sum_squares(std::span<const Tensor> xs) {
 bool all_finite(const Tensor& x) {
   if (x.numel() == 0) return true;
   Tensor products = scratch(x.numel(), x.dtype()), sum = scratch(1, x.dtype());
-  dispatch_floating(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each("all_finite", x.numel(), TimesZero<T>{pointer<T>(x), pointer<T>(products)});
     reduce<false>(pointer<T>(products), 1, x.numel(), 1, pointer<T>(sum));

@@ -226,6 +226,7 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
 Tensor read_npy(const std::filesystem::path& path) { return parse_npy(read_whole_file(path), path.string()); }
 
 void write_npy(const std::filesystem::path& path, const Tensor& x) {
+  VAPO_CHECK(x.dtype() != DType::bf16, "[npy] the format has no bf16. Hint: convert to f32");
   const char* descr = x.dtype() == DType::f32   ? "<f4"
                       : x.dtype() == DType::f64 ? "<f8"
                       : x.dtype() == DType::i64 ? "<i8"

@@ -157,6 +157,8 @@ const char* file_name(DType t) {
       return "F64";
     case DType::i64:
       return "I64";
+    case DType::bf16:
+      fail("[safetensors] bf16 tensors are not written. Hint: convert to f32");
     default:
       return "U8";
   }

@@ -24,6 +24,8 @@ struct Row {
   std::string name;
   std::vector<Shape> shapes;
   Function f;
+  bool in_bf16 = false;      // tensors of bf16 on the GPU against the same values in f32 on the CPU:
+  double bf16_bound = 1e-4;  // every stored result is rounded to 8 bits
 };
 
 // An operation of autograd/ops.h: its value, its vjp and the vjp of that, all in one row.
@@ -31,13 +33,16 @@ Function with_derivatives(const std::function<Var(std::span<const Var>)>& op) {
   return [op](const Tensors& x) {
     std::vector<Var> in;
     for (const Tensor& t : x) in.push_back(Var::leaf(t));
-    Var y = op(in), g = Var::leaf(randn(y.shape(), {.seed = 99}, y.dtype()).to(y.device()));
+    auto draw = [](const Var& like, uint64_t seed) {  // values that bf16 holds exactly
+      return Var::leaf(randn(like.shape(), {.seed = seed}, DType::bf16).to(like.dtype()).to(like.device()));
+    };
+    Var y = op(in), g = draw(y, 99);
     auto first = grad(std::span(&y, 1), in, {.create_graph = true, .allow_unused = true}, std::span(&g, 1));
     std::vector<Var> u, reached;
     for (const Var& d : first)
       if (d.requires_grad()) {
         reached.push_back(d);
-        u.push_back(randn(d.shape(), {.seed = 98 + u.size()}, d.dtype()).to(d.device()));
+        u.push_back(draw(d, 98 + u.size()));
       }
     in.push_back(g);
     Tensors out{y.value()};
@@ -55,6 +60,7 @@ std::vector<Row> table() {
   };
   auto op = [&](std::string name, std::vector<Shape> shapes, const std::function<Var(std::span<const Var>)>& f) {
     add_row(std::move(name), std::move(shapes), with_derivatives(f));
+    rows.back().in_bf16 = true;
   };
   using V = std::span<const Var>;
 
@@ -107,9 +113,10 @@ std::vector<Row> table() {
       op(fmt::format("group_norm {} groups {} kind {}", x.str(), groups, kind), {x, nc, nc},
          [=, groups = groups](V v) {
            kernel::GroupNorm p{.groups = groups, .silu = kind > 0};
+           DType stored = compute_dtype(v[0].dtype());
            if (kind > 1)
              p.mask = kernel::dropout_mask(v[0].shape(), 0.3, {.seed = 3}, v[0].device()), p.mask_scale = 1.4;
-           return group_norm_fused(v[0], v[1], v[2], p);
+           return group_norm_fused(v[0], to(v[1], stored), to(v[2], stored), p);
          });
   }
   op("softmax", {{7, 300}}, [](V x) { return softmax(x[0], {-1}); });
@@ -163,14 +170,16 @@ int main() {
   }
   int failed = 0, count = 0;
   for (const Row& row : table())
-    for (DType t : {DType::f32, DType::f64}) {
-      double bound = t == DType::f32 ? 1e-10 : 1e-24, worst = 0;
+    for (DType t : {DType::f32, DType::f64, DType::bf16}) {
+      if (t == DType::bf16 && !row.in_bf16) continue;
+      double bound = t == DType::f32 ? 1e-10 : t == DType::f64 ? 1e-24 : row.bf16_bound, worst = 0;
       std::string wrong;
       try {
         Tensors cpu, gpu;
         for (size_t i = 0; i < row.shapes.size(); ++i) {
           cpu.push_back(randn(row.shapes[i], {.seed = 5, .step = i}, t));
           gpu.push_back(cpu.back().to(Device::cuda));
+          cpu.back() = cpu.back().to(compute_dtype(t));  // of the same values
         }
         Tensors here = row.f(cpu), there = row.f(gpu);
         for (size_t i = 0; i < here.size(); ++i) {

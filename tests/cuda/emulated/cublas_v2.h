@@ -2,14 +2,16 @@
 // A stand-in for the one cuBLAS call that is used: column-major products, in double.
 
 #include "cuda_runtime.h"
+#include "tensor/bfloat16.h"
 
 using cublasHandle_t = void*;
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
-enum cudaDataType_t { CUDA_R_32F, CUDA_R_64F };
+enum cudaDataType_t { CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF };
 using cudaDataType = cudaDataType_t;
 enum cublasComputeType_t {
   CUBLAS_COMPUTE_64F,
+  CUBLAS_COMPUTE_32F,
   CUBLAS_COMPUTE_32F_PEDANTIC,
   CUBLAS_COMPUTE_32F_FAST_TF32,
   CUBLAS_COMPUTE_32F_FAST_16BF
@@ -32,7 +34,7 @@ void product(bool ta, bool tb, int m, int n, int k, const T* a, int lda, const T
       double sum = 0;
       for (int p = 0; p < k; ++p)
         sum += (ta ? at(a, p, i, lda) : at(a, i, p, lda)) * (tb ? at(b, j, p, ldb) : at(b, p, j, ldb));
-      c[i + static_cast<int64_t>(j) * ldc] = static_cast<T>(sum);
+      c[i + static_cast<int64_t>(j) * ldc] = static_cast<T>(static_cast<vapo::Compute<T>>(sum));
     }
 }
 }  // namespace emulated
@@ -48,6 +50,6 @@ inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation
       emulated::product(ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, static_cast<const T*>(a) + i * a_step, lda,
                         static_cast<const T*>(b) + i * b_step, ldb, static_cast<T*>(c) + i * c_step, ldc);
   };
-  type == CUDA_R_32F ? all(float{}) : all(double{});
+  type == CUDA_R_32F ? all(float{}) : type == CUDA_R_64F ? all(double{}) : all(vapo::BFloat16{});
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -8,11 +8,12 @@ using cudnnHandle_t = void*;
 using cudnnTensorDescriptor_t = struct EmulatedTensor*;
 using cudnnFilterDescriptor_t = struct EmulatedFilter*;
 using cudnnConvolutionDescriptor_t = struct EmulatedConvolution*;
+enum cudnnDataType_t { CUDNN_DATA_FLOAT, CUDNN_DATA_BFLOAT16 };
 enum {
   CUDNN_TENSOR_NHWC,
-  CUDNN_DATA_FLOAT,
   CUDNN_CROSS_CORRELATION,
   CUDNN_FMA_MATH,
+  CUDNN_TENSOR_OP_MATH,
   CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION,
   CUDNN_DETERMINISTIC
 };
