@@ -36,7 +36,7 @@ Optimizer::Optimizer(std::vector<NamedParameter> parameters, OptimizerOptions op
   slots_.resize(parameters_.size());
 }
 
-double Optimizer::step(std::span<const Var> grads, double learning_rate, const ClipOptions& clip, Ema* ema) {
+Tensor Optimizer::start(std::span<const Var> grads, double learning_rate, const ClipOptions& clip, Ema* ema) {
   VAPO_CHECK(grads.size() == parameters_.size(), "[optimizer] {} gradients for {} parameters", grads.size(),
              parameters_.size());
   VAPO_CHECK(!ema || ema->averages().size() == parameters_.size(),
@@ -63,25 +63,36 @@ double Optimizer::step(std::span<const Var> grads, double learning_rate, const C
                  .v = v_.empty() ? Tensor() : v_[i],
                  .ema = ema ? ema->averages()[i] : Tensor()};
   }
-  double norm = std::sqrt(kernel::sum_squares(gradients_));
-  if (std::isfinite(norm)) update(norm, learning_rate, clip, ema);
+  Tensor norm_squares = kernel::sum_squares(gradients_);
+  update(norm_squares, learning_rate, clip, ema);
   gradients_.clear();
   std::fill(slots_.begin(), slots_.end(), kernel::Slot());  // the gradients are free to go
+  return norm_squares;
+}
+
+double Optimizer::finish(const Tensor& norm_squares, Ema* ema) {
+  double norm = std::sqrt(norm_squares.item());
+  if (std::isfinite(norm)) {
+    ++steps_;
+    if (ema) ema->count_update();
+  }
   return norm;
 }
 
-void Optimizer::update(double norm, double learning_rate, const ClipOptions& clip, Ema* ema) {
-  double scale = clip.kind == ClipOptions::Kind::norm ? std::min(1.0, clip.limit / (norm + 1e-6)) : 1;
-  double bound = clip.kind == ClipOptions::Kind::value ? clip.limit : std::numeric_limits<double>::infinity();
+void Optimizer::update(const Tensor& norm_squares, double learning_rate, const ClipOptions& clip, Ema* ema) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  kernel::GradientNorm norm{norm_squares, clip.kind == ClipOptions::Kind::norm ? clip.limit : infinity};
+  double bound = clip.kind == ClipOptions::Kind::value ? clip.limit : infinity;
   double ema_decay = ema ? ema->next_decay() : 0;
   if (options_.kind == Kind::sgd) {
     kernel::sgd_update(slots_, {.lr = learning_rate,
                                 .momentum = options_.momentum,
                                 .weight_decay = options_.weight_decay,
                                 .nesterov = options_.nesterov,
-                                .grad_scale = scale,
+                                .grad_scale = 1,
                                 .clip_value = bound,
-                                .ema_decay = ema_decay});
+                                .ema_decay = ema_decay,
+                                .norm = norm});
   } else {
     kernel::AdamUpdate u{.lr = learning_rate,
                          .beta1 = options_.beta1,
@@ -90,17 +101,16 @@ void Optimizer::update(double norm, double learning_rate, const ClipOptions& cli
                          .weight_decay = options_.weight_decay,
                          .decoupled = options_.kind != Kind::adam,
                          .step = steps_ + 1,
-                         .grad_scale = scale,
+                         .grad_scale = 1,
                          .clip_value = bound,
                          .clip_std = clip.kind == ClipOptions::Kind::std,
-                         .ema_decay = ema_decay};
+                         .ema_decay = ema_decay,
+                         .norm = norm};
     if (options_.kind == Kind::lamb)
       kernel::lamb_update(slots_, u);
     else
       kernel::adam_update(slots_, u);
   }
-  ++steps_;
-  if (ema) ema->count_update();
 }
 
 void Optimizer::state(const BufferVisitor& visit) {

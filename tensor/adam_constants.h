@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "tensor/functions.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
@@ -18,11 +19,13 @@ struct AdamConstants {
   T grad_scale, clip_value;
   T clip_std_factor;    // 3/√(1 − β₂^(t−1)); negative: no such clipping
   T ema_rate;           // 1 − decay
+  T lr, first_correction;  // of LAMB: 1/(1 − β₁^t)
   bool direction_only;  // write the update's direction into `ema` instead of moving p (LAMB)
 };
 
-template <class T>
-AdamConstants<T> adam_constants(const kernel::AdamUpdate& u) {
+// Update: kernel::AdamUpdate, or what a GPU is handed of it.
+template <class T, class Update>
+VAPO_FN AdamConstants<T> adam_constants(const Update& u) {
   double t = static_cast<double>(u.step);
   AdamConstants<T> k{};
   k.step_size = static_cast<T>(u.lr / (1 - std::pow(u.beta1, t)));
@@ -35,6 +38,7 @@ AdamConstants<T> adam_constants(const kernel::AdamUpdate& u) {
   // the first step has no second moment to compare with
   k.clip_std_factor = static_cast<T>(u.clip_std && u.step > 1 ? 3 / std::sqrt(1 - std::pow(u.beta2, t - 1)) : -1);
   k.ema_rate = static_cast<T>(1 - u.ema_decay);
+  k.lr = static_cast<T>(u.lr), k.first_correction = static_cast<T>(1 / (1 - std::pow(u.beta1, t)));
   return k;
 }
 

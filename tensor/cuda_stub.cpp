@@ -1,6 +1,7 @@
 // Linked where the build has no CUDA: every entry throws, naming itself.
 
 #include "tensor/backend.h"
+#include "tensor/step_graph.h"
 
 namespace vapo::cuda {
 namespace {
@@ -33,7 +34,7 @@ VAPO_STUB(fill, void, double, T)
 VAPO_STUB(binary, void, int, T, T, T)
 VAPO_STUB(broadcast, void, T, T)
 VAPO_STUB(reduce_middle, void, Reduction, T, int64_t, int64_t, int64_t, T)
-VAPO_STUB(sum_squares, double, std::span<const Tensor>)
+VAPO_STUB(sum_squares, void, std::span<const Tensor>, T)
 VAPO_STUB(all_finite, bool, T)
 VAPO_STUB(matmul, void, const MatmulSize&, T, T, T, T)
 VAPO_STUB(conv2d, void, const ConvGeometry&, T, T, T, T)
@@ -62,3 +63,14 @@ VAPO_STUB(sgd_update, void, std::span<const kernel::Slot>, const kernel::SgdUpda
 VAPO_STUB(lamb_update, void, std::span<const kernel::Slot>, const kernel::AdamUpdate&)
 
 }  // namespace vapo::cuda
+
+namespace vapo {
+
+struct StepGraph::Impl {};
+StepGraph::StepGraph() = default;
+StepGraph::~StepGraph() = default;
+void StepGraph::record(const std::function<void()>&) { cuda::no_cuda("step_graph"); }
+bool StepGraph::recorded() const { return false; }
+void StepGraph::replay(const StepScalars&) { cuda::no_cuda("step_graph"); }
+
+}  // namespace vapo

@@ -153,12 +153,14 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
   return (dims.empty() ? x : sum(x, dims, false)).reshape(shape);
 }
 
-double sum_squares(std::span<const Tensor> xs) {
+Tensor sum_squares(std::span<const Tensor> xs) {
   for (const Tensor& x : xs) check_floating("sum_squares", x);
   for (const Tensor& x : xs)
     VAPO_CHECK(x.device() == xs[0].device(), "[sum_squares] tensors on {} and {}", name_of(xs[0].device()),
                name_of(x.device()));
-  return xs.empty() ? 0 : VAPO_ON(xs[0].device(), sum_squares(xs));
+  Tensor y = Tensor::empty({}, {DType::f64, xs.empty() ? Device::cpu : xs[0].device()});
+  VAPO_ON(y.device(), sum_squares(xs, y));
+  return y;
 }
 bool all_finite(const Tensor& x) {
   check_floating("all_finite", x);
@@ -364,14 +366,36 @@ void check_slots(const char* op, std::span<const Slot> slots, bool second_moment
 }
 }  // namespace
 
+namespace {
+// On the CPU the norm is known: f with the scale that it gives, or not at all where it is not finite.
+template <class Update, class F>
+void with_known_norm(Update u, const F& f) {
+  if (u.norm.squares.defined()) {
+    double norm = std::sqrt(u.norm.squares.item());
+    if (!std::isfinite(norm)) return;
+    u.grad_scale *= std::min(1.0, u.norm.limit / (norm + 1e-6));
+  }
+  f(u);
+}
+}  // namespace
+
 void adam_update(std::span<const Slot> slots, const AdamUpdate& u) {
-  check_slots("adam_update", slots, true, [&](Device d) { VAPO_ON(d, adam_update(slots, u)); });
+  check_slots("adam_update", slots, true, [&](Device d) {
+    if (d == Device::cuda) return cuda::adam_update(slots, u);
+    with_known_norm(u, [&](const AdamUpdate& known) { cpu::adam_update(slots, known); });
+  });
 }
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
-  check_slots("sgd_update", slots, false, [&](Device d) { VAPO_ON(d, sgd_update(slots, u)); });
+  check_slots("sgd_update", slots, false, [&](Device d) {
+    if (d == Device::cuda) return cuda::sgd_update(slots, u);
+    with_known_norm(u, [&](const SgdUpdate& known) { cpu::sgd_update(slots, known); });
+  });
 }
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& u) {
-  check_slots("lamb_update", slots, true, [&](Device d) { VAPO_ON(d, lamb_update(slots, u)); });
+  check_slots("lamb_update", slots, true, [&](Device d) {
+    if (d == Device::cuda) return cuda::lamb_update(slots, u);
+    with_known_norm(u, [&](const AdamUpdate& known) { cpu::lamb_update(slots, known); });
+  });
 }
 
 }  // namespace kernel

@@ -3,6 +3,7 @@
 // fresh tensors; operands must agree in dtype (there is no promotion) and device unless a line says otherwise.
 // Errors are vapo::Error with the operation's name and the shapes.
 
+#include <cmath>
 #include <compare>
 #include <span>
 #include <vector>
@@ -46,7 +47,7 @@ Tensor sum(const Tensor& x, const Dims& dims, bool keepdim);
 Tensor amax(const Tensor& x, const Dims& dims, bool keepdim);  // of at least one element
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor sum_to(const Tensor& x, const Shape& shape);  // the adjoint of broadcast_to
-double sum_squares(std::span<const Tensor> xs);      // Σ over all elements of all tensors
+Tensor sum_squares(std::span<const Tensor> xs);      // Σx² over all elements of all tensors: f64 ()
 bool all_finite(const Tensor& x);
 
 // ---- matrix products
@@ -131,6 +132,10 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim,
                  const Tensor& index);  // its adjoint: repeats add up
 
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call
+struct GradientNorm {     // of all gradients of a step, where they lie
+  Tensor squares = {};    // ‖g‖², from sum_squares. Where it is not finite nothing is written; undefined: not looked at
+  double limit = INFINITY;  // gradients are scaled to at most this norm: by min(1, limit/(‖g‖ + 1e-6))
+};
 struct AdamUpdate {
   double lr, beta1, beta2, eps, weight_decay;  // weight_decay is decoupled (AdamW) when `decoupled`
   bool decoupled;
@@ -139,6 +144,7 @@ struct AdamUpdate {
   double clip_value;  // then clamped to ±clip_value; infinity for none
   bool clip_std;      // or each entry to ±(3·√v̂ + 0.1), v̂ the bias-corrected second moment before this step
   double ema_decay;   // e ← d·e + (1−d)·p, where an `ema` is given
+  GradientNorm norm = {};
 };
 struct Slot {  // one parameter with what belongs to it; `ema` and `v` may be undefined
   Tensor param, grad, m, v, ema;
@@ -148,6 +154,7 @@ struct SgdUpdate {
   double lr, momentum, weight_decay;
   bool nesterov;
   double grad_scale, clip_value, ema_decay;
+  GradientNorm norm = {};
 };
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& update);
 void lamb_update(std::span<const Slot> slots,

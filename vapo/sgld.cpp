@@ -19,7 +19,7 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
   for (int64_t k = 0; k < o.steps; ++k, ++key.step) {
     EnergyGradient e = energy_gradient(energy, x);
     if (observe)
-      observe({k, kernel::sum(e.value, {}, false).item() / n, kernel::sum_squares({&e.gradient, 1}) / n, x});
+      observe({k, kernel::sum(e.value, {}, false).item() / n, kernel::sum_squares({&e.gradient, 1}).item() / n, x});
     // x + η∇E + √(2ηλ) ξ
     x = kernel::binary(kernel::Binary::add, x, kernel::affine(e.gradient, o.step_size, 0));
     if (noise > 0)

@@ -92,7 +92,7 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
   });
 }
 
-double sum_squares(std::span<const Tensor> xs) {
+void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   double total = 0;
   for (const Tensor& x : xs) {
     dispatch_floating(x.dtype(), [&](auto zero) {
@@ -101,7 +101,7 @@ double sum_squares(std::span<const Tensor> xs) {
       total += chunked_sum(x.numel(), [&](int64_t b, int64_t e) { return simd<T>().sum_squares(p + b, e - b); });
     });
   }
-  return total;
+  *y.mutable_data<double>() = total;
 }
 
 bool all_finite(const Tensor& x) {

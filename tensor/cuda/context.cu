@@ -111,8 +111,8 @@ void* allocate(size_t bytes) {
     if (s.limit > 0 && s.current + static_cast<int64_t>(bytes) > s.limit) refuse(bytes);
   }
   if (bytes == 0) return nullptr;
-  void* p = nullptr;
-  cudaError_t status = cudaMallocAsync(&p, bytes, stream());
+  void* p = allocate_recorded(bytes);
+  cudaError_t status = p ? cudaSuccess : cudaMallocAsync(&p, bytes, stream());
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     release_cached_memory();
@@ -131,13 +131,17 @@ void* allocate(size_t bytes) {
 }
 void deallocate(void* p, size_t bytes) noexcept {
   if (!p) return;
-  cudaFreeAsync(p, context().stream);
+  if (!deallocate_recorded(p, bytes)) cudaFreeAsync(p, context().stream);
   Stats& s = stats();
   std::lock_guard guard(s.lock);
   s.current -= static_cast<int64_t>(bytes);
 }
-void synchronize() { VAPO_CUDA(cudaStreamSynchronize(stream())); }
+void synchronize() {
+  refuse_while_recording("a result is read");
+  VAPO_CUDA(cudaStreamSynchronize(stream()));
+}
 void copy_bytes(void* to, Device, const void* from, Device, size_t bytes) {
+  refuse_while_recording("elements are copied to or from the CPU");
   VAPO_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()));
   synchronize();
 }

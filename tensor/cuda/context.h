@@ -6,6 +6,7 @@
 #include <cudnn.h>
 
 #include "tensor/backend.h"
+#include "tensor/step_graph.h"
 
 namespace vapo::cuda {
 
@@ -18,6 +19,12 @@ void check(cudnnStatus_t status, const char* call);
 cudaStream_t stream();  // the one stream of the process; the first use opens the device
 cublasHandle_t cublas();
 cudnnHandle_t cudnn();
+
+const StepScalars* step_scalars();  // on the device; null unless a step is being recorded
+void refuse_while_recording(const char* what);  // throws where it would read a result of a step that does not run
+// Memory of a step that is being recorded; nullptr and false where there is none, or the block is not of it.
+void* allocate_recorded(size_t bytes);
+bool deallocate_recorded(void* p, size_t bytes);
 
 template <class T>
 T* pointer(const Tensor& x) {
@@ -44,7 +51,7 @@ constexpr int block_size = 256;
 template <class... Parameters, class... Arguments>
 void launch(const char* op, void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
 #ifdef VAPO_EMULATED_CUDA  // tests/cuda runs the kernels on the CPU
-  emulated_launch(grid, block, [&] { kernel(arguments...); });
+  emulated_launch(grid, block, [=] { kernel(arguments...); });
 #else
   // clang-format off
   kernel<<<grid, block, 0, stream()>>>(arguments...);

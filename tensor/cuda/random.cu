@@ -6,14 +6,23 @@
 namespace vapo::cuda {
 namespace {
 
+// A key, advanced by the step that is replayed.
+struct DeviceKey {
+  RandomKey key;
+  const StepScalars* scalars = step_scalars();
+  __device__ uint64_t seed() const { return key.seed; }
+  __device__ uint32_t stream() const { return key.stream; }
+  __device__ uint64_t step() const { return key.step + (scalars ? scalars->advance : 0); }
+};
+
 // write(y, element, word pair or word) for the four elements of block i.
 template <class T>
 struct Normal {
-  RandomKey key;
+  DeviceKey key;
   int64_t first, n;
   T* y;
   __device__ void operator()(int64_t block) const {
-    PhiloxWords c = philox_block(static_cast<uint64_t>(first + block), key.seed, key.stream, key.step);
+    PhiloxWords c = philox_block(static_cast<uint64_t>(first + block), key.seed(), key.stream(), key.step());
     for (int j = 0; j < 4; j += 2) {  // Box–Muller on the word pairs
       T u = (static_cast<T>(c.w[j]) + T(0.5)) * T(0x1p-32), v = (static_cast<T>(c.w[j + 1]) + T(0.5)) * T(0x1p-32);
       T radius = sqrt(T(-2) * log(u)), angle = T(6.283185307179586) * v;
@@ -24,12 +33,12 @@ struct Normal {
 };
 template <class T>
 struct Uniform {
-  RandomKey key;
+  DeviceKey key;
   int64_t n;
   double low, high;
   T* y;
   __device__ void operator()(int64_t block) const {
-    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed, key.stream, key.step);
+    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed(), key.stream(), key.step());
     for (int j = 0; j < 4 && block * 4 + j < n; ++j) {
       T value = static_cast<T>(low + (high - low) * uniform_of<T>(c.w[j]));
       y[block * 4 + j] =
@@ -39,21 +48,21 @@ struct Uniform {
 };
 template <class T>
 struct Rademacher {
-  RandomKey key;
+  DeviceKey key;
   int64_t n;
   T* y;
   __device__ void operator()(int64_t block) const {
-    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed, key.stream, key.step);
+    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed(), key.stream(), key.step());
     for (int j = 0; j < 4 && block * 4 + j < n; ++j) y[block * 4 + j] = c.w[j] >> 31 ? T(1) : T(-1);
   }
 };
 struct Bernoulli {
-  RandomKey key;
+  DeviceKey key;
   int64_t n;
   float limit;
   uint8_t* y;
   __device__ void operator()(int64_t block) const {
-    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed, key.stream, key.step);
+    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed(), key.stream(), key.step());
     for (int j = 0; j < 4 && block * 4 + j < n; ++j)
       y[block * 4 + j] = static_cast<float>(uniform_of<float>(c.w[j])) >= limit;
   }
@@ -66,23 +75,23 @@ int64_t blocks(const Tensor& y) { return (y.numel() + 3) / 4; }
 void normal(const RandomKey& key, int64_t first_block, const Tensor& y) {
   dispatch_floating(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each("randn", blocks(y), Normal<T>{key, first_block, y.numel(), pointer<T>(y)});
+    for_each("randn", blocks(y), Normal<T>{{key}, first_block, y.numel(), pointer<T>(y)});
   });
 }
 void uniform(const RandomKey& key, double low, double high, const Tensor& y) {
   dispatch_floating(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each("rand", blocks(y), Uniform<T>{key, y.numel(), low, high, pointer<T>(y)});
+    for_each("rand", blocks(y), Uniform<T>{{key}, y.numel(), low, high, pointer<T>(y)});
   });
 }
 void rademacher(const RandomKey& key, const Tensor& y) {
   dispatch_floating(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each("rademacher", blocks(y), Rademacher<T>{key, y.numel(), pointer<T>(y)});
+    for_each("rademacher", blocks(y), Rademacher<T>{{key}, y.numel(), pointer<T>(y)});
   });
 }
 void bernoulli(const RandomKey& key, double p, const Tensor& y) {
-  for_each("dropout", blocks(y), Bernoulli{key, y.numel(), static_cast<float>(p), pointer<uint8_t>(y)});
+  for_each("dropout", blocks(y), Bernoulli{{key}, y.numel(), static_cast<float>(p), pointer<uint8_t>(y)});
 }
 
 }  // namespace vapo::cuda

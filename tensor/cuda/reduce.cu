@@ -131,11 +131,12 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
   });
 }
 
-double sum_squares(std::span<const Tensor> xs) {
+void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
+  if (xs.empty()) return fill(0, y);
   auto blocks_of = [](const Tensor& x) { return std::clamp<int64_t>((x.numel() + 4095) / 4096, 1, 256); };
   int64_t total = 0;
   for (const Tensor& x : xs) total += blocks_of(x);
-  Tensor parts = scratch(total, DType::f64), sum = scratch(1, DType::f64);
+  Tensor parts = scratch(total, DType::f64);
   int64_t at = 0;
   for (const Tensor& x : xs) {
     int64_t blocks = blocks_of(x);
@@ -146,8 +147,7 @@ double sum_squares(std::span<const Tensor> xs) {
     });
     at += blocks;
   }
-  reduce<false>(pointer<double>(parts), 1, total, 1, pointer<double>(sum));
-  return sum.item();
+  reduce<false>(pointer<double>(parts), 1, total, 1, pointer<double>(y));
 }
 
 bool all_finite(const Tensor& x) {

@@ -161,7 +161,7 @@ TEST_CASE("reductions over any dimensions") {
   CHECK(kernel::sum(Tensor::ones({0, 3}), {0}, false).to_vector<float>() == std::vector<float>{0, 0, 0});
   CHECK_THROWS_AS(kernel::amax(Tensor::ones({0, 3}), {0}, false), Error);
   Tensor a = Tensor::full({3}, 2), b = Tensor::full({2}, 1);
-  CHECK(kernel::sum_squares(std::vector<Tensor>{a, b}) == 14);
+  CHECK(kernel::sum_squares(std::vector<Tensor>{a, b}).item() == 14);
 }
 
 TEST_CASE("matmul in every orientation and shape, thin ones too") {

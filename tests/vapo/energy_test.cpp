@@ -24,7 +24,7 @@ double spread_of_difference(const Tensor& a, const Tensor& b) {
 
 double variance_of(const Tensor& x) {
   double n = static_cast<double>(x.numel());
-  return kernel::sum_squares({&x, 1}) / n;
+  return kernel::sum_squares({&x, 1}).item() / n;
 }
 
 const Energy gaussian_energy = [](const Var& x) { return -0.5 * sum(square(x), {1}); };
@@ -108,7 +108,7 @@ TEST_CASE("SGLD goes on from key.step, reports before each move, and repeats its
   });
   CHECK(steps.size() == 10);
   CHECK(steps.back() == 9);
-  double squares = kernel::sum_squares({&x0, 1}) / 5;
+  double squares = kernel::sum_squares({&x0, 1}).item() / 5;
   CHECK(first_energy == doctest::Approx(-0.5 * squares).epsilon(1e-5));
   CHECK(first_gradient == doctest::Approx(squares).epsilon(1e-5));
   options.steps = 4;

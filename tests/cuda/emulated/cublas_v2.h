@@ -44,12 +44,12 @@ inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation
                                                  int lda, int64_t a_step, const void* b, cudaDataType, int ldb,
                                                  int64_t b_step, const void*, void* c, cudaDataType, int ldc,
                                                  int64_t c_step, int count, cublasComputeType_t, cublasGemmAlgo_t) {
-  auto all = [&](auto zero) {
+  auto all = [=](auto zero) {
     using T = decltype(zero);
     for (int i = 0; i < count; ++i)
       emulated::product(ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, static_cast<const T*>(a) + i * a_step, lda,
                         static_cast<const T*>(b) + i * b_step, ldb, static_cast<T*>(c) + i * c_step, ldc);
   };
-  type == CUDA_R_32F ? all(float{}) : type == CUDA_R_64F ? all(double{}) : all(vapo::BFloat16{});
+  emulated::submit([=] { type == CUDA_R_32F ? all(float{}) : type == CUDA_R_64F ? all(double{}) : all(vapo::BFloat16{}); });
   return CUBLAS_STATUS_SUCCESS;
 }

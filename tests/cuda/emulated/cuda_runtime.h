@@ -14,7 +14,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using std::cos, std::exp, std::log, std::nextafter, std::sin, std::sqrt;
@@ -47,8 +49,17 @@ T __shfl_down_sync(unsigned, T x, int offset) {
   return thread % 32 + offset < 32 ? static_cast<T>(emulated::lanes[thread + offset]) : x;
 }
 
+// What a captured stream would run; null: work runs at once.
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
+namespace emulated {
+inline EmulatedGraph* captured = nullptr;
+inline void submit(std::function<void()> work) { captured ? captured->work.push_back(std::move(work)) : work(); }
+}  // namespace emulated
+
 template <class F>
-void emulated_launch(dim3 grid, dim3 block, const F& kernel) {
+void run_kernel(dim3 grid, dim3 block, const F& kernel) {
   gridDim = grid, blockDim = block;
   try {
     for (unsigned b = 0; b < grid.count(); ++b)
@@ -73,6 +84,11 @@ void emulated_launch(dim3 grid, dim3 block, const F& kernel) {
     });
   for (std::thread& t : threads) t.join();
   emulated::barrier = nullptr;
+}
+
+template <class F>
+void emulated_launch(dim3 grid, dim3 block, const F& kernel) {
+  emulated::submit([=] { run_kernel(grid, block, kernel); });
 }
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
@@ -111,12 +127,36 @@ inline cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) {
 }
 inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) { return std::free(p), cudaSuccess; }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  return std::memcpy(to, from, bytes), cudaSuccess;
+  emulated::submit([=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                                      size_t height, cudaMemcpyKind, cudaStream_t) {
   if (to_pitch < width || from_pitch < width) std::abort();  // what the runtime refuses
-  for (size_t i = 0; i < height; ++i)
-    std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
+  emulated::submit([=] {
+    for (size_t i = 0; i < height; ++i)
+      std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
+  });
+  return cudaSuccess;
+}
+
+using cudaGraph_t = EmulatedGraph*;
+using cudaGraphExec_t = EmulatedGraph*;
+enum { cudaStreamCaptureModeRelaxed };
+inline cudaError_t cudaMalloc(void** p, size_t bytes) { return cudaMallocAsync(p, bytes, nullptr); }
+inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t, int) {
+  return emulated::captured = new EmulatedGraph, cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  return *graph = std::exchange(emulated::captured, nullptr), cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned) {
+  return *out = new EmulatedGraph(*graph), cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, cudaSuccess; }
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+  for (const auto& work : graph->work) work();
   return cudaSuccess;
 }
