@@ -11,7 +11,7 @@ Var times(const Var& x, double t) { return Tensor::full({x.dim(0)}, t, x.options
 
 // (a·Φ + f‖x‖²)/g²
 Var quadratic_energy(const Potential& phi, const Var& x, double t, double a, double f, double g_squared) {
-  return (a / g_squared) * phi(x, times(x, t)) + (f / g_squared) * sum(square(x), {1});
+  return (a / g_squared) * phi(x, times(x, t)) + (f / g_squared) * sum(square(rows(x)), {1});
 }
 }  // namespace
 

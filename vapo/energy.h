@@ -8,7 +8,7 @@
 
 namespace vapo {
 
-// E(x) (N) of x (N,D), differentiable: the target of SGLD is e^{E/λ}. It refers to its potential, which must
+// E(x) (N) of x (N,…), differentiable: the target of SGLD is e^{E/λ}. It refers to its potential, which must
 // outlive it.
 using Energy = std::function<Var(const Var& x)>;
 
@@ -19,7 +19,7 @@ Energy marginal_energy(const Potential& phi, const Path& path, double t);
 // density. f and g² are given by hand (published: f = −1, g = 1 at t = 1) or taken from the path at t.
 Energy boltzmann_energy(const Potential& phi, double t, double f, double g_squared);
 
-// ∇E (N,D) and E (N); no history.
+// ∇E (N,…) and E (N); no history.
 struct EnergyGradient {
   Tensor gradient, value;
 };

@@ -10,22 +10,23 @@ namespace vapo {
 namespace {
 
 struct Derivatives {
-  Tensor gradient, laplacian;  // ∇Φ (N,D), ΔΦ (N)
+  Tensor gradient, laplacian;  // ∇Φ (N,…), ΔΦ (N)
 };
 
 // Σ_d e_dᵀ∇²Φ e_d without probes, the mean of vᵀ∇²Φ v over the probes v with them. One graph of ∇Φ serves all.
 Derivatives derivatives(const Potential& phi, const Tensor& x, double t, std::span<const Tensor> probes,
                         const Tensor& labels) {
-  VAPO_CHECK(x.rank() == 2, "[laplacian] x has shape {}, expected (N,D)", x.shape().str());
+  VAPO_CHECK(x.rank() >= 2, "[laplacian] x has shape {}, expected (N,D) or (N,H,W,C)", x.shape().str());
   EnableGradGuard on;
-  int64_t n = x.dim(0), d = x.dim(1);
+  int64_t n = x.dim(0), d = rows(x).dim(1);
   Var leaf = Var::leaf(x, "x"), ones(Tensor::ones({n}, x.options()));
   Var value = phi(leaf, Tensor::full({n}, t, x.options()), labels);
   Var g = grad({&value, 1}, {&leaf, 1}, {.create_graph = true}, {&ones, 1})[0];
 
-  auto hessian_times = [&](const Tensor& v) {
-    Var cotangent(v);
-    return grad({&g, 1}, {&leaf, 1}, {.retain_graph = true, .allow_unused = true}, {&cotangent, 1})[0].value();
+  auto hessian_times = [&](const Tensor& v) {  // rows to rows
+    Var cotangent(v.reshape(x.shape()));
+    return rows(
+        grad({&g, 1}, {&leaf, 1}, {.retain_graph = true, .allow_unused = true}, {&cotangent, 1})[0].value());
   };
   Tensor trace = Tensor::zeros({n}, x.options());
   auto add_to_trace = [&](const Tensor& term) { trace = kernel::binary(kernel::Binary::add, trace, term); };
@@ -37,7 +38,7 @@ Derivatives derivatives(const Potential& phi, const Tensor& x, double t, std::sp
     }
   } else {
     for (const Tensor& v : probes)
-      add_to_trace(kernel::sum(kernel::binary(kernel::Binary::mul, hessian_times(v), v), {1}, false));
+      add_to_trace(kernel::sum(kernel::binary(kernel::Binary::mul, hessian_times(v), rows(v)), {1}, false));
     trace = kernel::affine(trace, 1 / static_cast<double>(probes.size()), 0);
   }
   return {g.value(), trace};
@@ -66,8 +67,8 @@ Tensor laplacian(const Potential& phi, const Tensor& x, double t, std::span<cons
 // control for both. The network is evaluated in the dtype of x.
 LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x, const LikelihoodOptions& o,
                                 const Tensor& labels) {
-  VAPO_CHECK(x.rank() == 2, "[log_likelihood] x has shape {}, expected (N,D)", x.shape().str());
-  int64_t n = x.dim(0), d = x.dim(1);
+  VAPO_CHECK(x.rank() >= 2, "[log_likelihood] x has shape {}, expected (N,D) or (N,H,W,C)", x.shape().str());
+  int64_t n = x.dim(0), d = rows(x).dim(1);
   std::vector<Tensor> probes;
   if (o.trace == LikelihoodOptions::Trace::hutchinson) {
     if (o.probes < 1) throw InputError(fmt::format("likelihood: probes = {} must be at least 1", o.probes));
@@ -75,12 +76,12 @@ LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Te
     for (int64_t i = 0; i < o.probes; ++i, ++key.step) probes.push_back(rademacher(x.shape(), key, x.dtype()));
   }
   Field field = [&](const Tensor& state, double t) {
-    Tensor at = kernel::slice(state, 1, 0, d, 1).to(x.dtype());
+    Tensor at = kernel::slice(state, 1, 0, d, 1).to(x.dtype()).reshape(x.shape());
     Derivatives e = derivatives(phi, at, t, probes, labels);
-    Tensor parts[] = {e.gradient.to(DType::f64), e.laplacian.to(DType::f64).reshape({n, 1})};
+    Tensor parts[] = {rows(e.gradient).to(DType::f64), e.laplacian.to(DType::f64).reshape({n, 1})};
     return kernel::concat(parts, 1);
   };
-  Tensor start[] = {x.to(DType::f64), Tensor::zeros({n, 1}, DType::f64)};
+  Tensor start[] = {rows(x).to(DType::f64), Tensor::zeros({n, 1}, DType::f64)};
   OdeResult end = integrate(field, kernel::concat(start, 1), o.t_data, o.t_prior, o.ode);
   Tensor prior = gaussian_log_density(kernel::slice(end.x, 1, 0, d, 1), path.prior_scale());
   Tensor change = kernel::slice(end.x, 1, d, d + 1, 1).reshape({n});

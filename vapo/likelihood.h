@@ -22,7 +22,7 @@ struct LikelihoodResult {
 };
 LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x,
                                 const LikelihoodOptions& options, const Tensor& labels = {});
-// ΔΦ (N) at x (N,D) and t, by hvp with unit vectors (exact) or the given probes (each (N,D)).
+// ΔΦ (N) at x (N,…) and t, by hvp with unit vectors (exact) or the given probes (each like x).
 Tensor laplacian(const Potential& phi, const Tensor& x, double t, const Tensor& labels = {});
 Tensor laplacian(const Potential& phi, const Tensor& x, double t, std::span<const Tensor> probes,
                  const Tensor& labels = {});

@@ -1,4 +1,5 @@
-// E is the mean over the batch, mean_d over batch and dimensions; w(t) is the weight of a particle's time.
+// E is the mean over the batch, mean_d over batch and dimensions (all but the first: images are rows here, and have
+// their shape only inside the network); w(t) is the weight of a particle's time.
 
 #include "vapo/loss.h"
 
@@ -73,12 +74,12 @@ Var time_term(const Var& dphi_dt) { return mean(square(dphi_dt)); }
 LossBatch with_antithetic_pairs(const LossBatch& b) {
   auto twice = [](const Tensor& x) { return x.defined() ? kernel::concat(std::vector{x, x}, 0) : x; };
   return {twice(b.data), twice(b.t), kernel::concat(std::vector{b.eps, kernel::affine(b.eps, -1, 0)}, 0),
-          twice(b.labels)};
+          twice(b.labels), b.dropout};
 }
 
 void check_batch(const LossBatch& b, const LossOptions& o) {
-  VAPO_CHECK(b.data.rank() == 2 && b.data.dim(0) > 0, "[vapo_loss] data has shape {}, expected (N,D) with N > 0",
-             b.data.shape().str());
+  VAPO_CHECK(b.data.rank() >= 2 && b.data.dim(0) > 0,
+             "[vapo_loss] data has shape {}, expected (N,D) or (N,H,W,C) with N > 0", b.data.shape().str());
   VAPO_CHECK(b.eps.shape() == b.data.shape(), "[vapo_loss] eps has shape {}, data {}", b.eps.shape().str(),
              b.data.shape().str());
   VAPO_CHECK(b.t.shape() == Shape{b.data.dim(0)}, "[vapo_loss] t has shape {}, expected ({})", b.t.shape().str(),
@@ -120,7 +121,8 @@ LossTerms published_loss(const Var& phi, const Var& dphi, const Var& dphi_dt, co
 
 }  // namespace
 
-Tensor innovation(const PathFactors& p, const Tensor& data, const Tensor& eps) {
+Tensor innovation(const PathFactors& p, const Tensor& images, const Tensor& noise) {
+  Tensor data = rows(images), eps = rows(noise);
   // With v = μ'x̄ + σ'ε this is −(2/σ)(ε·v − σ'D).
   double d = static_cast<double>(data.dim(1));
   Var centred = sum(eps * (p.dmu * data + p.dsigma * eps), {1}, true) - p.dsigma * d;
@@ -131,19 +133,22 @@ LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& bat
   using Estimator = LossOptions::Estimator;
   check_batch(batch, o);
   LossBatch b = o.antithetic ? with_antithetic_pairs(batch) : batch;
+  Shape shape = b.data.shape();
+  b.data = rows(b.data), b.eps = rows(b.eps);
   EnableGradGuard on;
 
   PathFactors p = path_factors(path, b.t);
-  Tensor v = (p.dmu * b.data + p.dsigma * b.eps).value();             // v = μ'x̄ + σ'ε
-  Var x = Var::leaf((p.mu * b.data + p.sigma * b.eps).value(), "x");  // x = μx̄ + σε
+  Tensor v = (p.dmu * b.data + p.dsigma * b.eps).value();                            // v = μ'x̄ + σ'ε
+  Var x = Var::leaf((p.mu * b.data + p.sigma * b.eps).value().reshape(shape), "x");  // x = μx̄ + σε
   bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
   Var t = wants_time ? Var::leaf(b.t, "t") : Var(b.t);
 
-  Var value = phi(x, t, b.labels), ones(Tensor::ones(value.shape(), value.options()));
+  Var value = b.dropout ? phi.with_dropout(x, t, b.labels, *b.dropout) : phi(x, t, b.labels),
+      ones(Tensor::ones(value.shape(), value.options()));
   Var inputs[] = {x, t};
   std::vector<Var> derivative = grad({&value, 1}, std::span(inputs, wants_time ? 2 : 1),
                                      {.create_graph = true, .allow_unused = wants_time}, {&ones, 1});
-  const Var& dphi = derivative[0];
+  Var dphi = rows(derivative[0]);
 
   LossTerms out;
   if (o.estimator == Estimator::published) {

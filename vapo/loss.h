@@ -1,6 +1,7 @@
 #pragma once
 // Losses of the variational principle (poster, D): Deep Ritz, and the same after integration by parts.
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,10 +27,11 @@ struct LossOptions {
 
 // A batch of particles at mixed times.
 struct LossBatch {
-  Tensor data;         // x̄ (N,D)
-  Tensor t;            // (N)
-  Tensor eps;          // ε (N,D)
-  Tensor labels = {};  // (N) i64 or undefined
+  Tensor data;                            // x̄ (N,D) or (N,H,W,C)
+  Tensor t;                               // (N)
+  Tensor eps;                             // ε, like data
+  Tensor labels = {};                     // (N) i64 or undefined
+  std::optional<RandomKey> dropout = {};  // of the step's dropout masks; without it, no dropout
 };
 
 struct LossTerms {

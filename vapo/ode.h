@@ -1,5 +1,5 @@
 #pragma once
-// Ordinary differential equations dx/dt = v(x,t) over a batch (N,D).
+// Ordinary differential equations dx/dt = v(x,t) over a batch (N,…).
 
 #include <functional>
 #include <string>

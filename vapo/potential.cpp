@@ -4,8 +4,19 @@
 
 namespace vapo {
 
+namespace {
+Shape row_shape(const Shape& s) {
+  int64_t d = 1;
+  for (int i = 1; i < s.rank(); ++i) d *= s[i];
+  return {s[0], d};
+}
+}  // namespace
+
+Tensor rows(const Tensor& x) { return x.reshape(row_shape(x.shape())); }
+Var rows(const Var& x) { return x.rank() == 2 ? x : reshape(x, row_shape(x.shape())); }
+
 Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y) {
-  VAPO_CHECK(x.rank() == 2, "[gradient] x has shape {}, expected (N,D)", x.shape().str());
+  VAPO_CHECK(x.rank() >= 2, "[gradient] x has shape {}, expected (N,D) or (N,H,W,C)", x.shape().str());
   EnableGradGuard on;
   Var leaf = Var::leaf(x, "x"), ones(Tensor::ones({x.dim(0)}, x.options()));
   Var value = phi(leaf, Tensor::full({x.dim(0)}, t, x.options()), y);

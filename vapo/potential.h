@@ -6,19 +6,29 @@
 
 #include "autograd/ops.h"
 #include "nn/module.h"
+#include "tensor/random.h"
 
 namespace vapo {
 
 class Potential : public nn::Module {
  public:
-  // x (N, D), t (N), labels y (N) i64 or undefined → Φ (N).
+  // x (N,D), or images (N,H,W,C); t (N); labels y (N) i64 or undefined → Φ (N).
   virtual Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const = 0;
+  // The same in training: with dropout, where the network has any. The same key gives the same masks; block i of a
+  // network draws from stream key.stream + i, so that a step needs one key.
+  virtual Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey&) const {
+    return (*this)(x, t, y);
+  }
   // log ρ̄(x,t) up to a constant where the form of the potential gives it (the preconditioned one); else undefined.
   virtual Var log_density(const Var&, const Var&, const Tensor& = {}) const { return {}; }
   virtual bool autonomous() const { return false; }  // Φ does not depend on t
 };
 
-// ∇ₓΦ (N,D) at x (N,D) and one time for all; no history.
+// A batch as rows: (N,…) → (N,D), D the product of all sizes but the first.
+Tensor rows(const Tensor& x);
+Var rows(const Var& x);
+
+// ∇ₓΦ, shaped like x, at x and one time for all; no history.
 Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y = {});
 
 }  // namespace vapo

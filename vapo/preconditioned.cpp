@@ -11,13 +11,20 @@ PreconditionedPotential::PreconditionedPotential(std::unique_ptr<Potential> netw
 }
 
 namespace {
-Var squared_norm(const Var& x) { return sum(square(x), {1}); }  // ‖x‖² (N)
+Var squared_norm(const Var& x) { return sum(square(rows(x)), {1}); }  // ‖x‖² (N)
 }  // namespace
 
 Var PreconditionedPotential::operator()(const Var& x, const Var& t, const Tensor& y) const {
+  return from_network(x, t, (*network_)(x, t, y));
+}
+
+Var PreconditionedPotential::with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const {
+  return from_network(x, t, network_->with_dropout(x, t, y, key));
+}
+
+Var PreconditionedPotential::from_network(const Var& x, const Var& t, const Var& network) const {
   PathVars p = path_variables(path_, t);
   Var sigma_w = p.sigma * (p.sigma * p.dmu - p.mu * p.dsigma);
-  Var network = (*network_)(x, t, y);
   if (reference_ == Reference::none)  // Φ = ½(μ'/μ)‖x‖² + ½g²·network
     return (0.5 * p.dmu * squared_norm(x) + sigma_w * network) / p.mu;
   if (path_.kind == Path::Kind::cosine) return sigma_w * network;  // μ² + σ² = 1, so c = 0

@@ -8,7 +8,7 @@ namespace vapo {
 
 Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
             const std::function<void(const SgldReport&)>& observe) {
-  VAPO_CHECK(x0.rank() == 2, "[sgld] x0 has shape {}, expected (N,D)", x0.shape().str());
+  VAPO_CHECK(x0.rank() >= 2, "[sgld] x0 has shape {}, expected (N,D) or (N,H,W,C)", x0.shape().str());
   if (!(o.step_size > 0) || !(o.temperature >= 0) || o.steps < 0)
     throw InputError(
         fmt::format("sgld: step_size = {} must be positive, temperature = {} and steps = {} not negative",

@@ -20,7 +20,7 @@ struct SgldReport {  // of one step, before the move
   double mean_squared_gradient;  // of ‖∇E‖²
   const Tensor& x;
 };
-// From x0 (N,D). `observe`, where given, is called at every step. Throws DivergedError when x is not finite.
+// From x0 (N,…). `observe`, where given, is called at every step. Throws DivergedError when x is not finite.
 Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& options,
             const std::function<void(const SgldReport&)>& observe = {});
 
