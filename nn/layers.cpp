@@ -66,6 +66,7 @@ Activation activation_from_name(const std::string& name) {
                                       {"gelu", Activation::gelu},
                                       {"softplus", Activation::softplus},
                                       {"relu", Activation::relu},
+                                      {"leaky_relu", Activation::leaky_relu},
                                       {"tanh", Activation::tanh}});
 }
 
@@ -79,6 +80,8 @@ Var activate(Activation a, const Var& x) {
       return softplus(x);
     case Activation::relu:
       return relu(x);
+    case Activation::leaky_relu:
+      return leaky_relu(x, 0.2);
     case Activation::tanh:
       return tanh(x);
   }

@@ -63,8 +63,8 @@ class GroupNorm : public Module {
   double eps_;
 };
 
-enum class Activation { silu, gelu, softplus, relu, tanh };
-Activation activation_from_name(const std::string& name);  // throws InputError listing the names
+enum class Activation { silu, gelu, softplus, relu, leaky_relu, tanh };  // leaky_relu: slope 0.2
+Activation activation_from_name(const std::string& name);                // throws InputError listing the names
 Var activate(Activation a, const Var& x);
 
 // Sinusoidal features of time, (N) → (N, width): [cos(s·t·f), sin(s·t·f)], f_i = 10000^(−i/half), half = width/2

@@ -56,6 +56,10 @@ T attr(const Json& attrs, const std::string& key) {
   return attr(attrs, key, T());
 }
 
+// Images, sequences and convolution weights are channels first in the file, (N,C,…), and channels last here.
+Var channels_last(const Var& x);
+Var channels_first(const Var& x);
+
 // One operation of autograd/ops.h on the case's inputs; undefined where there is no such operation.
 Var evaluate_op(const Case& c);
 

@@ -4,10 +4,14 @@
 #include <cctype>
 #include <memory>
 
+#include "autograd/grad.h"
 #include "golden.h"
+#include "nn/optimizer.h"
 #include "vapo/loss.h"
 #include "vapo/mlp_potential.h"
 #include "vapo/ode.h"
+#include "vapo/unet.h"
+#include "vapo/wide_resnet.h"
 
 namespace golden {
 namespace {
@@ -34,6 +38,20 @@ bool natural_less(const std::string& a, const std::string& b) {
   }
   return a.size() - i < b.size() - j;
 }
+
+// An image network whose images are channels first, as in the file.
+class ChannelsFirst : public Potential {
+ public:
+  explicit ChannelsFirst(std::unique_ptr<Potential> network) : network_(std::move(network)) {}
+  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
+    return (*network_)(channels_last(x), t, y);
+  }
+  bool autonomous() const override { return network_->autonomous(); }
+  void parameters(const nn::ParameterVisitor& visit) override { network_->parameters(visit); }
+
+ private:
+  std::unique_ptr<Potential> network_;
+};
 
 // Puts the file's parameters into the module: by name, or, where the file has other names, each into the first free
 // place of its shape, both in natural order.
@@ -69,8 +87,50 @@ void set_parameters(nn::Module& module, const Named& given) {
                                  places[0].parameter->shape().str()));
 }
 
+template <class Network, class Options>
+std::unique_ptr<Potential> image_network(Options o, const Json& attrs, const Case& c) {
+  o.in_channels = attr<int64_t>(attrs, "in_channels", o.in_channels);
+  o.height = o.width = attr<int64_t>(attrs, "image_size", o.height);
+  o.classes = attr<int64_t>(attrs, "classes", o.classes);
+  o.groups = attr<int64_t>(attrs, "groups", o.groups);
+  o.time = attr(attrs, "time", o.time);
+  auto network = std::make_unique<Network>(o, 0, c.dtype);
+  Named parameters = c.under("param.");
+  for (auto& [name, x] : parameters) x = x.rank() > 2 ? channels_last(x) : x;  // weights of convolutions
+  set_parameters(*network, parameters);
+  return std::make_unique<ChannelsFirst>(std::move(network));
+}
+
+std::unique_ptr<Potential> unet(const Json& attrs, const Case& c) {
+  UnetOptions o;
+  o.base_width = attr(attrs, "base_width", o.base_width);
+  o.multipliers = attr(attrs, "multipliers", o.multipliers);
+  o.blocks_per_level = attr(attrs, "blocks_per_level", o.blocks_per_level);
+  o.attention_downsamplings = attr(attrs, "attention_downsamplings", o.attention_downsamplings);
+  o.heads = attr(attrs, "heads", o.heads);
+  o.head_width = attr(attrs, "head_width", o.head_width);
+  o.conv_resample = attr(attrs, "conv_resample", o.conv_resample);
+  o.resblock_updown = attr(attrs, "resblock_updown", o.resblock_updown);
+  o.new_attention_order = attr(attrs, "new_attention_order", o.new_attention_order);
+  o.scale_shift = attr(attrs, "scale_shift", o.scale_shift);
+  return image_network<UnetPotential>(o, attrs, c);
+}
+
+std::unique_ptr<Potential> wide_resnet(const Json& attrs, const Case& c) {
+  WideResnetOptions o;
+  o.base_width = attr(attrs, "base_width", o.base_width);
+  o.depth = attr(attrs, "depth", o.depth);
+  o.widen = attr(attrs, "widen", o.widen);
+  o.norm = norm_from_name(attr<std::string>(attrs, "norm", "none"));
+  o.activation = nn::activation_from_name(attr<std::string>(attrs, "activation", "silu"));
+  o.head = head_from_name(attr<std::string>(attrs, "head", "linear"));
+  return image_network<WideResnetPotential>(o, attrs, c);
+}
+
 // The network with the file's parameters; null where there is no network of that name.
 std::unique_ptr<Potential> make_network(const std::string& op, const Json& attrs, const Case& c) {
+  if (op == "unet_potential") return unet(attrs, c);
+  if (op == "wide_resnet_potential") return wide_resnet(attrs, c);
   if (op != "mlp_potential") return nullptr;
   MlpOptions options;
   options.in_features = attr<int64_t>(attrs, "in_features");
@@ -147,6 +207,34 @@ Named loss(const Case& c) {
   return out;
 }
 
+// Step s on data[s], t[s], eps[s]: Adam with each gradient entry clamped ("std"), and the average.
+Named training(const Case& c) {
+  auto network = network_of(c);
+  for (nn::NamedParameter& p : nn::named_parameters(*network))
+    *p.parameter = Var::leaf(p.parameter->value().clone(), p.name);
+  nn::Optimizer optimizer(nn::named_parameters(*network), {.eps = attr(c.attrs, "eps", 1e-8)});
+  nn::Ema ema(optimizer.parameters(), attr(c.attrs, "ema_decay", 0.9999));
+  Path path = path_from_name(attr<std::string>(c.attrs, "path"));
+  LossOptions options = loss_options(c);
+  std::vector<Var> losses, wrt;
+  for (const auto& p : optimizer.parameters()) wrt.push_back(*p.parameter);
+  auto at = [&](const char* name, int64_t s) {
+    const Tensor& all = c.input(name).value();
+    return kernel::slice(all, 0, s, s + 1, 1).reshape(Shape(std::span(all.shape().begin() + 1, all.shape().end())));
+  };
+  for (int64_t s = 0; s < attr<int64_t>(c.attrs, "steps"); ++s) {
+    Var total = vapo_loss(*network, path, {at("data", s), at("t", s), at("eps", s)}, options).total;
+    losses.push_back(reshape(total.detach(), {1}));
+    optimizer.step(grad(total, wrt, {.allow_unused = true}), attr<double>(c.attrs, "learning_rate"),
+                   {.kind = nn::ClipOptions::Kind::std}, &ema);
+  }
+  Named out{{"loss", concat(losses, 0)}};
+  auto put = [&](const std::string& name, const Var& x) { out[name] = x.rank() > 2 ? channels_first(x) : x; };
+  for (const auto& p : optimizer.parameters()) put("param." + p.name, *p.parameter);
+  ema.state([&](const std::string& name, Tensor& x) { put("ema." + name, x); });
+  return out;
+}
+
 Named flow(const Case& c) {
   auto network = network_of(c);
   OdeOptions options;
@@ -165,6 +253,7 @@ Named flow(const Case& c) {
 
 ModelOutputs evaluate_model(const Case& c) {
   if (c.op == "vapo_loss") return {.outputs = loss(c), .exact = {}, .known = true};
+  if (c.op == "vapo_training") return {.outputs = training(c), .exact = {}, .differentiable = false, .known = true};
   if (c.op == "ode_solve") return {.outputs = flow(c), .exact = {"nfe"}, .differentiable = false, .known = true};
   auto network = make_network(c.op, c.attrs, c);
   if (!network) return {};

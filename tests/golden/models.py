@@ -14,13 +14,17 @@ def tensor(array):
     return torch.tensor(array)
 
 
-def draw_parameters(draw, attrs, gain=1.5):
+def draw_parameters(draw, attrs, gain=1.5, op="mlp_potential"):
     """Weights of standard deviation gain/sqrt(fan in), biases and embeddings of order one half."""
     params = {}
-    for name, shape in reference.SHAPES["mlp_potential"](attrs).items():
-        scale = gain / np.sqrt(shape[1]) if name.startswith("layers") and len(shape) == 2 else 0.5
+    for name, shape in reference.SHAPES[op](attrs).items():
+        fan_in = np.prod(shape[1:]) if len(shape) > 1 and not name.startswith("label_emb") else 0
+        scale = gain / np.sqrt(fan_in) if fan_in else 0.5
         params[f"param.{name}"] = tensor(draw.standard_normal(shape) * scale)
     return params
+
+
+LOSS_OR_FLOW = {"vapo_loss": reference.vapo_loss, "vapo_training": reference.vapo_training, "ode_solve": reference.ode_solve}
 
 
 def forward(op, attrs, inputs):
@@ -28,7 +32,7 @@ def forward(op, attrs, inputs):
     named = {k.removeprefix("in."): v for k, v in inputs.items() if k.startswith("in.")}
     if op in reference.NETWORK:
         return {"out.phi": reference.NETWORK[op](attrs, params, **named)}
-    outputs = {"vapo_loss": reference.vapo_loss, "ode_solve": reference.ode_solve}[op](attrs, params, **named)
+    outputs = LOSS_OR_FLOW[op](attrs, params, **named)
     return {f"out.{k}": v for k, v in outputs.items()}
 
 
@@ -81,6 +85,68 @@ def loss_cases():
         yield one(f"{loss}_f32", {"path": "cosine", "loss": loss}, **single)
 
 
+UNET = {"image_size": 8, "in_channels": 2, "base_width": 8, "multipliers": [1, 2], "blocks_per_level": 1,
+        "attention_downsamplings": [2], "heads": 1, "head_width": -1, "conv_resample": False, "resblock_updown": False,
+        "new_attention_order": False, "scale_shift": True, "groups": 4, "classes": 0, "dropout": 0.0, "time": True}  # fmt: skip
+TINY_UNET = UNET | {"image_size": 4, "in_channels": 1, "base_width": 4, "multipliers": [1, 1], "groups": 2}
+WIDE_RESNET = {"image_size": 8, "in_channels": 2, "depth": 10, "widen": 1, "base_width": 4, "norm": "group", "groups": 2, "activation": "silu",
+               "head": "linear", "time": False, "classes": 0, "dropout": 0.0}  # fmt: skip
+UNETS = {
+    "published": UNET | {"multipliers": [1, 1]},
+    "conv_resample": TINY_UNET | {"conv_resample": True, "scale_shift": False},
+    "resblock_updown": TINY_UNET | {"resblock_updown": True},
+    "two_heads_new_order": TINY_UNET | {"heads": 2, "new_attention_order": True, "multipliers": [1, 2]},
+    "two_heads_old_order": TINY_UNET | {"head_width": 2, "attention_downsamplings": [1, 2]},
+    "classes": TINY_UNET | {"classes": 3},
+    "autonomous": TINY_UNET | {"time": False},
+}
+WIDE_RESNETS = {
+    "published": WIDE_RESNET | {"norm": "none"},
+    "group_norm_time_residual": WIDE_RESNET | {"head": "residual", "time": True, "image_size": 4, "classes": 2},
+}
+
+
+def image_cases():
+    def images(draw, attrs, *batch):
+        return tensor(draw.standard_normal((*batch, attrs["in_channels"], attrs["image_size"], attrs["image_size"])))
+
+    def potential(op, variant, attrs, y=None, **options):
+        draw = rng(f"{op}__{variant}")
+        inputs = {"in.x": images(draw, attrs, 2), "in.t": tensor(draw.uniform(0, 1, 2))}
+        if y is not None:
+            inputs["in.y"] = tensor(np.array(y, dtype=np.int64))
+        inputs |= draw_parameters(draw, attrs, 1.0, op)
+        return Case(op, variant, attrs, inputs, ggcot=["in.x", "in.t"], **({"rtol": 1e-9} | options))
+
+    def loss(variant, op, attrs, **options):
+        draw = rng(f"vapo_loss__{variant}")
+        inputs = {"in.data": images(draw, attrs, 3), "in.t": tensor(draw.uniform(1e-5, 1, 3)), "in.eps": images(draw, attrs, 3)}
+        params = draw_parameters(draw, attrs, 1.0, op)
+        named = {"path": "linear", "loss": "published", "network": op, "network_attrs": attrs}
+        return Case("vapo_loss", variant, named, inputs | params, wrt=list(params), scalar="out.total", **({"rtol": 1e-9} | options))
+
+    def training(variant, op, attrs, steps=10, **options):
+        draw = rng(f"vapo_training__{variant}")
+        inputs = {"in.data": images(draw, attrs, steps, 3), "in.t": tensor(draw.uniform(1e-5, 1, (steps, 3))),
+                  "in.eps": images(draw, attrs, steps, 3)}  # fmt: skip
+        named = {"path": "linear", "loss": "published", "network": op, "network_attrs": attrs, "steps": steps,
+                 "learning_rate": 1e-3, "eps": 1e-8, "ema_decay": 0.9999}  # fmt: skip
+        return Case("vapo_training", variant, named, inputs | draw_parameters(draw, attrs, 1.0, op), wrt=[], **({"rtol": 1e-9} | options))
+
+    single = {"dtype": torch.float32, "rtol": 2e-5, "atol": 2e-5}
+    labels = {"unet_potential": {"classes": [1, 3]}, "wide_resnet_potential": {"group_norm_time_residual": [2, 0]}}
+    for op, table in (("unet_potential", UNETS), ("wide_resnet_potential", WIDE_RESNETS)):
+        for variant, attrs in table.items():
+            y = labels[op].get(variant)
+            yield potential(op, variant, attrs, y)
+            if y is not None or variant == "published":
+                yield potential(op, f"{variant}_f32", attrs, y, **single)
+    for network, op, attrs in (("unet", "unet_potential", TINY_UNET), ("wide_resnet", "wide_resnet_potential", WIDE_RESNETS["published"])):
+        yield loss(f"published_{network}", op, attrs)
+        yield loss(f"published_{network}_f32", op, attrs, **single)
+        yield training(f"published_{network}", op, attrs, atol=1e-9)  # a gradient of rounding alone moves a bias by 1e-10
+
+
 def flow_cases():
     def one(variant, method, network_attrs=SMALL, batch=3, gain=1.5, span=(0.0, 1.0), steps=0, tolerances=(1e-3, 1e-3), **options):
         draw = rng(f"ode_solve__{variant}")
@@ -118,4 +184,4 @@ def gaussian_flow_table():
     return {"m": m.tolist(), "s": s, "t0": 0.0, "t1": 1.0, "x0": x0.tolist(), "exact": exact, "runs": runs}
 
 
-FAMILIES = [potential_cases, loss_cases, flow_cases]
+FAMILIES = [potential_cases, loss_cases, image_cases, flow_cases]

@@ -73,18 +73,6 @@ Var slice_op(const Case& c) {
                 .step = attr<int64_t>(c.attrs, "step", 1)});
 }
 
-// Images and sequences are channels first in the file, (N,C,…), and channels last here.
-Var channels_last(const Var& x) {
-  Dims order{0};
-  for (int i = 2; i < x.rank(); ++i) order.push_back(i);
-  if (x.rank() > 1) order.push_back(1);
-  return permute(x, order);
-}
-Var channels_first(const Var& x) {
-  Dims order{0, x.rank() - 1};
-  for (int i = 1; i + 1 < x.rank(); ++i) order.push_back(i);
-  return permute(x, order);
-}
 Var optional(const Case& c, const std::string& name) {
   return c.inputs.contains("in." + name) ? c.input(name) : Var();
 }
@@ -104,8 +92,7 @@ Var conv2d_op(const Case& c) {
            .padding = pair(c.attrs, "padding", 0),
            .dilation = pair(c.attrs, "dilation", 1),
            .groups = attr<int64_t>(c.attrs, "groups", 1)};
-  return channels_first(
-      conv2d(channels_last(c.input("x")), permute(c.input("w"), {0, 2, 3, 1}), optional(c, "b"), p));
+  return channels_first(conv2d(channels_last(c.input("x")), channels_last(c.input("w")), optional(c, "b"), p));
 }
 
 Var pad2d_op(const Case& c) {
@@ -200,6 +187,19 @@ const std::map<std::string, Op>& table() {
 }
 
 }  // namespace
+
+Var channels_last(const Var& x) {
+  Dims order{0};
+  for (int i = 2; i < x.rank(); ++i) order.push_back(i);
+  if (x.rank() > 1) order.push_back(1);
+  return permute(x, order);
+}
+
+Var channels_first(const Var& x) {
+  Dims order{0, x.rank() - 1};
+  for (int i = 1; i + 1 < x.rank(); ++i) order.push_back(i);
+  return permute(x, order);
+}
 
 Var evaluate_op(const Case& c) {
   auto it = table().find(c.op);

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from scipy.integrate import solve_ivp
 
+from networks import IMAGE_NETWORK, from_table, image_shapes
 from ops import softplus
 
 ACTIVATION = {"silu": F.silu, "tanh": torch.tanh, "softplus": softplus, "gelu": F.gelu}
@@ -45,8 +46,8 @@ def mlp_shapes(attrs):
     return shapes
 
 
-NETWORK = {"mlp_potential": mlp_potential}
-SHAPES = {"mlp_potential": mlp_shapes}
+NETWORK = {"mlp_potential": mlp_potential} | {op: from_table(f) for op, f in IMAGE_NETWORK.items()}
+SHAPES = {"mlp_potential": mlp_shapes} | {op: lambda attrs, op=op: image_shapes(op, attrs) for op in IMAGE_NETWORK}
 
 
 def path(attrs, t):
@@ -67,13 +68,17 @@ def path(attrs, t):
     return tuple(v.detach()[:, None] for v in (mu, sigma, dmu, dsigma))
 
 
-def vapo_loss(attrs, params, data, t, eps):
-    """Every term of a training loss with its weight applied, and their total (mathematics.md, 3)."""
+def vapo_loss(attrs, params, data, t, eps, y=None):
+    """Every term of a training loss with its weight applied, and their total (mathematics.md, 3). Images are rows here,
+    and have their shape only inside the network."""
+    shape = data.shape
+    data, eps = data.flatten(1), eps.flatten(1)
     mu, sigma, dmu, dsigma = path(attrs, t)
     x = (mu * data + sigma * eps).requires_grad_()
     v = dmu * data + dsigma * eps
     time = t.detach().requires_grad_()
-    phi = NETWORK[attrs["network"]](attrs["network_attrs"], params, x, time)
+    labels = {} if y is None else {"y": y}
+    phi = NETWORK[attrs["network"]](attrs["network_attrs"], params, x.reshape(shape), time, **labels)
     dphi_dx, dphi_dt = torch.autograd.grad(phi.sum(), [x, time], create_graph=True, materialize_grads=True)
 
     if attrs["loss"] == "published":
@@ -96,6 +101,33 @@ def published_terms(t, data, eps, phi, dphi_dx, dphi_dt, v):
         "dirichlet": 0.5 * (dphi_dx**2).mean(),
         "time": 0.1 * (dphi_dt**2).mean(),
     }
+
+
+def vapo_training(attrs, params, data, t, eps):
+    """Step s of attrs["steps"] on data[s], t[s], eps[s]: Adam on the loss's gradient g, each entry first clamped to
+    ±(3·sqrt(v̂)+0.1) with the v̂ of before the step (the first step has none and clamps nothing), and a running average with the early ramp
+    min(decay, (1+s)/(10+s)). Returns the losses, and every parameter and average at the end."""
+    beta1, beta2 = 0.9, 0.999
+    p = {k: w.detach().clone() for k, w in params.items()}
+    average, losses = {k: w.clone() for k, w in p.items()}, []
+    m, v = ({k: torch.zeros_like(w) for k, w in p.items()} for _ in range(2))
+    for s in range(attrs["steps"]):
+        leaves = {k: w.requires_grad_() for k, w in p.items()}
+        total = vapo_loss(attrs, leaves, data[s], t[s], eps[s])["total"]
+        grads = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        decay = min(attrs["ema_decay"], (1 + s) / (10 + s))
+        with torch.no_grad():
+            for k, g in zip(leaves, grads):
+                if s > 0:
+                    bound = 3 * (v[k] / (1 - beta2**s)).sqrt() + 0.1
+                    g = torch.minimum(torch.maximum(g, -bound), bound)
+                m[k], v[k] = beta1 * m[k] + (1 - beta1) * g, beta2 * v[k] + (1 - beta2) * g * g
+                step = m[k] / (1 - beta1 ** (s + 1)) / ((v[k] / (1 - beta2 ** (s + 1))).sqrt() + attrs["eps"])
+                p[k] = p[k].detach() - attrs["learning_rate"] * step
+                average[k] = decay * average[k] + (1 - decay) * p[k]
+        losses.append(total.detach())
+    ends = {f"param.{k}": w for k, w in p.items()} | {f"ema.{k}": w for k, w in average.items()}
+    return {"loss": torch.stack(losses)} | ends
 
 
 def solve(field, x0, attrs):
