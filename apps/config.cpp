@@ -24,6 +24,7 @@ struct Limits {
   double low = 0, high = 0;
   bool above = false;
   std::vector<std::string> choices = {};
+  bool may_be_empty = false;  // of arrays
 };
 Limits from(double low, double high) { return {low, high}; }
 Limits above(double low, double high) { return {low, high, true}; }
@@ -36,6 +37,7 @@ template <class C, class V>
 void for_each_key(C& c, V& visit) {
   std::vector<std::string> sets = data::point_set_names();
   sets.push_back("");
+  const std::vector<std::string> activations = {"silu", "gelu", "softplus", "relu", "leaky_relu", "tanh"};
   visit("data.set", c.data.set, one_of(sets));
   visit("data.path", c.data.path, Limits{});
   visit("data.noise", c.data.noise, from(0, kHuge));
@@ -44,13 +46,40 @@ void for_each_key(C& c, V& visit) {
   visit("data.standardize", c.data.standardize, Limits{});
   visit("data.jitter", c.data.jitter, from(0, 10));
 
-  visit("model.kind", c.model.kind, one_of({"mlp"}));
+  visit("model.kind", c.model.kind, one_of({"mlp", "unet", "wide_resnet"}));
   visit("model.hidden", c.model.hidden, from(1, 65536));
-  visit("model.activation", c.model.activation, one_of({"silu", "gelu", "softplus", "relu", "tanh"}));
+  visit("model.activation", c.model.activation, one_of(activations));
   visit("model.time_embedding", c.model.time_embedding, from(0, 65536));
   visit("model.time_scale", c.model.time_scale, above(0, kHuge));
   visit("model.potential", c.model.potential, one_of({"preconditioned", "raw"}));
   visit("model.reference", c.model.reference, one_of({"gaussian", "none"}));
+
+  visit("unet.base_width", c.unet.base_width, from(1, 65536));
+  visit("unet.multipliers", c.unet.multipliers, from(1, 4096));
+  visit("unet.blocks_per_level", c.unet.blocks_per_level, from(1, 1024));
+  visit("unet.attention_downsamplings", c.unet.attention_downsamplings,
+        Limits{.low = 1, .high = 65536, .may_be_empty = true});
+  visit("unet.heads", c.unet.heads, from(1, 65536));
+  visit("unet.head_width", c.unet.head_width, from(-1, 65536));
+  visit("unet.dropout", c.unet.dropout, from(0, 0.99));
+  visit("unet.conv_resample", c.unet.conv_resample, Limits{});
+  visit("unet.resblock_updown", c.unet.resblock_updown, Limits{});
+  visit("unet.new_attention_order", c.unet.new_attention_order, Limits{});
+  visit("unet.scale_shift", c.unet.scale_shift, Limits{});
+  visit("unet.groups", c.unet.groups, from(1, 65536));
+  visit("unet.classes", c.unet.classes, from(0, kMost));
+  visit("unet.time", c.unet.time, Limits{});
+
+  visit("wide_resnet.base_width", c.wide_resnet.base_width, from(1, 65536));
+  visit("wide_resnet.depth", c.wide_resnet.depth, from(10, 10000));
+  visit("wide_resnet.widen", c.wide_resnet.widen, from(1, 1024));
+  visit("wide_resnet.norm", c.wide_resnet.norm, one_of({"none", "group"}));
+  visit("wide_resnet.groups", c.wide_resnet.groups, from(1, 65536));
+  visit("wide_resnet.activation", c.wide_resnet.activation, one_of(activations));
+  visit("wide_resnet.dropout", c.wide_resnet.dropout, from(0, 0.99));
+  visit("wide_resnet.head", c.wide_resnet.head, one_of({"linear", "residual"}));
+  visit("wide_resnet.classes", c.wide_resnet.classes, from(0, kMost));
+  visit("wide_resnet.time", c.wide_resnet.time, Limits{});
 
   visit("path.kind", c.path.kind, one_of({"linear", "cosine", "tempered"}));
   visit("path.omega", c.path.omega, above(0, kHuge));
@@ -192,7 +221,8 @@ class Reader {
     const toml::node* node = find(key);
     if (!node) return;
     const toml::array* array = node->as_array();
-    if (!array || array->empty() || array->size() > 64) wrong(key, *node, "must be an array of 1 to 64 integers");
+    if (!array || (array->empty() && !limits.may_be_empty) || array->size() > 64)
+      wrong(key, *node, fmt::format("must be an array of {} to 64 integers", limits.may_be_empty ? 0 : 1));
     value.clear();
     for (const toml::node& item : *array) value.push_back(integer(key, item, limits));
   }
@@ -250,10 +280,12 @@ class Reader {
 
 // The inverse: a Config as text, in the order of for_each_key.
 struct Writer {
-  std::string text, section;
+  std::set<std::string> left_out = {};  // sections
+  std::string text = {}, section = {};
   template <class T>
   void operator()(const std::string& key, const T& value, const Limits&) {
     size_t dot = key.find('.');
+    if (left_out.count(key.substr(0, dot))) return;
     if (key.substr(0, dot) != section) {
       text += fmt::format("{}[{}]\n", section.empty() ? "" : "\n", key.substr(0, dot));
       section = key.substr(0, dot);
@@ -322,6 +354,9 @@ void set_value(Config& config, const std::string& assignment) {
 
 std::string to_toml(const Config& config) {
   Writer writer;
+  if (config.model.kind != "unet" && config.unet == Config::Unet{}) writer.left_out.insert("unet");
+  if (config.model.kind != "wide_resnet" && config.wide_resnet == Config::WideResnet{})
+    writer.left_out.insert("wide_resnet");
   for_each_key(config, writer);
   return writer.text;
 }

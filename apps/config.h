@@ -22,7 +22,7 @@ struct Config {
     bool operator==(const Data&) const = default;
   } data;
   struct Model {
-    std::string kind = "mlp";
+    std::string kind = "mlp";  // or unet, wide_resnet: of images, each with a table of its own
     std::vector<int64_t> hidden = {192, 192, 192};
     std::string activation = "silu";
     int64_t time_embedding = 16;  // width, even; 0 = autonomous: Φ does not depend on t
@@ -31,6 +31,30 @@ struct Config {
     std::string reference = "gaussian";        // of the preconditioned potential; or none
     bool operator==(const Model&) const = default;
   } model;
+  struct Unet {  // vapo/unet.h; the defaults are the published network
+    int64_t base_width = 128;
+    std::vector<int64_t> multipliers = {2, 2, 2};
+    int64_t blocks_per_level = 4;
+    std::vector<int64_t> attention_downsamplings = {2};
+    int64_t heads = 1, head_width = -1;  // −1: as many heads; else heads of that width
+    double dropout = 0.3;
+    bool conv_resample = false, resblock_updown = false, new_attention_order = false, scale_shift = true;
+    int64_t groups = 32;
+    int64_t classes = 0;
+    bool time = true;  // false: autonomous
+    bool operator==(const Unet&) const = default;
+  } unet;
+  struct WideResnet {  // vapo/wide_resnet.h
+    int64_t base_width = 16, depth = 28, widen = 10;
+    std::string norm = "none";  // or group
+    int64_t groups = 16;
+    std::string activation = "silu";
+    double dropout = 0;
+    std::string head = "linear";  // or residual
+    int64_t classes = 0;
+    bool time = false;
+    bool operator==(const WideResnet&) const = default;
+  } wide_resnet;
   struct Homotopy {
     std::string kind = "cosine";  // or linear, tempered
     double omega = 1, nu = 0.1;   // tempered only
@@ -105,7 +129,8 @@ Config load_config(const std::filesystem::path& file);  // the same; IoError whe
 void set_value(Config& config, const std::string& assignment);
 std::string key_of(const std::string& assignment);  // "section.key"; throws UsageError where there is no '='
 
-// Every key with its value; parse_config gives the same Config back.
+// Every key with its value, less the untouched tables of networks that the config does not use; parse_config gives
+// the same Config back.
 std::string to_toml(const Config& config);
 
 }  // namespace vapo::app

@@ -6,12 +6,56 @@
 #include "tensor/check.h"
 #include "vapo/mlp_potential.h"
 #include "vapo/preconditioned.h"
+#include "vapo/unet.h"
+#include "vapo/wide_resnet.h"
 
 namespace vapo::app {
 
 Path make_path(const Config& c) { return path_from_name(c.path.kind, c.path.omega, c.path.nu); }
 
-std::unique_ptr<Potential> make_potential(const Config& c, int64_t dims) {
+namespace {
+
+std::unique_ptr<Potential> make_unet(const Config& c, const Shape& image) {
+  const Config::Unet& u = c.unet;
+  UnetOptions options{.height = image[0],
+                      .width = image[1],
+                      .in_channels = image[2],
+                      .base_width = u.base_width,
+                      .multipliers = u.multipliers,
+                      .blocks_per_level = u.blocks_per_level,
+                      .attention_downsamplings = u.attention_downsamplings,
+                      .heads = u.heads,
+                      .head_width = u.head_width,
+                      .dropout = u.dropout,
+                      .conv_resample = u.conv_resample,
+                      .resblock_updown = u.resblock_updown,
+                      .new_attention_order = u.new_attention_order,
+                      .scale_shift = u.scale_shift,
+                      .groups = u.groups,
+                      .classes = u.classes,
+                      .time = u.time};
+  return std::make_unique<UnetPotential>(options, static_cast<uint64_t>(c.train.seed));
+}
+
+std::unique_ptr<Potential> make_wide_resnet(const Config& c, const Shape& image) {
+  const Config::WideResnet& w = c.wide_resnet;
+  WideResnetOptions options{.height = image[0],
+                            .width = image[1],
+                            .in_channels = image[2],
+                            .base_width = w.base_width,
+                            .depth = w.depth,
+                            .widen = w.widen,
+                            .norm = norm_from_name(w.norm),
+                            .groups = w.groups,
+                            .activation = nn::activation_from_name(w.activation),
+                            .dropout = w.dropout,
+                            .head = head_from_name(w.head),
+                            .time = w.time,
+                            .classes = w.classes};
+  return std::make_unique<WideResnetPotential>(options, static_cast<uint64_t>(c.train.seed));
+}
+
+std::unique_ptr<Potential> make_mlp(const Config& c, int64_t dims) {
   if (c.model.time_embedding % 2 != 0) {
     throw InputError(fmt::format("model.time_embedding = {}: must be even", c.model.time_embedding));
   }
@@ -20,7 +64,24 @@ std::unique_ptr<Potential> make_potential(const Config& c, int64_t dims) {
                      .activation = nn::activation_from_name(c.model.activation),
                      .time_embedding = c.model.time_embedding,
                      .time_scale = c.model.time_scale};
-  auto network = std::make_unique<MlpPotential>(options, static_cast<uint64_t>(c.train.seed));
+  return std::make_unique<MlpPotential>(options, static_cast<uint64_t>(c.train.seed));
+}
+
+std::unique_ptr<Potential> make_network(const Config& c, const Shape& sample) {
+  bool images = c.model.kind != "mlp";
+  if (sample.rank() != (images ? 3 : 1)) {
+    throw InputError(fmt::format("model.kind = \"{}\" is for {}, and a sample of the data has shape {}",
+                                 c.model.kind, images ? "images (H,W,C)" : "points (D)", sample.str()));
+  }
+  if (c.model.kind == "unet") return make_unet(c, sample);
+  if (c.model.kind == "wide_resnet") return make_wide_resnet(c, sample);
+  return make_mlp(c, sample[0]);
+}
+
+}  // namespace
+
+std::unique_ptr<Potential> make_potential(const Config& c, const Shape& sample) {
+  auto network = make_network(c, sample);
   if (c.model.potential == "raw") return network;
   using Reference = PreconditionedPotential::Reference;
   return std::make_unique<PreconditionedPotential>(
@@ -105,7 +166,7 @@ Model open_model(const std::filesystem::path& dir_or_file, bool last_weights) {
   model.config = parse_config(reader.info().config, name + " (its config)");
   model.path = make_path(model.config);
   model.standardization = standardization_of(reader.info(), name);
-  model.potential = make_potential(model.config, model.standardization.mean.numel());
+  model.potential = make_potential(model.config, Shape{model.standardization.mean.numel()});
   model.step = reader.info().step;
   model.averaged = reader.has_ema() && !last_weights;
   if (model.averaged) {

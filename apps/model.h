@@ -18,7 +18,8 @@
 namespace vapo::app {
 
 Path make_path(const Config& config);
-std::unique_ptr<Potential> make_potential(const Config& config, int64_t dims);
+// Of points (D) or images (H,W,C). Throws InputError naming the key where network and data do not fit.
+std::unique_ptr<Potential> make_potential(const Config& config, const Shape& sample);
 LossOptions make_loss(const Config& config);
 nn::OptimizerOptions make_optimizer(const Config& config);
 nn::ClipOptions make_clip(const Config& config);

@@ -37,7 +37,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset)
       loss_(make_loss(config)),
       clip_(make_clip(config)),
       schedule_(make_schedule(config)),
-      potential_(make_potential(config, dataset.dims())) {
+      potential_(make_potential(config, Shape{dataset.dims()})) {
   if (config.train.t_min >= config.train.t_max) {
     throw InputError(
         fmt::format("train.t_min = {} must be below train.t_max = {}", config.train.t_min, config.train.t_max));

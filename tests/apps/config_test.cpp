@@ -36,9 +36,28 @@ TEST_CASE("every key keeps its value through TOML and back") {
   c.train.seed = 9'000'000'000'000'000;
   c.train.ema_ramp = false;
   c.energy.f = -2.5;
+  CHECK_FALSE(says(to_toml(c), "[unet]"));  // of a network that is not used
+  c.unet.attention_downsamplings = {};
+  c.wide_resnet.depth = 16;
   CHECK(parse_config(to_toml(c), "c.toml") == c);
   CHECK(parse_config("", "c.toml") == Config{});
   CHECK_FALSE(parse_config("[train]\nsteps = 7", "c.toml") == Config{});
+}
+
+TEST_CASE("an image network has a table of its own, whose defaults are the published ones") {
+  Config c =
+      parse_config("[model]\nkind = 'unet'\n[unet]\nmultipliers = [1, 2]\nattention_downsamplings = []", "c");
+  CHECK(c.model.kind == "unet");
+  CHECK(c.unet.multipliers == std::vector<int64_t>{1, 2});
+  CHECK(c.unet.attention_downsamplings.empty());
+  CHECK(c.unet.blocks_per_level == 4);
+  CHECK(c.unet.dropout == 0.3);
+  CHECK(says(to_toml(c), "[unet]\nbase_width = 128\nmultipliers = [1, 2]"));
+  CHECK(says(error_of("[unet]\nmultipliers = []"), "c.toml:2: unet.multipliers"));
+  CHECK(says(error_of("[unet]\ndropout = 1"), "at most 0.99"));
+  CHECK(says(error_of("[unet]\nwidth = 1"), "unknown key unet.width. Hint: [unet] has"));
+  CHECK(says(error_of("[wide_resnet]\nnorm = 'batch'"), "none, group"));
+  CHECK(says(error_of("[model]\nkind = 'vit'"), "mlp, unet, wide_resnet"));
 }
 
 TEST_CASE("values are read into their keys") {
