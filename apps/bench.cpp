@@ -19,19 +19,28 @@
 
 namespace vapo::app {
 
+namespace {
+TensorOptions the_operands;
+}
+const TensorOptions& operands() { return the_operands; }
+Tensor draw(const Shape& shape, uint64_t seed) { return randn(shape, {.seed = seed}, the_operands); }
+
 Measurement measure(const std::function<void()>& f, double seconds) {
   int64_t convolutions = kernel::convolution_count();
   f();
   convolutions = kernel::convolution_count() - convolutions;
   f();
-  reset_peak_memory();
+  Device device = the_operands.device;
+  synchronize(device);
+  reset_peak_memory(device);
   std::vector<double> times;
   for (Stopwatch all; times.size() < 5 || all.seconds() < seconds;) {
     Stopwatch one;
     f();
+    synchronize(device);
     times.push_back(one.seconds());
   }
-  int64_t peak = memory_stats().peak_bytes;
+  int64_t peak = memory_stats(device).peak_bytes;
   std::sort(times.begin(), times.end());
   return {
       times[times.size() / 2], times.front(), times.back(), static_cast<int64_t>(times.size()), convolutions, peak};
@@ -39,7 +48,7 @@ Measurement measure(const std::function<void()>& f, double seconds) {
 
 Machine measure_machine() {
   constexpr int64_t n = 2048;
-  Tensor a = randn({n, n}, {.seed = 1}), b = randn({n, n}, {.seed = 2});
+  Tensor a = draw({n, n}, 1), b = draw({n, n}, 2);
   return {2.0 * n * n * n / measure([&] { kernel::matmul(a, b); }, 0.3).min};
 }
 
@@ -48,6 +57,12 @@ double Machine::copy_rate(double bytes) const {
   int64_t half = std::max<int64_t>(static_cast<int64_t>(bytes / 2), 1 << 12);
   auto [entry, fresh] = known.try_emplace(half, 0);
   if (fresh) {
+    if (the_operands.device == Device::cuda) {
+      Tensor from = Tensor::zeros({half}, {DType::u8, Device::cuda}), to = from.clone();
+      entry->second =
+          2 * static_cast<double>(half) / app::measure([&] { kernel::copy_into(to, from); }, 0.1).median;
+      return entry->second;
+    }
     Tensor from = Tensor::zeros({half}, DType::u8), to = Tensor::zeros({half}, DType::u8);
     const uint8_t* x = from.data<uint8_t>();
     uint8_t* y = to.mutable_data<uint8_t>();
@@ -72,7 +87,7 @@ void Table::measure(const Row& row, const std::function<void()>& f) {
   bool compute = by_flops >= by_bytes;
   double rate = (compute ? row.flops : row.bytes) / m.median * 1e-9;
   if (options_.common.json) {
-    DeviceFacts facts = device_facts(Device::cpu);
+    DeviceFacts facts = device_facts(the_operands.device);
     Json line = {{"op", row.name},
                  {"shape", row.shape},
                  {"pass", row.pass},
@@ -129,15 +144,20 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
   command->add_option("--only", options->only, "Only rows whose name holds this");
   command->add_option("--batch", options->batch, "Batch size (default: the suite's own)")
       ->check(CLI::PositiveNumber);
+  command->add_option("--channels", options->channels, "Width of the block: a multiple of 32")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   if (serves) command->add_flag("--serve", options->serve, "Answer lines 'run SECONDS' with a line of JSON each");
   command->callback([options, suite, &action] {
     action = [options, suite] {
-      options->common.apply();
+      Device device = options->common.apply();
+      bool rounded = device == Device::cuda && precision() == Precision::bf16;
+      the_operands = {rounded ? DType::bf16 : DType::f32, device};
       Machine machine{0};
       if (!options->serve) {
         machine = measure_machine();
-        note(fmt::format("{}; {}, {:.0f} GFLOP/s in a 2048³ product; commit {}", circumstances(),
-                         device_facts(Device::cpu).libraries, machine.flops * 1e-9, VAPO_COMMIT));
+        note(fmt::format("{}; {}, {:.0f} GFLOP/s in a 2048³ product; commit {}", circumstances(device),
+                         device_facts(device).libraries, machine.flops * 1e-9, VAPO_COMMIT));
       }
       suite(*options, machine);
       return 0;

@@ -6,14 +6,16 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "tensor/tensor.h"
 
 namespace vapo::app {
 
 struct BenchOptions {
   CommonOptions common;
   std::string only;
-  double seconds = 0.5;  // for each row
-  int64_t batch = 0;     // 0 = the suite's own
+  double seconds = 0.5;    // for each row
+  int64_t batch = 0;       // 0 = the suite's own
+  int64_t channels = 128;  // of the block
   bool serve = false;
 };
 
@@ -23,7 +25,10 @@ struct Measurement {
   int64_t convolutions;     // calls in one run
   int64_t peak_bytes;       // while it ran, with its operands
 };
-// f twice to warm up, then for `seconds` and at least five times.
+// Where everything is measured, and in what: bf16 on a GPU under that precision, else f32.
+const TensorOptions& operands();
+Tensor draw(const Shape& shape, uint64_t seed);  // N(0,1), of operands()
+// f twice to warm up, then for `seconds` and at least five times; each time until the device is done.
 Measurement measure(const std::function<void()>& f, double seconds);
 
 // What this machine does at best, measured with the rest, in the same run.

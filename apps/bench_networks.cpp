@@ -54,27 +54,29 @@ class ResidualBlock : public nn::Module {
 
 class BlockStep {
  public:
-  BlockStep(int64_t n, bool fused)
-      : block_(128, 512, fused),
-        x_(randn({n, 32, 32, 128}, {.seed = 4})),
-        e_(randn({n, 512}, {.seed = 5})),
-        v_(randn({n, 32, 32, 128}, {.seed = 6})) {
+  BlockStep(int64_t n, int64_t channels, bool fused)
+      : block_(channels, 512, fused),
+        x_(draw({n, 32, 32, channels}, 4).to(DType::f32)),
+        e_(draw({n, 512}, 5).to(DType::f32)),
+        v_(draw({n, 32, 32, channels}, 6).to(DType::f32)) {
+    nn::to(block_, operands().device);
     for (auto& p : nn::named_parameters(block_)) parameters_.push_back(*p.parameter);
   }
   double first_order() {  // ordinary training of the same block: ½‖x − F‖² and its gradient
-    Var loss = mean(square(x_ - block_(x_, e_)));
+    Var loss = mean(square(x_ - block(x_)));
     grad(loss, parameters_);
     return loss.item();
   }
   double operator()() {  // E‖∇ₓΦ − v‖², Φ = ½‖x − F(x)‖², and its gradient
     Var x = Var::leaf(x_);
-    Var dphi = grad(sum(energy_head(x, block_(x, e_))), x, {.create_graph = true});
+    Var dphi = grad(sum(energy_head(x, block(x))), x, {.create_graph = true});
     Var loss = mean(square(dphi - v_));
     grad(loss, parameters_);
     return loss.item();
   }
 
  private:
+  Var block(const Var& x) const { return to(block_(nn::to_activation(x), nn::to_activation(e_)), DType::f32); }
   ResidualBlock block_;
   Tensor x_, e_, v_;
   std::vector<Var> parameters_;
@@ -84,18 +86,19 @@ class PlaneStep {
  public:
   explicit PlaneStep(int64_t batch)
       : batch_(batch),
-        points_(randn({100'000, 2}, {.seed = 1})),
+        points_(draw({100'000, 2}, 1).to(DType::f32)),
         phi_(MlpOptions{}, 0),
-        optimizer_(nn::named_parameters(phi_), {}),
+        optimizer_(placed(phi_), {}),
         ema_(optimizer_.parameters(), 0.999) {
     for (auto& p : optimizer_.parameters()) inputs_.push_back(*p.parameter);
   }
   double operator()() {
     uint64_t n = static_cast<uint64_t>(step_++);
+    TensorOptions o{DType::f32, operands().device};
     Tensor index = randint({batch_}, {.seed = 1, .stream = 1, .step = n}, points_.dim(0));
     LossBatch b{kernel::index_select(points_, 0, index),
-                rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1),
-                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}),
+                rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1, o),
+                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}, o),
                 {}};
     LossTerms loss = vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {});
     std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});  // the last bias does not change ∇Φ
@@ -108,6 +111,10 @@ class PlaneStep {
   }
 
  private:
+  static std::vector<nn::NamedParameter> placed(MlpPotential& phi) {
+    nn::to(phi, operands().device);
+    return nn::named_parameters(phi);
+  }
   int64_t batch_, step_ = 0;
   Tensor points_;
   MlpPotential phi_;
@@ -120,11 +127,12 @@ class PlaneStep {
 
 void bench_block(const BenchOptions& options, const Machine& machine) {
   int64_t n = options.batch > 0 ? options.batch : 16;
-  BlockStep fused(n, true), composite(n, false);
+  int64_t c = options.channels;
+  BlockStep fused(n, c, true), composite(n, c, false);
   if (options.serve) return serve([&] { return fused(); });
   Table table(options, machine);
-  double conv = 2.0 * static_cast<double>(n) * 32 * 32 * 128 * 128 * 9;
-  std::string shape = Shape{n, 32, 32, 128}.str();
+  double conv = 2.0 * static_cast<double>(n) * 32 * 32 * 9 * static_cast<double>(c * c);
+  std::string shape = Shape{n, 32, 32, c}.str();
   if (table.wants("block fused")) {
     table.measure({"block fused", shape, "first order", 6 * conv, 0}, [&] { fused.first_order(); });
     table.measure({"block fused", shape, "VAPO step", 12 * conv, 0}, [&] { fused(); });

@@ -13,7 +13,6 @@ namespace {
 
 using Vars = std::span<const Var>;
 
-Tensor draw(const Shape& shape, uint64_t seed) { return randn(shape, {.seed = seed}); }
 double bytes_of(const Shape& s) { return 4.0 * static_cast<double>(s.numel()); }
 
 struct ConvSize {
@@ -82,7 +81,9 @@ void passes(Table& table, const char* name, const std::vector<Shape>& shapes, Tr
 void optimizer(Table& table) {
   if (!table.wants("adam")) return;
   Shape s{1 << 21};
-  kernel::Slot slot{draw(s, 1), draw(s, 2), Tensor::zeros(s), Tensor::zeros(s), draw(s, 3)};
+  TensorOptions f32{DType::f32, operands().device};
+  kernel::Slot slot{draw(s, 1).to(DType::f32), draw(s, 2).to(DType::f32), Tensor::zeros(s, f32),
+                    Tensor::zeros(s, f32), draw(s, 3).to(DType::f32)};
   kernel::AdamUpdate update{1e-4, 0.9, 0.999, 1e-8, 0, false, 1, 1, INFINITY, false, 0.999};
   table.measure({"adam + ema", s.str(), "step", 0, 9 * bytes_of(s)}, [&] {
     kernel::adam_update(std::span(&slot, 1), update);

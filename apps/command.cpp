@@ -25,18 +25,19 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
       ->capture_default_str();
 }
 
-void CommonOptions::apply() const {
-  if (device == "cuda") {
-    device_from_name(device);
-    throw InputError("device 'cuda': the programs compute on the CPU in this version. Hint: --device cpu");
-  }
+Device CommonOptions::apply() const {
+  Device chosen = device_from_name(device);
   if (threads > 0) set_num_threads(threads);
   set_precision(precision_from_name(precision));
+  return chosen;
 }
 
-std::string circumstances() {
+std::string circumstances(Device device) {
+  if (device == Device::cuda)
+    return fmt::format("{}, {}, precision {}", device_facts(device).device, device_facts(device).libraries,
+                       name_of(precision()));
   std::string absence = cuda_absence();
-  return fmt::format("{}, {} threads, precision {}{}", device_facts(Device::cpu).device, num_threads(),
+  return fmt::format("{}, {} threads, precision {}{}", device_facts(device).device, num_threads(),
                      name_of(precision()), absence.empty() ? "" : " (" + absence + ")");
 }
 

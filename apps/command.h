@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tensor/device.h"
+
 namespace vapo::app {
 
 using Json = nlohmann::ordered_json;
@@ -26,14 +28,14 @@ struct CommonOptions {
   int threads = 0;  // 0 = the library's default: all cores
   bool json = false;
   void add_to(CLI::App& command, bool computes = true);
-  void apply() const;  // checks the device, sets the threads and the precision
+  Device apply() const;  // sets the threads and the precision; the device to compute on
 };
 
 // Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that
 // fails.
 void print_result(const Json& result, bool as_json);
 // "AMD EPYC …, 2 threads, precision strict", and why there is no GPU where one might be expected.
-std::string circumstances();
+std::string circumstances(Device device);
 // One line to standard error.
 void note(const std::string& line);
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.

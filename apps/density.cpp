@@ -142,9 +142,9 @@ void add_kernel_estimates(Json& summary, const Dataset& dataset, const Tensor& p
 }
 
 int density(const DensityOptions& options) {
-  options.common.apply();
+  Device device = options.common.apply();
   Stopwatch watch;
-  Model model = open_model(options.model, options.last_weights);
+  Model model = open_model(options.model, options.last_weights, device);
   for (const std::string& setting : options.settings) {
     std::string key = key_of(setting);
     if (!key.starts_with("sample.") && !key.starts_with("energy.") && !key.starts_with("density.")) {
@@ -175,9 +175,9 @@ int density(const DensityOptions& options) {
   summary["grid"] = d.grid;
   summary["grid_range"] = {result.grid.x_low, result.grid.x_high, result.grid.y_low, result.grid.y_high};
   Tensor centres = result.grid.centres();
-  Tensor marginal = energy_at(model.marginal(), model.standardization, centres);
+  Tensor marginal = energy_at(model.marginal(), model, centres);
   result.marginal_shares = data::cell_shares(marginal);
-  result.boltzmann_shares = data::cell_shares(energy_at(model.boltzmann(), model.standardization, centres));
+  result.boltzmann_shares = data::cell_shares(energy_at(model.boltzmann(), model, centres));
 
   note("exact log-likelihood");
   Tensor likelihood_points = first_rows(reference.points, d.likelihood_points);

@@ -51,9 +51,10 @@ void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
   Tensor centres = window.centres();
   for (double t : shown) {
     Energy potential = [&, t](const Var& x) {
-      return (*model.potential)(x, Tensor::full({x.dim(0)}, std::max(t, model.config.sample.t_start)));
+      return (*model.potential)(
+          x, Tensor::full({x.dim(0)}, std::max(t, model.config.sample.t_start), {DType::f32, model.device}));
     };
-    std::vector<double> phi = values_of(energy_at(potential, model.standardization, centres));
+    std::vector<double> phi = values_of(energy_at(potential, model, centres));
     size_t index = static_cast<size_t>(std::lround(t * 40));
     figure.add(fmt::format("t = {:.3g}: particles on Phi", t), "x1", "x2")
         .square(window)

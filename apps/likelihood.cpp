@@ -40,8 +40,8 @@ Tensor points_of(const LikelihoodCommand& options, const Model& model, std::stri
 }
 
 int likelihood(const LikelihoodCommand& options) {
-  options.common.apply();
-  Model model = open_model(options.model, options.last_weights);
+  Device device = options.common.apply();
+  Model model = open_model(options.model, options.last_weights, device);
   std::string what;
   Tensor x = points_of(options, model, what);
   if (!x.defined() || x.dim(0) == 0) throw InputError(fmt::format("{}: there are none. Hint: --data FILE", what));

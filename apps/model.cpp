@@ -158,7 +158,7 @@ Energy Model::boltzmann() const {
   return boltzmann_energy(*potential, e.boltzmann_t, path.f(e.boltzmann_t), path.g_squared(e.boltzmann_t));
 }
 
-Model open_model(const std::filesystem::path& dir_or_file, bool last_weights) {
+Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, Device device) {
   Model model;
   model.file = find_checkpoint(dir_or_file);
   nn::CheckpointReader reader(model.file);
@@ -174,6 +174,8 @@ Model open_model(const std::filesystem::path& dir_or_file, bool last_weights) {
   } else {
     reader.load_parameters(*model.potential);
   }
+  nn::to(*model.potential, device);
+  model.device = device;
   return model;
 }
 

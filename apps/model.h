@@ -36,6 +36,7 @@ struct Model {
   std::unique_ptr<Potential> potential;
   data::Standardization standardization;
   int64_t step = 0;
+  Device device = Device::cpu;
   bool averaged = false;  // the weights are the EMA's
   int64_t dims() const { return standardization.mean.numel(); }
 
@@ -43,6 +44,6 @@ struct Model {
   Energy boltzmann() const;
 };
 // `dir_or_file` as find_checkpoint takes it. Weights: the averages where there are any, unless `last_weights`.
-Model open_model(const std::filesystem::path& dir_or_file, bool last_weights = false);
+Model open_model(const std::filesystem::path& dir_or_file, bool last_weights = false, Device device = Device::cpu);
 
 }  // namespace vapo::app

@@ -31,8 +31,8 @@ void override_by(T& value, const std::optional<T>& given) {
 }
 
 int sample(const SampleOptions& options) {
-  options.common.apply();
-  Model model = open_model(options.model, options.last_weights);
+  Device device = options.common.apply();
+  Model model = open_model(options.model, options.last_weights, device);
   Config::Sample s = model.config.sample;
   override_by(s.method, options.method);
   override_by(s.energy, options.energy);

@@ -11,11 +11,12 @@ namespace {
 
 constexpr int64_t kBatch = 4096;  // a multiple of 4: the noise of a batch starts at a whole Philox block
 
-// f(rows begin … begin+count−1) in batches, the results stacked.
+// f(rows begin … begin+count−1) in batches, the results stacked, on the CPU.
 template <class F>
 Tensor in_batches(int64_t n, const F& f) {
   std::vector<Tensor> parts;
-  for (int64_t begin = 0; begin < n; begin += kBatch) parts.push_back(f(begin, std::min(kBatch, n - begin)));
+  for (int64_t begin = 0; begin < n; begin += kBatch)
+    parts.push_back(f(begin, std::min(kBatch, n - begin)).to(Device::cpu));
   return parts.size() == 1 ? parts[0] : kernel::concat(parts, 0);
 }
 
@@ -39,7 +40,7 @@ SgldOptions sgld_options(const Config::Sample& s, uint64_t seed) {
 }
 
 Tensor prior_noise(const Model& model, int64_t n, uint64_t seed, int64_t first) {
-  Tensor x = randn({n, model.dims()}, {seed, kSampleStream, 0}, DType::f32, first * model.dims());
+  Tensor x = randn({n, model.dims()}, {seed, kSampleStream, 0}, {DType::f32, model.device}, first * model.dims());
   double scale = model.path.prior_scale();
   return scale == 1 ? x : kernel::affine(x, scale, 0);
 }
@@ -64,16 +65,16 @@ Samples draw_samples(const Model& model, const Config::Sample& s, int64_t n, uin
   return out;
 }
 
-Tensor energy_at(const Energy& energy, const data::Standardization& standardization, const Tensor& points) {
+Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points) {
   NoGradGuard no_grad;
-  Tensor x = standardization.apply(points).to(DType::f32);
+  Tensor x = model.standardization.apply(points).to(DType::f32).to(model.device);
   return in_batches(x.dim(0), [&](int64_t begin, int64_t count) { return energy(rows(x, begin, count)).value(); });
 }
 
 Likelihoods likelihood_of(const Model& model, const Tensor& points, const LikelihoodRequest& request) {
   Stopwatch watch;
   Likelihoods out;
-  Tensor x = model.standardization.apply(points).to(DType::f32);
+  Tensor x = model.standardization.apply(points).to(DType::f32).to(model.device);
   LikelihoodOptions options{
       .trace = request.exact ? LikelihoodOptions::Trace::exact : LikelihoodOptions::Trace::hutchinson,
       .probes = request.probes,

@@ -25,7 +25,7 @@ struct Samples {
 Samples draw_samples(const Model& model, const Config::Sample& sample, int64_t n, uint64_t seed);
 
 // Energy at points (N,2) in the data's units: (N).
-Tensor energy_at(const Energy& energy, const data::Standardization& standardization, const Tensor& points);
+Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points);
 
 struct Likelihoods {
   Tensor log_likelihood;  // (N) f64, nats, in the data's units

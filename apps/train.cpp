@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TrainOptions {
+  bool no_graph = false;
   CommonOptions common;
   std::string config, out;
   std::vector<std::string> settings;
@@ -65,7 +66,7 @@ struct Run {
   std::unique_ptr<Trainer> trainer;
 };
 
-Run start(const TrainOptions& options, const RunFolder& folder) {
+Run start(const TrainOptions& options, const RunFolder& folder, Device device) {
   fs::path file = options.config;
   if (options.config.empty()) {
     if (!fs::exists(folder.config())) {
@@ -78,7 +79,7 @@ Run start(const TrainOptions& options, const RunFolder& folder) {
   Run run;
   run.config = fresh_config(options, file);
   run.dataset = std::make_unique<Dataset>(run.config);
-  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset);
+  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, device, !options.no_graph);
   folder.create();
   folder.remove_temporary_files();
   std::string text = to_toml(run.config);
@@ -89,20 +90,20 @@ Run start(const TrainOptions& options, const RunFolder& folder) {
   return run;
 }
 
-Run open_checkpoint(const TrainOptions& options, const fs::path& file) {
+Run open_checkpoint(const TrainOptions& options, const fs::path& file, Device device) {
   Run run;
   nn::CheckpointReader reader(file);
   run.config = parse_config(reader.info().config, file.string() + " (its config)");
   for (const std::string& setting : options.settings) set_value(run.config, setting);
   run.dataset = std::make_unique<Dataset>(run.config);
   run.dataset->set_standardization(standardization_of(reader.info(), file.string()));
-  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset);
+  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, device, !options.no_graph);
   run.trainer->load(reader);
   return run;
 }
 
 // From the newest checkpoint that can be read whole.
-Run resume(const TrainOptions& options, const RunFolder& folder) {
+Run resume(const TrainOptions& options, const RunFolder& folder, Device device) {
   if (options.seed) throw UsageError("--seed cannot change on --resume: the run goes on with its own seed");
   for (const std::string& setting : options.settings) {
     if (!may_change_on_resume(key_of(setting))) {
@@ -118,7 +119,7 @@ Run resume(const TrainOptions& options, const RunFolder& folder) {
   std::string last_error;
   for (int64_t step : steps) {
     try {
-      Run run = open_checkpoint(options, folder.checkpoint(step));
+      Run run = open_checkpoint(options, folder.checkpoint(step), device);
       folder.remove_temporary_files();
       std::string text = to_toml(run.config);
       std::string_view pieces[] = {text};
@@ -135,25 +136,25 @@ Run resume(const TrainOptions& options, const RunFolder& folder) {
 }
 
 int train(const TrainOptions& options) {
-  options.common.apply();
+  Device device = options.common.apply();
   RunFolder folder{fs::path(options.out)};
   if (!options.resume && folder.holds_a_run()) {
     throw InputError(fmt::format("{}: already holds a run. Hint: --resume goes on with it; or choose another --out",
                                  options.out));
   }
   bool resumes = options.resume && !folder.checkpoints().empty();
-  Run run = resumes ? resume(options, folder) : start(options, folder);
+  Run run = resumes ? resume(options, folder, device) : start(options, folder, device);
   Trainer& trainer = *run.trainer;
   const Config::Train& c = run.config.train;
   int64_t first = trainer.steps_done();
-  note(circumstances());
+  note(circumstances(device));
   note(fmt::format("{} parameters, data {} of {} columns, steps {} to {}", trainer.parameters(),
                    run.dataset->name(), run.dataset->dims(), first, c.steps));
 
   StopOnSignal stop;
   Stopwatch watch;
   MetricsLog log(folder.metrics(), first);
-  reset_peak_memory();
+  reset_peak_memory(device);
   int64_t saved = first;
   auto save = [&] {
     saved = trainer.steps_done();
@@ -190,7 +191,7 @@ int train(const TrainOptions& options) {
                 {"parameters", trainer.parameters()},
                 {"seconds", seconds},
                 {"steps_per_second", seconds > 0 ? static_cast<double>(step - first) / seconds : 0},
-                {"peak_bytes", memory_stats().peak_bytes},
+                {"peak_bytes", memory_stats(device).peak_bytes},
                 {"seed", c.seed}},
                options.common.json);
   return 0;
@@ -210,6 +211,8 @@ void add_train(CLI::App& app, Action& action) {
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint in the folder");
   command->add_option("--seed", options->seed, "Overrides train.seed")
       ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}));
+  command->add_flag("--no-graph", options->no_graph,
+                    "On a GPU: launch every step anew instead of replaying a recorded one");
   options->common.add_to(*command);
   command->callback([options, &action] {
     if (options->config.empty() && !options->resume) throw CLI::RequiredError("CONFIG");

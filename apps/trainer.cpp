@@ -29,7 +29,7 @@ StepReport Window::mean(const StepReport& last) const {
   return out;
 }
 
-Trainer::Trainer(const Config& config, const Dataset& dataset)
+Trainer::Trainer(const Config& config, const Dataset& dataset, Device device, bool recorded)
     : config_(config),
       config_text_(to_toml(config)),
       dataset_(dataset),
@@ -37,7 +37,10 @@ Trainer::Trainer(const Config& config, const Dataset& dataset)
       loss_(make_loss(config)),
       clip_(make_clip(config)),
       schedule_(make_schedule(config)),
-      potential_(make_potential(config, Shape{dataset.dims()})) {
+      potential_(make_potential(config, Shape{dataset.dims()})),
+      device_(device),
+      recorded_(recorded) {
+  nn::to(*potential_, device);
   if (config.train.t_min >= config.train.t_max) {
     throw InputError(
         fmt::format("train.t_min = {} must be below train.t_max = {}", config.train.t_min, config.train.t_max));
@@ -64,28 +67,63 @@ int64_t Trainer::parameters() const {
   return count;
 }
 
-const StepReport& Trainer::step() {
+void Trainer::compute() {
   const Config::Train& c = config_.train;
   uint64_t seed = static_cast<uint64_t>(c.seed), k = static_cast<uint64_t>(step_);
   LossBatch batch;
-  batch.data = dataset_.batch(c.batch_size, k);
-  batch.t = rand({c.batch_size}, {seed, kTimeStream, k}, c.t_min, c.t_max);
-  batch.eps = randn(batch.data.shape(), {seed, kNoiseStream, k});
+  batch.data = data_;
+  batch.t = rand({c.batch_size}, {seed, kTimeStream, k}, c.t_min, c.t_max, {DType::f32, device_});
+  batch.eps = randn(data_.shape(), {seed, kNoiseStream, k}, {DType::f32, device_});
 
   LossTerms loss = vapo_loss(*potential_, path_, batch, loss_);
-  report_.loss = loss.total.item();
-  report_.terms.resize(loss.terms.size());
-  for (size_t i = 0; i < loss.terms.size(); ++i) {
-    report_.terms[i] = {loss.terms[i].first, loss.terms[i].second.item()};
+  std::vector<Tensor> values{loss.total.value().reshape({1})};
+  term_names_.clear();
+  for (const auto& [name, value] : loss.terms) {
+    term_names_.push_back(name);
+    values.push_back(value.value().reshape({1}));
   }
+  Tensor all = kernel::concat(values, 0);
+  if (!loss_values_.defined()) loss_values_ = Tensor::empty(all.shape(), {DType::f64, device_});
+  kernel::copy_into(loss_values_, all);
+
+  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
+  // their norm, and nothing is written.
+  std::vector<Var> gradients = grad(loss.total, parameters_, {.allow_unused = true});
+  Tensor squares = optimizer_->start(gradients, schedule_.at(step_), clip_, ema_.get());
+  if (!gradient_squares_.defined()) gradient_squares_ = Tensor::empty({}, {DType::f64, device_});
+  kernel::copy_into(gradient_squares_, squares);
+}
+
+const StepReport& Trainer::step() {
+  Tensor x = dataset_.batch(config_.train.batch_size, static_cast<uint64_t>(step_));
+  if (!data_.defined()) data_ = Tensor::empty(x.shape(), {DType::f32, device_});
+  kernel::copy_into(data_, x);
+
+  constexpr int64_t warm_up = 2;  // steps in which libraries choose their algorithms
+  if (device_ == Device::cpu || !recorded_ || eager_steps_ < warm_up) {
+    compute();
+    ++eager_steps_;
+  } else {
+    if (!graph_) {
+      graph_ = std::make_unique<StepGraph>();
+      first_replayed_ = step_;
+      graph_->record([&] { compute(); });
+    }
+    graph_->replay({.advance = static_cast<uint64_t>(step_ - first_replayed_),
+                    .learning_rate = schedule_.at(step_),
+                    .ema_decay = ema_ ? ema_->next_decay() : 0});
+  }
+
+  std::vector<double> values = loss_values_.to(Device::cpu).to_vector<double>();
+  report_.loss = values[0];
+  report_.terms.resize(term_names_.size());
+  for (size_t i = 0; i < term_names_.size(); ++i) report_.terms[i] = {term_names_[i], values[i + 1]};
   if (!std::isfinite(report_.loss)) {
     throw DivergedError(fmt::format("the loss of step {} is {}. Hint: a smaller train.learning_rate, or train.clip",
                                     step_ + 1, report_.loss));
   }
-  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros.
-  std::vector<Var> gradients = grad(loss.total, parameters_, {.allow_unused = true});
   report_.learning_rate = schedule_.at(step_);
-  report_.gradient_norm = optimizer_->step(gradients, report_.learning_rate, clip_, ema_.get());
+  report_.gradient_norm = optimizer_->finish(gradient_squares_, ema_.get());
   if (!std::isfinite(report_.gradient_norm)) {
     throw DivergedError(
         fmt::format("the gradient of step {} is not finite. Hint: a smaller train.learning_rate", step_ + 1));

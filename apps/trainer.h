@@ -9,6 +9,7 @@
 #include "apps/dataset.h"
 #include "apps/model.h"
 #include "nn/ema.h"
+#include "tensor/step_graph.h"
 
 namespace vapo::app {
 
@@ -27,7 +28,8 @@ struct Window {
 
 class Trainer {
  public:
-  Trainer(const Config& config, const Dataset& dataset);
+  // On a GPU the third step is recorded, and that and all later ones are replays of it.
+  Trainer(const Config& config, const Dataset& dataset, Device device = Device::cpu, bool recorded = true);
 
   // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not
   // finite.
@@ -54,6 +56,17 @@ class Trainer {
   std::unique_ptr<nn::Optimizer> optimizer_;
   std::unique_ptr<nn::Ema> ema_;  // null without averaging
   int64_t step_ = 0;
+  void compute();  // one step's loss, gradients and update; what it reports into the tensors below
+
+  Device device_;
+  bool recorded_;
+  Tensor data_;              // x̄ of the step, on the device, where a recorded step finds it
+  Tensor loss_values_;       // f64: the total and every term
+  Tensor gradient_squares_;  // ‖g‖²
+  std::vector<std::string> term_names_;
+  std::unique_ptr<StepGraph> graph_;
+  int64_t first_replayed_ = 0;  // the step that was recorded
+  int64_t eager_steps_ = 0;
   StepReport report_;
   Window window_;
 };

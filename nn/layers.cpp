@@ -1,10 +1,19 @@
 #include "nn/layers.h"
 
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <tuple>
 
 #include "nn/names.h"
+#include "tensor/precision.h"
 
 namespace vapo::nn {
+
+Var to_activation(const Var& x) {
+  bool rounded = precision() == Precision::bf16 && x.value().device() == Device::cuda && x.dtype() == DType::f32;
+  return rounded ? to(x, DType::bf16) : x;
+}
 
 Linear::Linear(int64_t in, int64_t out, RandomKey key, bool with_bias, DType dtype) {
   VAPO_CHECK(in >= 1 && out >= 1, "[linear] {} inputs and {} outputs: both must be at least 1", in, out);
@@ -88,15 +97,29 @@ Var activate(Activation a, const Var& x) {
   fail("[activate] unknown activation {}", static_cast<int>(a));
 }
 
+namespace {
+// 10000^(−i/half), kept for every call after the first: a forward pass then copies nothing to the GPU.
+Tensor frequencies(int64_t half, TensorOptions o) {
+  static std::mutex lock;
+  static auto* const made = new std::map<std::tuple<int64_t, DType, Device>, Tensor>;
+  std::lock_guard guard(lock);
+  Tensor& found = (*made)[{half, o.dtype, o.device}];
+  if (!found.defined()) {
+    std::vector<double> f(static_cast<size_t>(half));
+    for (int64_t i = 0; i < half; ++i)
+      f[static_cast<size_t>(i)] = std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half));
+    found = Tensor::from(f, {half}).to(o.dtype).to(o.device);
+  }
+  return found;
+}
+}  // namespace
+
 Var time_embedding(const Var& t, int64_t width, double time_scale) {
   VAPO_CHECK(width >= 2 && width % 2 == 0, "[time_embedding] width {} must be even and at least 2", width);
   VAPO_CHECK(t.rank() == 1, "[time_embedding] t has shape {}, expected (N)", t.shape().str());
   int64_t half = width / 2;
-  std::vector<double> f(static_cast<size_t>(half));
-  for (int64_t i = 0; i < half; ++i)
-    f[static_cast<size_t>(i)] = std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half));
   Var column = reshape(time_scale == 1 ? t : time_scale * t, {t.dim(0), 1});
-  Var angle = column * Tensor::from(f, {half}).to(t.dtype()).to(t.device());  // (N,1) × (half) → (N,half)
+  Var angle = column * frequencies(half, {t.dtype(), t.device()});  // (N,1) × (half) → (N,half)
   return concat({cos(angle), sin(angle)}, 1);
 }
 

@@ -10,6 +10,8 @@
 
 namespace vapo::nn {
 
+// What a network computes x in: bf16 on a GPU under that precision policy, else x itself.
+Var to_activation(const Var& x);
 // A parameter as a layer uses it: in the dtype of its input, where that is bf16 and the parameter is kept in f32.
 inline Var like(const Var& x, const Var& parameter) {
   return x.dtype() == DType::bf16 && parameter.defined() ? to(parameter, DType::bf16) : parameter;

@@ -15,6 +15,13 @@ std::vector<NamedParameter> named_parameters(Module& module) {
   return out;
 }
 
+void to(Module& module, Device device) {
+  module.parameters([&](const std::string& name, Var& p) {
+    if (p.value().device() != device) p = Var::leaf(p.value().to(device), name);
+  });
+  module.buffers([&](const std::string&, Tensor& b) { b = b.to(device); });
+}
+
 int64_t parameter_count(Module& module) {
   int64_t count = 0;
   module.parameters([&](const std::string&, Var& parameter) { count += parameter.numel(); });

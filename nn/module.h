@@ -26,6 +26,7 @@ struct NamedParameter {
   Var* parameter;  // owned by the module
 };
 std::vector<NamedParameter> named_parameters(Module& module);
+void to(Module& module, Device device);  // moves parameters and buffers
 int64_t parameter_count(Module& module);
 // Calls child.parameters with "prefix." before every name.
 void visit_child(const std::string& prefix, Module& child, const ParameterVisitor& visit);

@@ -17,10 +17,10 @@ struct AdamConstants {
   T shrink;           // 1 − lr·weight_decay where decoupled, else 1
   T l2;               // weight_decay where not decoupled, else 0
   T grad_scale, clip_value;
-  T clip_std_factor;    // 3/√(1 − β₂^(t−1)); negative: no such clipping
-  T ema_rate;           // 1 − decay
+  T clip_std_factor;       // 3/√(1 − β₂^(t−1)); negative: no such clipping
+  T ema_rate;              // 1 − decay
   T lr, first_correction;  // of LAMB: 1/(1 − β₁^t)
-  bool direction_only;  // write the update's direction into `ema` instead of moving p (LAMB)
+  bool direction_only;     // write the update's direction into `ema` instead of moving p (LAMB)
 };
 
 // Update: kernel::AdamUpdate, or what a GPU is handed of it.

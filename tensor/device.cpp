@@ -19,6 +19,10 @@ bool cpu_has_bf16() {
 
 std::string cuda_absence() { return cuda::why_not(); }
 
+void synchronize(Device d) {
+  if (d == Device::cuda) cuda::synchronize();
+}
+
 DeviceFacts device_facts(Device d) {
   if (d == Device::cuda) return {cuda::device_name(), cuda::libraries()};
   std::ifstream info("/proc/cpuinfo");

@@ -17,6 +17,8 @@ bool cuda_available();
 std::string cuda_absence();  // why not, in a few words; empty where there is a device
 bool cpu_has_bf16();         // avx512_bf16: oneDNN's bf16 products are quicker than f32 there
 
+void synchronize(Device d);  // waits until everything that was started there is done
+
 struct DeviceFacts {      // what a measurement has to name
   std::string device;     // "AMD EPYC …"
   std::string libraries;  // "oneDNN 2.6.3, loops for avx512"

@@ -337,6 +337,8 @@ void copy_into(const Tensor& target, const Tensor& source) {
   if (target.dtype() == source.dtype()) {
     if (target.device() == Device::cpu && source.device() == Device::cpu)
       std::memcpy(target.raw(), source.raw(), source.bytes());
+    else if (target.device() == source.device())
+      cuda::copy_blocks(source.raw(), 0, target.raw(), 0, static_cast<int64_t>(source.bytes()), 1);
     else
       cuda::copy_bytes(target.raw(), target.device(), source.raw(), source.device(), source.bytes());
   } else if (target.device() == source.device()) {

@@ -132,8 +132,9 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim,
                  const Tensor& index);  // its adjoint: repeats add up
 
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call
-struct GradientNorm {     // of all gradients of a step, where they lie
-  Tensor squares = {};    // ‖g‖², from sum_squares. Where it is not finite nothing is written; undefined: not looked at
+struct GradientNorm {  // of all gradients of a step, where they lie
+  Tensor squares =
+      {};  // ‖g‖², from sum_squares. Where it is not finite nothing is written; undefined: not looked at
   double limit = INFINITY;  // gradients are scaled to at most this norm: by min(1, limit/(‖g‖ + 1e-6))
 };
 struct AdamUpdate {

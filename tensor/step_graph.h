@@ -9,7 +9,8 @@
 namespace vapo {
 
 struct StepScalars {
-  uint64_t advance = 0;  // steps since the recorded one: added to every RandomKey's step and to the optimizer's count
+  uint64_t advance =
+      0;  // steps since the recorded one: added to every RandomKey's step and to the optimizer's count
   double learning_rate = 0, ema_decay = 0;  // taken instead of those of the recorded update
 };
 
@@ -18,8 +19,8 @@ class StepGraph {
   StepGraph();
   ~StepGraph();  // gives the memory of the recorded step back
   // Records what `body` launches on the GPU, and runs none of it. The body must read nothing back: results go into
-  // tensors that exist before (kernel::copy_into), operands stay where they are. Memory that it takes is the graph's
-  // own, the same at every replay. Throws what the body throws, and Error where there is no GPU.
+  // tensors that exist before (kernel::copy_into), operands stay where they are. Memory that it takes is the
+  // graph's own, the same at every replay. Throws what the body throws, and Error where there is no GPU.
   void record(const std::function<void()>& body);
   bool recorded() const;
   void replay(const StepScalars& scalars);  // starts one step; reading a result waits for it

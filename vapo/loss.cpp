@@ -32,10 +32,9 @@ Var covariance_term(const Var& phi, const Var& innovation, const Var& w) {
 // w = (2σ/g²)² = (μ/(σμ' − μσ'))², which is bounded: σμ' − μσ' > 0 at every t
 Var preconditioned_weight(const PathFactors& p) { return square(p.mu / (p.sigma * p.dmu - p.mu * p.dsigma)); }
 
-double sample_deviation(const Tensor& x) {  // divisor N − 1
-  double n = static_cast<double>(x.numel());
-  Tensor centred = kernel::affine(x, 1, -kernel::sum(x, {}, false).item() / n);
-  return std::sqrt(kernel::sum_squares({&centred, 1}) / (n - 1));
+Var sample_deviation(const Tensor& x) {  // divisor N − 1
+  Var all(x);
+  return sqrt(sum(square(all - mean(all))) / static_cast<double>(x.numel() - 1));
 }
 
 // Γ = −σ mean_d(ε v) − its batch mean, which on the linear path is (1 − t) mean_d(ε² − x̄ε) − batch mean
@@ -46,8 +45,8 @@ Tensor published_innovation(const PathFactors& p, const Tensor& eps, const Tenso
 
 // mean(Γ Φ) / (std Γ · std Φ), the deviations without gradient
 Var correlation_term(const Var& phi, const Tensor& gamma) {
-  double scale = sample_deviation(gamma) * sample_deviation(phi.value()) + 1e-8;
-  return sum(phi * (gamma / (scale * static_cast<double>(phi.numel()))));
+  Var scale = sample_deviation(gamma) * sample_deviation(phi.value()) + 1e-8;
+  return mean(phi * gamma) / scale;
 }
 
 // mean(Γ Φ)

@@ -133,14 +133,14 @@ Var UnetPotential::energy(const Var& x, const Var& t, const Tensor& y, const std
     return h;
   };
   std::vector<Var> kept;
-  Var h = x;
+  Var h = nn::to_activation(x);
   for (const UnetLayers& layers : input_blocks_) kept.push_back(h = through(layers, h));
   h = through(middle_block_, h);
   for (const UnetLayers& layers : output_blocks_) {
     h = through(layers, concat({h, kept.back()}, 3));
     kept.pop_back();
   }
-  return energy_head(x, (*out_conv_)(out_norm_->silu(h)));
+  return energy_head(x, to((*out_conv_)(out_norm_->silu(h)), x.dtype()));
 }
 
 Var UnetPotential::operator()(const Var& x, const Var& t, const Tensor& y) const { return energy(x, t, y, {}); }

@@ -45,7 +45,7 @@ Var ResidualBlock::operator()(const Var& x, const BlockContext& context) const {
     Var both = (*linear_)(context.e);
     h = norm2_.silu(h, slice(both, 1, {0, o.out}), slice(both, 1, {o.out, 2 * o.out}), dropout);
   } else {
-    h = norm2_.silu(h + reshape((*linear_)(context.e), {h.dim(0), 1, 1, o.out}), {}, {}, dropout);
+    h = norm2_.silu(h + reshape(to((*linear_)(context.e), h.dtype()), {h.dim(0), 1, 1, o.out}), {}, {}, dropout);
   }
   Var straight = resample(o.resampling, x);
   return (skip_ ? (*skip_)(straight) : straight) + conv2_(h);
@@ -67,7 +67,7 @@ AttentionBlock::Pointwise::Pointwise(int64_t in, int64_t out, RandomKey key, DTy
 }
 
 Var AttentionBlock::Pointwise::operator()(const Var& x) const {
-  return linear(x, reshape(weight, {weight.dim(0), weight.dim(2)}), bias);
+  return linear(x, nn::like(x, reshape(weight, {weight.dim(0), weight.dim(2)})), nn::like(x, bias));
 }
 
 void AttentionBlock::Pointwise::parameters(const nn::ParameterVisitor& visit) {

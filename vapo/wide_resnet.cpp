@@ -59,7 +59,7 @@ class WideResnetPotential::Block : public nn::Module {
   }
   Var operator()(const Var& x, const BlockContext& context) const {
     Var h = vapo::dropout(conv1_(activated(options_, norm1_, x)), context.dropout(options_.dropout, index_));
-    if (linear_) h = h + reshape((*linear_)(context.e), {h.dim(0), 1, 1, h.dim(3)});
+    if (linear_) h = h + reshape(to((*linear_)(context.e), h.dtype()), {h.dim(0), 1, 1, h.dim(3)});
     return (shortcut_ ? (*shortcut_)(x) : x) + conv2_(activated(options_, norm2_, h));
   }
   void parameters(const nn::ParameterVisitor& visit) override {
@@ -110,9 +110,9 @@ Var WideResnetPotential::energy(const Var& x, const Var& t, const Tensor& y,
              o.in_channels);
   int64_t n = x.dim(0);
   BlockContext context{(*conditioning_)(n, t, y), key};
-  Var h = (*conv_)(x);
+  Var h = (*conv_)(nn::to_activation(x));
   for (const auto& block : blocks_) h = (*block)(h, context);
-  Var f = (*linear_)(mean(activated(o, norm_, h), {1, 2}));
+  Var f = (*linear_)(to(mean(activated(o, norm_, h), {1, 2}), x.dtype()));
   if (o.head == Options::Head::linear) return reshape(f, {n});
   return energy_head(x,
                      permute(reshape(f, {n, o.in_channels, o.height, o.width}), {0, 2, 3, 1}));  // rows are C,H,W

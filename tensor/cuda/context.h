@@ -20,7 +20,7 @@ cudaStream_t stream();  // the one stream of the process; the first use opens th
 cublasHandle_t cublas();
 cudnnHandle_t cudnn();
 
-const StepScalars* step_scalars();  // on the device; null unless a step is being recorded
+const StepScalars* step_scalars();              // on the device; null unless a step is being recorded
 void refuse_while_recording(const char* what);  // throws where it would read a result of a step that does not run
 // Memory of a step that is being recorded; nullptr and false where there is none, or the block is not of it.
 void* allocate_recorded(size_t bytes);

@@ -63,15 +63,41 @@ struct Numbers {
   const double* squares;
   const StepScalars* scalars;
   Numbers(const AdamUpdate& u)
-      : lr(u.lr), beta1(u.beta1), beta2(u.beta2), eps(u.eps), weight_decay(u.weight_decay), momentum(0),
-        grad_scale(u.grad_scale), clip_value(u.clip_value), ema_decay(u.ema_decay), limit(u.norm.limit), step(u.step),
-        decoupled(u.decoupled), clip_std(u.clip_std), nesterov(false), direction_only(false),
-        squares(pointer_or_null<double>(u.norm.squares)), scalars(step_scalars()) {}
+      : lr(u.lr),
+        beta1(u.beta1),
+        beta2(u.beta2),
+        eps(u.eps),
+        weight_decay(u.weight_decay),
+        momentum(0),
+        grad_scale(u.grad_scale),
+        clip_value(u.clip_value),
+        ema_decay(u.ema_decay),
+        limit(u.norm.limit),
+        step(u.step),
+        decoupled(u.decoupled),
+        clip_std(u.clip_std),
+        nesterov(false),
+        direction_only(false),
+        squares(pointer_or_null<double>(u.norm.squares)),
+        scalars(step_scalars()) {}
   Numbers(const SgdUpdate& u)
-      : lr(u.lr), beta1(0), beta2(0), eps(0), weight_decay(u.weight_decay), momentum(u.momentum),
-        grad_scale(u.grad_scale), clip_value(u.clip_value), ema_decay(u.ema_decay), limit(u.norm.limit), step(1),
-        decoupled(false), clip_std(false), nesterov(u.nesterov), direction_only(false),
-        squares(pointer_or_null<double>(u.norm.squares)), scalars(step_scalars()) {}
+      : lr(u.lr),
+        beta1(0),
+        beta2(0),
+        eps(0),
+        weight_decay(u.weight_decay),
+        momentum(u.momentum),
+        grad_scale(u.grad_scale),
+        clip_value(u.clip_value),
+        ema_decay(u.ema_decay),
+        limit(u.norm.limit),
+        step(1),
+        decoupled(false),
+        clip_std(false),
+        nesterov(u.nesterov),
+        direction_only(false),
+        squares(pointer_or_null<double>(u.norm.squares)),
+        scalars(step_scalars()) {}
   // false: nothing is to be written
   __device__ bool settle() {
     if (scalars) lr = scalars->learning_rate, ema_decay = scalars->ema_decay, step += scalars->advance;
@@ -186,7 +212,9 @@ void lamb_of(const Slot& s, const AdamUpdate& update) {
 // f(T{}) for each dtype that the slots have.
 template <class F>
 void for_dtypes(std::span<const Slot> slots, const F& f) {
-  auto has = [&](DType t) { return std::ranges::any_of(slots, [&](const Slot& s) { return s.param.dtype() == t; }); };
+  auto has = [&](DType t) {
+    return std::ranges::any_of(slots, [&](const Slot& s) { return s.param.dtype() == t; });
+  };
   if (has(DType::f32)) f(float{});
   if (has(DType::f64)) f(double{});
 }

@@ -232,7 +232,11 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
   std::string head(reinterpret_cast<const char*>(&length), 8);
   head += text;
   std::vector<std::string_view> pieces{head};
-  for (const auto& [name, x] : file.tensors) pieces.emplace_back(static_cast<const char*>(x.raw()), x.bytes());
+  std::vector<Tensor> here;
+  for (const auto& [name, x] : file.tensors) {
+    here.push_back(x.to(Device::cpu));
+    pieces.emplace_back(static_cast<const char*>(here.back().raw()), x.bytes());
+  }
   write_file_atomically(path, pieces);
 }
 

@@ -13,6 +13,7 @@
 #include "autograd/ops.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
+#include "tensor/storage.h"
 
 namespace {
 
@@ -85,8 +86,7 @@ std::vector<Row> table() {
   op("norm", {{5, 40}}, [](V x) { return norm(x[0], {1}); });
   op("broadcast_to", {{3, 1}}, [](V x) { return broadcast_to(x[0], {2, 3, 4}); });
   add_row("sum_squares, all_finite", {{37, 11}, {5}}, [](const Tensors& x) {
-    return Tensors{kernel::sum_squares(x),
-                   Tensor::scalar(kernel::all_finite(x[0]) ? 1 : 0, DType::f64)};
+    return Tensors{kernel::sum_squares(x), Tensor::scalar(kernel::all_finite(x[0]) ? 1 : 0, DType::f64)};
   });
   for (bool ta : {false, true})
     for (bool tb : {false, true})
@@ -209,6 +209,20 @@ int main() {
     failed += !good, ++count;
     fmt::print("{}  mixed devices in {}: {}\n", good ? "PASS" : "FAIL", name, message);
   }
+  // Out of memory: one line that says what was asked, held and free; smaller work goes on.
+  set_memory_limit(memory_stats(Device::cuda).current_bytes + (1 << 20), Device::cuda);
+  std::string message;
+  try {
+    add(Var(Tensor::ones({1 << 18}, {DType::f32, Device::cuda})),
+        Var(Tensor::ones({1 << 18}, {DType::f32, Device::cuda})));
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  double after = kernel::sum(Tensor::ones({1000}, {DType::f32, Device::cuda}), {}, false).item();
+  set_memory_limit(0, Device::cuda);
+  bool good = message.find("1048576 bytes asked") != message.npos && after == 1000;
+  failed += !good, ++count;
+  fmt::print("{}  out of memory: {}\n", good ? "PASS" : "FAIL", message);
   fmt::print("{} passed, {} failed\n", count - failed, failed);
   return failed > 0;
 }
