@@ -148,6 +148,10 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   if (serves) command->add_flag("--serve", options->serve, "Answer lines 'run SECONDS' with a line of JSON each");
+  if (suite == bench_step)
+    command->add_option("--network", options->network, "Of which potential")
+        ->check(CLI::IsMember({"mlp", "unet", "wide_resnet"}))
+        ->capture_default_str();
   command->callback([options, suite, &action] {
     action = [options, suite] {
       Device device = options->common.apply();
@@ -172,7 +176,7 @@ void add_bench(CLI::App& app, Action& action) {
   bench->require_subcommand(1);
   add_suite(*bench, "ops", "Every kind of operation: forward, vjp, double backward", action, bench_ops, false);
   add_suite(*bench, "block", "One VAPO step of a residual block, fused and composite", action, bench_block, true);
-  add_suite(*bench, "step", "Training steps of the plane's potential", action, bench_step, true);
+  add_suite(*bench, "step", "Training steps of a potential", action, bench_step, true);
 }
 
 }  // namespace vapo::app

@@ -17,6 +17,7 @@ struct BenchOptions {
   int64_t batch = 0;       // 0 = the suite's own
   int64_t channels = 128;  // of the block
   bool serve = false;
+  std::string network = "mlp";  // of `step`; or unet, wide_resnet
 };
 
 struct Measurement {
@@ -60,7 +61,8 @@ class Table {
 void bench_ops(const BenchOptions& options, const Machine& machine);
 // One VAPO step (∇ₓΦ, E‖∇Φ − v‖², its gradient in all parameters) of a residual block, fused and composite.
 void bench_block(const BenchOptions& options, const Machine& machine);
-// The training step of the plane's potential: batch, loss, gradient, clipping, Adam, EMA.
+// A training step: batch, loss, gradient, clipping, Adam, EMA; of the plane's potential, or of an image potential
+// (the published loss), with the evaluation of ∇Φ that sampling repeats.
 void bench_step(const BenchOptions& options, const Machine& machine);
 // Answers each line "run SECONDS" with a line of JSON about `step`, which gives its loss.
 void serve(const std::function<double()>& step);

@@ -10,6 +10,8 @@
 #include "tensor/random.h"
 #include "vapo/loss.h"
 #include "vapo/mlp_potential.h"
+#include "vapo/unet.h"
+#include "vapo/wide_resnet.h"
 
 namespace vapo::app {
 namespace {
@@ -123,6 +125,64 @@ class PlaneStep {
   std::vector<Var> inputs_;
 };
 
+// Of 32×32 images in three channels, with the networks of bench/torch_unet.py.
+class ImageStep {
+ public:
+  ImageStep(const std::string& network, int64_t n)
+      : phi_(make(network)),
+        optimizer_(nn::named_parameters(*phi_), {}),
+        ema_(optimizer_.parameters(), 0.9999),
+        images_(randn({n, 32, 32, 3}, {.seed = 1})) {
+    uint64_t step = 0;  // past the zero initialisation, where half of the products are with zeros
+    for (auto& p : optimizer_.parameters()) {
+      inputs_.push_back(*p.parameter);
+      if (kernel::sum_squares({&p.parameter->value(), 1}) == 0 && p.parameter->rank() > 1)
+        kernel::copy_into(p.parameter->value(),
+                          kernel::affine(randn(p.parameter->shape(), {.seed = 2, .step = step++}), 0.02, 0));
+    }
+  }
+  double operator()() {
+    uint64_t k = static_cast<uint64_t>(step_++);
+    LossBatch b{images_, rand({images_.dim(0)}, {.seed = 1, .stream = 2, .step = k}, 1e-5, 1),
+                randn(images_.shape(), {.seed = 1, .stream = 3, .step = k})};
+    LossTerms loss =
+        vapo_loss(*phi_, {.kind = Path::Kind::linear}, b, {.estimator = LossOptions::Estimator::published});
+    std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});
+    optimizer_.step(grads, 1e-4, {.kind = nn::ClipOptions::Kind::std}, &ema_);
+    return loss.total.item();
+  }
+  double energy_gradient() { return gradient(*phi_, images_, 0.5).at(0); }
+  // An image's step and ∇Φ: six and two products for each weight and pixel.
+  static double flops(const std::string& network) { return network == "unet" ? 16.6e9 : 4.7e9; }
+
+ private:
+  static std::unique_ptr<Potential> make(const std::string& network) {
+    if (network == "wide_resnet")
+      return std::make_unique<WideResnetPotential>(WideResnetOptions{.depth = 16, .widen = 4}, 0);
+    return std::make_unique<UnetPotential>(
+        UnetOptions{.base_width = 64, .multipliers = {1, 2, 2}, .blocks_per_level = 2, .dropout = 0}, 0);
+  }
+  int64_t step_ = 0;
+  std::unique_ptr<Potential> phi_;
+  nn::Optimizer optimizer_;
+  nn::Ema ema_;
+  Tensor images_;
+  std::vector<Var> inputs_;
+};
+
+void bench_image_step(const BenchOptions& options, const Machine& machine) {
+  int64_t n = options.batch > 0 ? options.batch : 32;
+  ImageStep step(options.network, n);
+  constexpr const char* sampling = "energy gradient";
+  if (options.serve) return serve([&] { return options.only == sampling ? step.energy_gradient() : step(); });
+  Table table(options, machine);
+  double flops = static_cast<double>(n) * ImageStep::flops(options.network);
+  std::string shape = Shape{n, 32, 32, 3}.str();
+  if (table.wants(sampling))
+    table.measure({options.network, shape, sampling, flops / 3, 0}, [&] { step.energy_gradient(); });
+  if (table.wants("train step")) table.measure({options.network, shape, "train step", flops, 0}, [&] { step(); });
+}
+
 }  // namespace
 
 void bench_block(const BenchOptions& options, const Machine& machine) {
@@ -142,6 +202,7 @@ void bench_block(const BenchOptions& options, const Machine& machine) {
 }
 
 void bench_step(const BenchOptions& options, const Machine& machine) {
+  if (options.network != "mlp") return bench_image_step(options, machine);
   Table table(options, machine);
   for (int64_t batch : {64, 512, 4096}) {
     if (options.batch > 0) batch = options.batch;
