@@ -129,7 +129,7 @@ TEST_CASE("at the start each block is its skip connection and F is 0: Φ = ½‖
   for (const auto& p : nn::named_parameters(phi)) {
     auto holds = [&](const char* part) { return p.name.find(part) != p.name.npos; };
     bool zero = holds("out_layers.3.") || holds("proj_out.") || holds("out.2."), bias = holds(".bias");
-    if (zero || !bias) CHECK_MESSAGE((kernel::sum_squares({&p.parameter->value(), 1}) == 0) == zero, p.name);
+    if (zero || !bias) CHECK_MESSAGE((kernel::sum_squares({&p.parameter->value(), 1}).item() == 0) == zero, p.name);
   }
   Tensor x = images(tiny, 3);
   CHECK(largest_difference(phi(x, times(3, 0.3)).value(), (0.5 * sum(square(rows(Var(x))), {1})).value()) < 1e-14);
