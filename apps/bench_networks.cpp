@@ -16,6 +16,12 @@
 namespace vapo::app {
 namespace {
 
+TensorOptions f32() { return {DType::f32, operands().device}; }
+std::vector<nn::NamedParameter> placed(nn::Module& module) {
+  nn::to(module, operands().device);
+  return nn::named_parameters(module);
+}
+
 // x + conv(silu(norm(conv(silu(norm(x)))·(1 + scale) + shift))), (scale, shift) = linear(silu(e))
 class ResidualBlock : public nn::Module {
  public:
@@ -61,8 +67,7 @@ class BlockStep {
         x_(draw({n, 32, 32, channels}, 4).to(DType::f32)),
         e_(draw({n, 512}, 5).to(DType::f32)),
         v_(draw({n, 32, 32, channels}, 6).to(DType::f32)) {
-    nn::to(block_, operands().device);
-    for (auto& p : nn::named_parameters(block_)) parameters_.push_back(*p.parameter);
+    for (auto& p : placed(block_)) parameters_.push_back(*p.parameter);
   }
   double first_order() {  // ordinary training of the same block: ½‖x − F‖² and its gradient
     Var loss = mean(square(x_ - block(x_)));
@@ -96,11 +101,10 @@ class PlaneStep {
   }
   double operator()() {
     uint64_t n = static_cast<uint64_t>(step_++);
-    TensorOptions o{DType::f32, operands().device};
     Tensor index = randint({batch_}, {.seed = 1, .stream = 1, .step = n}, points_.dim(0));
     LossBatch b{kernel::index_select(points_, 0, index),
-                rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1, o),
-                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}, o),
+                rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1, f32()),
+                randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}, f32()),
                 {}};
     LossTerms loss = vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {});
     std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});  // the last bias does not change ∇Φ
@@ -113,10 +117,6 @@ class PlaneStep {
   }
 
  private:
-  static std::vector<nn::NamedParameter> placed(MlpPotential& phi) {
-    nn::to(phi, operands().device);
-    return nn::named_parameters(phi);
-  }
   int64_t batch_, step_ = 0;
   Tensor points_;
   MlpPotential phi_;
@@ -130,21 +130,21 @@ class ImageStep {
  public:
   ImageStep(const std::string& network, int64_t n)
       : phi_(make(network)),
-        optimizer_(nn::named_parameters(*phi_), {}),
+        optimizer_(placed(*phi_), {}),
         ema_(optimizer_.parameters(), 0.9999),
-        images_(randn({n, 32, 32, 3}, {.seed = 1})) {
+        images_(randn({n, 32, 32, 3}, {.seed = 1}, f32())) {
     uint64_t step = 0;  // past the zero initialisation, where half of the products are with zeros
     for (auto& p : optimizer_.parameters()) {
       inputs_.push_back(*p.parameter);
-      if (kernel::sum_squares({&p.parameter->value(), 1}) == 0 && p.parameter->rank() > 1)
+      if (kernel::sum_squares({&p.parameter->value(), 1}).item() == 0 && p.parameter->rank() > 1)
         kernel::copy_into(p.parameter->value(),
-                          kernel::affine(randn(p.parameter->shape(), {.seed = 2, .step = step++}), 0.02, 0));
+                          kernel::affine(randn(p.parameter->shape(), {.seed = 2, .step = step++}, f32()), 0.02, 0));
     }
   }
   double operator()() {
     uint64_t k = static_cast<uint64_t>(step_++);
-    LossBatch b{images_, rand({images_.dim(0)}, {.seed = 1, .stream = 2, .step = k}, 1e-5, 1),
-                randn(images_.shape(), {.seed = 1, .stream = 3, .step = k})};
+    LossBatch b{images_, rand({images_.dim(0)}, {.seed = 1, .stream = 2, .step = k}, 1e-5, 1, f32()),
+                randn(images_.shape(), {.seed = 1, .stream = 3, .step = k}, f32())};
     LossTerms loss =
         vapo_loss(*phi_, {.kind = Path::Kind::linear}, b, {.estimator = LossOptions::Estimator::published});
     std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});

@@ -35,7 +35,7 @@ sources=$(find "${floors[@]}" tests bench -name '*.h' -o -name '*.cpp' -o -name 
 wc -l $sources | awk '$2 != "total" && $1 > 400 { print $2 ": " $1 " lines" }' | check "no source above 400 lines"
 grep -nE 'TODO|FIXME' $sources | check "nothing is left to do in a comment"
 grep -L '#pragma once' $(grep '\.h$' <<<"$sources") | check "headers begin with #pragma once"
-find . -path ./build -prune -o -path ./.git -prune -o -path ./out -prune -o -type f -size +1M -print |
+find . -path ./build -prune -o -path ./.git -prune -o -path ./out -prune -o -path ./.gpu-bundle -prune -o -type f -size +1M -print |
   check "no file above 1 MiB"
 
 if command -v clang-format-14 >/dev/null; then

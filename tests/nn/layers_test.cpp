@@ -106,7 +106,8 @@ TEST_CASE("activations by name") {
     CHECK(value("tanh", i) == doctest::Approx(std::tanh(v)).epsilon(1e-14));
   }
   CHECK_THROWS_WITH_AS(nn::activation_from_name("swish"),
-                       "unknown activation 'swish': expected one of silu, gelu, softplus, relu, tanh", InputError);
+                       "unknown activation 'swish': expected one of silu, gelu, softplus, relu, leaky_relu, tanh",
+                       InputError);
 }
 
 TEST_CASE("time features are cosines, then sines, of falling frequencies") {
