@@ -42,10 +42,7 @@ void* allocate_recorded(size_t bytes) {
     p = block->second;
     recording->free.erase(block);
   } else {
-    if (cudaMalloc(&p, size + size / 8) != cudaSuccess) {
-      cudaGetLastError();
-      return nullptr;  // the pool may have room
-    }
+    check(cudaMalloc(&p, size + size / 8), "cudaMalloc of memory for a recorded step");
     recording->blocks.push_back(p);
   }
   owners[p] = recording;
@@ -82,7 +79,8 @@ void StepGraph::record(const std::function<void()>& body) {
   VAPO_CHECK(cuda::available(), "[step_graph] {}", cuda::why_not());
   VAPO_CHECK(!cuda::recording && !recorded(), "[step_graph] a step is recorded already");
   auto check = [](cudaError_t status, const char* call) { cuda::check(status, call); };
-  check(cudaMalloc(reinterpret_cast<void**>(&impl_->scalars), sizeof(StepScalars)), "cudaMalloc");
+  if (!impl_->scalars)
+    check(cudaMalloc(reinterpret_cast<void**>(&impl_->scalars), sizeof(StepScalars)), "cudaMalloc");
   cuda::cublas(), cuda::cudnn();
   check(cudaStreamBeginCapture(cuda::stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   cuda::recording = impl_.get();
