@@ -336,12 +336,14 @@ void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, con
 }
 
 void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
+  if (count == 0) return;
   dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch("softmax", softmax_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(x), n, pointer<T>(y));
   });
 }
 void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
+  if (count == 0) return;
   dispatch_stored(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch("softmax_vjp", softmax_vjp_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(y),

@@ -120,6 +120,17 @@ std::vector<Row> table() {
          });
   }
   op("softmax", {{7, 300}}, [](V x) { return softmax(x[0], {-1}); });
+  add_row("no elements", {{0, 5}, {0, 3, 3, 4}, {0, 4}}, [](const Tensors& x) {
+    return Tensors{kernel::softmax(x[0]),
+                   kernel::softmax_vjp(x[0], x[0]),
+                   kernel::sum(x[0], {0}, false),
+                   kernel::amax(x[0], {1}, false),
+                   kernel::unary<Silu>(x[0]),
+                   kernel::pool_sum2d(x[1], 3, 1),
+                   kernel::group_norm(x[1], x[2], x[2], {.groups = 2}).y,
+                   kernel::permute(x[1], {3, 0, 1, 2}),
+                   kernel::conv2d(x[1], Tensor::ones({2, 3, 3, 4}, x[1].options()), {}, {.padding = 1})};
+  });
   op("attention", {{2, 9, 8}, {2, 9, 8}, {2, 9, 8}}, [](V x) { return attention(x[0], x[1], x[2], 2); });
   op("permute", {{2, 3, 4, 5}}, [](V x) { return permute(x[0], {3, 1, 0, 2}); });
   op("concat and slice", {{2, 3, 4}, {2, 5, 4}}, [](V x) {

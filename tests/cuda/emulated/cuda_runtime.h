@@ -86,12 +86,22 @@ void run_kernel(dim3 grid, dim3 block, const F& kernel) {
   emulated::barrier = nullptr;
 }
 
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9 };
+namespace emulated {
+inline cudaError_t last_error = cudaSuccess;
+}
+
 template <class F>
 void emulated_launch(dim3 grid, dim3 block, const F& kernel) {
+  bool possible = grid.x >= 1 && grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
+                  grid.z <= 65535 && block.count() >= 1 && block.count() <= 1024;
+  if (!possible) {
+    emulated::last_error = cudaErrorInvalidConfiguration;
+    return;
+  }
   emulated::submit([=] { run_kernel(grid, block, kernel); });
 }
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
 enum cudaMemcpyKind { cudaMemcpyDefault, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking, cudaMemPoolAttrReleaseThreshold, cudaMemPoolAttrReservedMemCurrent };
 using cudaStream_t = void*;
@@ -100,8 +110,10 @@ struct cudaDeviceProp {
   char name[256];
 };
 
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
+inline cudaError_t cudaGetLastError() { return std::exchange(emulated::last_error, cudaSuccess); }
+inline const char* cudaGetErrorString(cudaError_t e) {
+  return e == cudaErrorInvalidConfiguration ? "invalid configuration argument" : "emulated";
+}
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
