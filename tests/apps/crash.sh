@@ -6,7 +6,7 @@ expect 0 "$vapo" train tiny.toml --out whole "${settings[@]}" --threads 1
 RANDOM=20
 resumed=0 finished=0
 for round in $(seq 50); do
-  "$vapo" train tiny.toml --out run --resume $([ -e run/config.toml ] || printf '%s ' "${settings[@]}") --threads 1 >out 2>err &
+  "$vapo" train tiny.toml --out run --resume "${settings[@]}" --threads 1 >out 2>err &
   pid=$!
   sleep "$(printf '0.%03d' $((RANDOM % 180 + 5)))"
   kill -9 $pid 2>/dev/null
@@ -21,7 +21,7 @@ for round in $(seq 50); do
 done
 echo "killed 50 times, $resumed rounds resumed a checkpoint, $finished had already finished"
 [ "$resumed" -ge 20 ] || fail "only $resumed rounds resumed: the test does not test"
-expect 0 "$vapo" train tiny.toml --out run --resume $([ -e run/config.toml ] || printf '%s ' "${settings[@]}") --threads 1
+expect 0 "$vapo" train tiny.toml --out run --resume "${settings[@]}" --threads 1
 cmp whole/checkpoint-4000.safetensors run/checkpoint-4000.safetensors || fail "other bits than without kills"
 left=$(find run -name '.*.tmp-*' | wc -l)
 [ "$left" = 0 ] || fail "$left temporary files left"
