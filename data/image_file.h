@@ -1,0 +1,30 @@
+#pragma once
+// Single images: PNG and JPEG files, sizes, and grids of samples. An image is u8 (H,W,C), C = 1 (grey) or 3 (RGB).
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace vapo::data {
+
+// PNG or JPEG, told by its first bytes; palettes, 16 bits and transparency (over white) become 8-bit grey or RGB.
+// Throws IoError or InputError naming the file.
+Tensor read_image(const std::filesystem::path& file);
+Tensor decode_image(std::span<const std::byte> bytes, const std::string& name);
+void write_png(const std::filesystem::path& file, const Tensor& image);  // atomically
+std::string encode_png(const Tensor& image);
+
+Tensor centre_crop(const Tensor& image, int64_t height, int64_t width);
+// Bilinear with the support widened by the scale where it shrinks (as PIL's and torchvision's antialiased resize).
+Tensor resize_antialiased(const Tensor& image, int64_t height, int64_t width);
+
+// round(clip(127.5 x + 127.5, 0, 255)): floats in [−1,1] to u8, and back to f32 x = u/127.5 − 1.
+Tensor to_pixels(const Tensor& x);
+Tensor from_pixels(const Tensor& u);
+
+// Images (N,H,W,C) u8 in rows of `columns` (0: about as many as rows), `gap` pixels apart: one u8 image.
+Tensor image_grid(const Tensor& images, int64_t columns = 0, int64_t gap = 2);
+
+}  // namespace vapo::data

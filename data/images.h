@@ -1,0 +1,51 @@
+#pragma once
+// Sets of labelled images, as their archives hold them. Readers throw IoError where a file is missing, InputError
+// naming file and record where it is truncated, of another kind, or holds images of mixed shapes.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace vapo::data {
+
+struct ImageSet {
+  Tensor pixels;                          // u8 (N,H,W,C), C = 1 or 3
+  Tensor labels = {};                     // i64 (N), undefined where the files have none
+  std::vector<std::string> classes = {};  // the name of label i, where the set names them
+  std::vector<std::string> skipped = {};  // files that could not be read, where that was asked for
+  int64_t count() const { return pixels.dim(0); }
+  Shape image_shape() const { return {pixels.dim(1), pixels.dim(2), pixels.dim(3)}; }
+};
+
+enum class Subset { train, validation, test };  // sets without a validation part refuse it
+
+// Of images that come in other sizes than they are used in: the largest centre square (or the centre square of
+// `crop` pixels a side), then an antialiased resize to size × size.
+struct ImageOptions {
+  int64_t size = 0;              // 0: as they are
+  int64_t crop = 0;              // 0: the set's usual one
+  bool skip_unreadable = false;  // of a folder: go on without a broken file, and list it
+};
+
+ImageSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels);  // .gz or not
+ImageSet read_mnist(const std::filesystem::path& folder,
+                    Subset subset);  // the four idx(.gz) files; Fashion-MNIST too
+ImageSet read_cifar10(const std::filesystem::path& folder, Subset subset);   // data_batch_1..5.bin, test_batch.bin
+ImageSet read_cifar100(const std::filesystem::path& folder, Subset subset);  // train.bin, test.bin; the fine labels
+ImageSet read_svhn(const std::filesystem::path& folder, Subset subset);      // train_32x32.mat, test_32x32.mat
+// img_align_celeba/*.jpg at full (178×218, crop 140) or half size (89×109, crop 70), with the partition and
+// attribute files (the official .txt or .csv) beside it. No labels. Default size 64.
+ImageSet read_celeba(const std::filesystem::path& folder, Subset subset, const ImageOptions& options);
+// PNG and JPEG below a folder; where it has subfolders, they are the classes, in the order of their names.
+ImageSet read_image_folder(const std::filesystem::path& folder, const ImageOptions& options);
+ImageSet read_image_array(const std::filesystem::path& file);  // .npy, u8 (N,H,W) or (N,H,W,C)
+
+// By name: mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, image_folder, image_array. An empty path means
+// $VAPO_DATA/NAME for those with a name of their own (as the archives are called: cifar-10-batches-bin, …).
+std::vector<std::string> image_set_names();
+ImageSet read_images(const std::string& name, const std::filesystem::path& path, Subset subset,
+                     const ImageOptions& options = {});
+
+}  // namespace vapo::data
