@@ -12,13 +12,18 @@ namespace vapo::app {
 
 struct Config {
   struct Data {
-    std::string set;          // a synthetic set: two_moons, eight_gaussians, …
-    std::string path;         // a table (.csv, .npy); wins over `set`
-    double noise = 0.1;       // of a synthetic set
-    int64_t points = 0;       // of a synthetic set: size of the training set; 0 = fresh points at every step
-    double held_out = 0.2;    // fraction of a table's rows that training never sees
-    bool standardize = true;  // train on (x − mean)/scale per column
-    double jitter = 0;        // standard deviation of noise added to every training row, after standardisation
+    std::string set;     // of points: two_moons, eight_gaussians, …; of images: mnist, cifar10, image_folder, …
+    std::string path;    // of images: the set's folder; else a table (.csv, .npy), which wins over `set`
+    double noise = 0.1;  // of a synthetic set
+    int64_t points = 0;  // of a synthetic set: size of the training set; 0 = fresh points at every step
+    double held_out = 0.2;         // fraction of a table's rows or of the training images that training never sees
+    bool standardize = true;       // train on (x − mean)/scale per column
+    double jitter = 0;             // standard deviation of noise added to every training row, after standardisation
+    int64_t size = 0;              // images become size × size; 0 = as they are (celeba: 64)
+    int64_t crop = 0;              // the centre square taken first; 0 = the set's usual one
+    bool flip = false;             // images are mirrored half of the time
+    bool dequantize = false;       // uniform noise of one grey level on every pixel
+    bool skip_unreadable = false;  // of image_folder and celeba: go on without broken files, and count them
     bool operator==(const Data&) const = default;
   } data;
   struct Model {
@@ -72,6 +77,9 @@ struct Config {
   struct Train {
     int64_t steps = 10000;
     int64_t batch_size = 512;
+    int64_t accumulate = 1;   // a batch in so many parts, one after the other: less memory, the same batch
+    bool recompute = false;   // image networks keep no activations inside blocks: less memory, more time
+    double label_drop = 0.2;  // of a network with classes: the share of images that are shown without theirs
     double learning_rate = 1e-3;
     std::string schedule = "constant";  // or cosine, step
     int64_t schedule_steps = 0;         // length of the cosine; 0 = train.steps
@@ -90,11 +98,16 @@ struct Config {
     int64_t checkpoint_every = 1000;
     int64_t keep_checkpoints = 3;
     int64_t log_every = 100;
+    int64_t validate_every = 0;  // steps between losses of held-out images, by the averaged weights; 0 = none
+    int64_t sample_every = 0;    // steps between grids of samples (PNG), from the averaged weights; 0 = none
+    bool tensorboard = true;     // event files beside metrics.jsonl
     int64_t seed = 0;
     bool operator==(const Train&) const = default;
   } train;
   struct Sample {
     std::string method = "rk45";  // or euler, heun, rk23, sgld
+    int64_t batch_size = 0;       // samples made at once; 0 = 4096 points, 64 images
+    int64_t grid = 64;            // images in a grid
     int64_t steps = 100;          // euler, heun
     double rtol = 1e-3, atol = 1e-3;
     double t_start = 1e-5, t_end = 1;

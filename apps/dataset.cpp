@@ -2,13 +2,31 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "apps/image_dataset.h"
+#include "apps/model.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 
 namespace vapo::app {
 
-Dataset::Dataset(const Config& config)
-    : seed_(static_cast<uint64_t>(config.train.seed)), jitter_(config.data.jitter) {
+bool is_of_images(const Config& config) {
+  std::vector<std::string> names = data::image_set_names();
+  return std::count(names.begin(), names.end(), config.data.set) > 0;
+}
+
+std::unique_ptr<Dataset> open_dataset(const Config& config) {
+  if (is_of_images(config)) return std::make_unique<ImageDataset>(config);
+  return std::make_unique<PointDataset>(config);
+}
+
+Batch Dataset::held_out(int64_t, int64_t) const { fail("[held_out] {} holds nothing out", name()); }
+
+PointDataset::PointDataset(const Config& config)
+    : seed_(static_cast<uint64_t>(config.train.seed)),
+      batch_size_(config.train.batch_size),
+      jitter_(config.data.jitter) {
   const Config::Data& d = config.data;
   if (!d.path.empty()) {
     name_ = d.path;
@@ -33,11 +51,19 @@ Dataset::Dataset(const Config& config)
   prepare_rows();
 }
 
-void Dataset::prepare_rows() {
+void PointDataset::prepare_rows() {
   if (train_rows_.defined()) prepared_ = standardization_.apply(train_rows_).to(DType::f32);
 }
 
-void Dataset::set_standardization(data::Standardization s) {
+std::string PointDataset::description() const { return fmt::format("{} of {} columns", name_, dims()); }
+
+void PointDataset::store(std::map<std::string, Tensor>& extra) const {
+  extra["data.mean"] = standardization_.mean;
+  extra["data.scale"] = standardization_.scale;
+}
+
+void PointDataset::restore(const nn::CheckpointInfo& info, const std::string& file) {
+  data::Standardization s = standardization_of(info, file);
   if (s.mean.numel() != dims()) {
     throw InputError(fmt::format("{}: the data has {} columns, the checkpoint was trained on {}", name_, dims(),
                                  s.mean.numel()));
@@ -46,13 +72,14 @@ void Dataset::set_standardization(data::Standardization s) {
   prepare_rows();
 }
 
-Tensor Dataset::batch(int64_t n, uint64_t step) const {
-  RandomKey key{seed_, kDataStream, step};
+Batch PointDataset::batch(int64_t step) {
+  RandomKey key{seed_, kDataStream, static_cast<uint64_t>(step)};
+  int64_t n = batch_size_;
   Tensor x = prepared_.defined() ? kernel::index_select(prepared_, 0, randint({n}, key, prepared_.dim(0)))
                                  : standardization_.apply(set_->sample(n, key, DType::f32));
-  if (jitter_ == 0) return x;
-  Tensor noise = kernel::affine(randn(x.shape(), {seed_, kJitterStream, step}), jitter_, 0);
-  return kernel::binary(kernel::Binary::add, x, noise);
+  if (jitter_ == 0) return {x, {}};
+  Tensor noise = kernel::affine(randn(x.shape(), {seed_, kJitterStream, key.step}), jitter_, 0);
+  return {kernel::binary(kernel::Binary::add, x, noise), {}};
 }
 
 }  // namespace vapo::app

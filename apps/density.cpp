@@ -80,7 +80,7 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
 }
 
 struct Reference {
-  std::unique_ptr<Dataset> dataset;
+  std::unique_ptr<PointDataset> dataset;
   Tensor points, second;  // second: another independent sample, where there can be one
   std::string name;
   bool known = false;  // its density is known
@@ -94,7 +94,7 @@ Reference reference_for(const DensityOptions& options, const Model& model) {
     r.points = data::read_table(options.data).values;
     r.name = options.data;
   } else {
-    r.dataset = std::make_unique<Dataset>(model.config);
+    r.dataset = std::make_unique<PointDataset>(model.config);
     if (const data::PointSet* set = r.dataset->set()) {
       r.points = set->sample(n, {seed, kFreshStream, 0}, DType::f64);
       r.second = set->sample(n, {seed, kFreshStream, 1}, DType::f64);
@@ -128,7 +128,7 @@ void add_known_density(Json& summary, DensityResult& result, const Reference& re
   summary["kl_standard_error"] = kl.standard_error;
 }
 
-void add_kernel_estimates(Json& summary, const Dataset& dataset, const Tensor& points) {
+void add_kernel_estimates(Json& summary, const PointDataset& dataset, const Tensor& points) {
   const Tensor& rows = dataset.train_rows();
   double scott = data::GaussianKde::scott_factor(rows.dim(0), rows.dim(1));
   double chosen = data::GaussianKde::cross_validated_factor(rows);
@@ -196,7 +196,7 @@ int density(const DensityOptions& options) {
   note(fmt::format("{} samples by {}", d.points, model.config.sample.method));
   Config::Sample flow = model.config.sample;
   if (flow.method == "sgld") flow.method = "rk45";
-  Samples ode = draw_samples(model, flow, d.points, seed);
+  Samples ode = draw_samples(model, flow, {.n = d.points, .seed = seed});
   note(fmt::format("{} steps of SGLD with {} particles", d.sgld_steps, d.sgld_particles));
   LongRun run = run_sgld(model, model.marginal(), d, seed);
   result.sgld = run.trace;

@@ -29,7 +29,7 @@ Tensor points_of(const LikelihoodCommand& options, const Model& model, std::stri
     what = options.data;
     return data::read_table(options.data).values;
   }
-  Dataset dataset(model.config);
+  PointDataset dataset(model.config);
   if (dataset.set()) {
     what = "fresh points of " + dataset.name();
     return dataset.set()->sample(options.limit > 0 ? options.limit : kFreshPoints,
@@ -42,6 +42,8 @@ Tensor points_of(const LikelihoodCommand& options, const Model& model, std::stri
 int likelihood(const LikelihoodCommand& options) {
   Device device = options.common.apply();
   Model model = open_model(options.model, options.last_weights, device);
+  if (model.of_images())
+    throw InputError(fmt::format("{}: a model of images; the likelihood is of points", model.file.string()));
   std::string what;
   Tensor x = points_of(options, model, what);
   if (!x.defined() || x.dim(0) == 0) throw InputError(fmt::format("{}: there are none. Hint: --data FILE", what));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/image_dataset.h"
 #include "apps/run_folder.h"
 #include "tensor/check.h"
 #include "vapo/mlp_potential.h"
@@ -134,9 +135,8 @@ nn::Schedule make_schedule(const Config& c) {
           .step_factor = t.step_factor};
 }
 
-void store(const data::Standardization& s, std::map<std::string, Tensor>& extra) {
-  extra["data.mean"] = s.mean;
-  extra["data.scale"] = s.scale;
+int64_t classes_of(const Config& c) {
+  return c.model.kind == "unet" ? c.unet.classes : c.model.kind == "wide_resnet" ? c.wide_resnet.classes : 0;
 }
 
 data::Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file) {
@@ -165,8 +165,13 @@ Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, De
   std::string name = model.file.string();
   model.config = parse_config(reader.info().config, name + " (its config)");
   model.path = make_path(model.config);
-  model.standardization = standardization_of(reader.info(), name);
-  model.potential = make_potential(model.config, Shape{model.standardization.mean.numel()});
+  if (is_of_images(model.config)) {
+    model.sample = image_shape_of(reader.info(), name);
+  } else {
+    model.standardization = standardization_of(reader.info(), name);
+    model.sample = {model.standardization.mean.numel()};
+  }
+  model.potential = make_potential(model.config, model.sample);
   model.step = reader.info().step;
   model.averaged = reader.has_ema() && !last_weights;
   if (model.averaged) {

@@ -25,8 +25,9 @@ nn::OptimizerOptions make_optimizer(const Config& config);
 nn::ClipOptions make_clip(const Config& config);
 nn::Schedule make_schedule(const Config& config);
 
-// What a checkpoint keeps of the data.
-void store(const data::Standardization& standardization, std::map<std::string, Tensor>& extra);
+int64_t classes_of(const Config& config);  // of its network; 0 = not conditional
+
+// extra.data.mean and extra.data.scale of a checkpoint of points.
 data::Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file);
 
 struct Model {
@@ -34,11 +35,13 @@ struct Model {
   Config config;
   Path path;
   std::unique_ptr<Potential> potential;
-  data::Standardization standardization;
+  Shape sample;                           // of one: (D), or (H,W,C) of images in [−1,1]
+  data::Standardization standardization;  // of points
   int64_t step = 0;
   Device device = Device::cpu;
   bool averaged = false;  // the weights are the EMA's
-  int64_t dims() const { return standardization.mean.numel(); }
+  bool of_images() const { return sample.rank() == 3; }
+  int64_t dims() const { return sample.numel(); }
 
   Energy marginal() const;
   Energy boltzmann() const;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -24,6 +25,11 @@ double Progress::steps_per_second(int64_t step) const {
   return seconds > 0 ? static_cast<double>(step - first_) / seconds : 0;
 }
 
+double Progress::seconds_since_last_log() {
+  double now = watch_.seconds();
+  return now - std::exchange(logged_at_, now);
+}
+
 void Progress::show(int64_t step, const StepReport& report, bool is_log_step) {
   constexpr double kRefreshSeconds = 0.2;
   double now = watch_.seconds();
@@ -37,8 +43,8 @@ void Progress::show(int64_t step, const StepReport& report, bool is_log_step) {
     terms = " (" + terms + ")";
   }
   std::string line =
-      fmt::format("step {}/{}  loss {:.5g}{}  {:.0f} steps/s  {:.0f} s left", step, last_, report.loss, terms,
-                  speed, speed > 0 ? static_cast<double>(last_ - step) / speed : 0);
+      fmt::format("step {}/{}  loss {:.5g}{}  {:.{}f} steps/s  {:.0f} s left", step, last_, report.loss, terms,
+                  speed, speed < 10 ? 2 : 0, speed > 0 ? static_cast<double>(last_ - step) / speed : 0);
   if (terminal_) {
     fmt::print(stderr, "\r\x1b[K{}", line);
     std::fflush(stderr);
@@ -59,7 +65,9 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(
       std::string line = text.substr(begin, end - begin);
       begin = end + 1;
       Json parsed = Json::parse(line, nullptr, false);
-      if (parsed.is_object() && parsed.value("step", INT64_MAX) <= step) kept += line + "\n";
+      int64_t of = parsed.is_object() ? parsed.value("step", INT64_MAX) : INT64_MAX;
+      if (of <= step) kept += line + "\n";
+      if (of == step) last_lines_.push_back(parsed);
     }
   }
   std::string_view pieces[] = {kept};
@@ -72,16 +80,13 @@ MetricsLog::~MetricsLog() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void MetricsLog::append(int64_t step, const StepReport& mean, const Progress& progress) {
-  Json terms = Json::object();
-  for (const auto& [name, value] : mean.terms) terms[name] = number(value);
-  Json line = {{"step", step},
-               {"loss", number(mean.loss)},
-               {"terms", terms},
-               {"gradient_norm", number(mean.gradient_norm)},
-               {"learning_rate", mean.learning_rate},
-               {"steps_per_second", progress.steps_per_second(step)},
-               {"seconds", progress.seconds()}};
+bool MetricsLog::kept(int64_t step, const std::string& key) const {
+  for (const Json& line : last_lines_)
+    if (line.value("step", INT64_MAX) == step && line.contains(key)) return true;
+  return false;
+}
+
+void MetricsLog::append(const Json& line) {
   std::string text = line.dump() + "\n";
   off_t before = ::lseek(descriptor_, 0, SEEK_END);
   ssize_t written = ::write(descriptor_, text.data(), text.size());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "apps/command.h"
 #include "apps/trainer.h"
@@ -18,12 +19,13 @@ class Progress {
   void show(int64_t step, const StepReport& report, bool is_log_step);
   double steps_per_second(int64_t step) const;
   double seconds() const { return watch_.seconds(); }
+  double seconds_since_last_log();  // or since the start
 
  private:
   int64_t first_, last_;
   bool terminal_;
   bool line_open_ = false;
-  double shown_at_ = -1;
+  double shown_at_ = -1, logged_at_ = 0;
   Stopwatch watch_;
 };
 
@@ -35,10 +37,12 @@ class MetricsLog {
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
-  void append(int64_t step, const StepReport& mean, const Progress& progress);
+  void append(const Json& line);
+  bool kept(int64_t step, const std::string& key) const;  // whether a line of that step with that key was kept
 
  private:
   std::filesystem::path file_;
+  std::vector<Json> last_lines_;  // of those kept, the ones of `step`
   int descriptor_ = -1;
 };
 

@@ -29,6 +29,8 @@ std::optional<int64_t> step_of(std::string_view name) {
 
 fs::path RunFolder::checkpoint(int64_t step) const { return path_ / fmt::format("{}{}{}", kPrefix, step, kSuffix); }
 
+fs::path RunFolder::samples(int64_t step) const { return path_ / fmt::format("samples-{}.png", step); }
+
 void RunFolder::create() const {
   std::error_code error;
   fs::create_directories(path_, error);

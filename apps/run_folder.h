@@ -1,6 +1,6 @@
 #pragma once
-// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, and `latest`, which names the
-// newest.
+// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, samples-STEP.png, event files, and
+// `latest`, which names the newest.
 
 #include <cstdint>
 #include <filesystem>
@@ -17,6 +17,7 @@ class RunFolder {
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path checkpoint(int64_t step) const;
+  std::filesystem::path samples(int64_t step) const;  // the grid of that step, a PNG
 
   void create() const;                       // throws IoError
   bool holds_a_run() const;                  // a config or a checkpoint is there

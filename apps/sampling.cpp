@@ -3,31 +3,41 @@
 #include <algorithm>
 
 #include "apps/command.h"
+#include "tensor/check.h"
 #include "tensor/kernels.h"
 #include "vapo/likelihood.h"
 
 namespace vapo::app {
 namespace {
 
-constexpr int64_t kBatch = 4096;  // a multiple of 4: the noise of a batch starts at a whole Philox block
+constexpr int64_t kPointBatch = 4096, kImageBatch = 64;  // multiples of 4: noise starts at whole Philox blocks
 
 // f(rows begin … begin+count−1) in batches, the results stacked, on the CPU.
 template <class F>
-Tensor in_batches(int64_t n, const F& f) {
+Tensor in_batches(int64_t n, int64_t batch, const F& f) {
   std::vector<Tensor> parts;
-  for (int64_t begin = 0; begin < n; begin += kBatch)
-    parts.push_back(f(begin, std::min(kBatch, n - begin)).to(Device::cpu));
+  for (int64_t begin = 0; begin < n; begin += batch)
+    parts.push_back(f(begin, std::min(batch, n - begin)).to(Device::cpu));
   return parts.size() == 1 ? parts[0] : kernel::concat(parts, 0);
 }
 
 Tensor rows(const Tensor& x, int64_t begin, int64_t count) {
-  return count == x.dim(0) ? x : kernel::slice(x, 0, begin, begin + count, 1);
+  return !x.defined() || count == x.dim(0) ? x : kernel::slice(x, 0, begin, begin + count, 1);
+}
+
+// Samples a batch: so many that the noise of every batch starts at a whole block of random numbers.
+int64_t batch_of(const Model& model, const Config::Sample& s) {
+  int64_t n = s.batch_size > 0 ? s.batch_size : model.of_images() ? kImageBatch : kPointBatch;
+  while (n * model.dims() % 4 != 0) ++n;
+  return n;
 }
 
 }  // namespace
 
-Field flow_field(const Model& model) {
-  return [&phi = *model.potential](const Tensor& x, double t) { return gradient(phi, x, std::min(t, 1.0)); };
+Field flow_field(const Model& model, const Tensor& labels) {
+  return [&phi = *model.potential, labels](const Tensor& x, double t) {
+    return gradient(phi, x, std::min(t, 1.0), labels);
+  };
 }
 
 OdeOptions ode_options(const Config::Sample& s) {
@@ -40,27 +50,45 @@ SgldOptions sgld_options(const Config::Sample& s, uint64_t seed) {
 }
 
 Tensor prior_noise(const Model& model, int64_t n, uint64_t seed, int64_t first) {
-  Tensor x = randn({n, model.dims()}, {seed, kSampleStream, 0}, {DType::f32, model.device}, first * model.dims());
+  Shape shape{n};
+  for (int64_t size : model.sample) shape.push_back(size);
+  Tensor x = randn(shape, {seed, kSampleStream, 0}, {DType::f32, model.device}, first * model.dims());
   double scale = model.path.prior_scale();
   return scale == 1 ? x : kernel::affine(x, scale, 0);
 }
 
-Samples draw_samples(const Model& model, const Config::Sample& s, int64_t n, uint64_t seed) {
+Tensor classes_in_turn(int64_t n, int64_t classes) {
+  std::vector<int64_t> y(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) y[static_cast<size_t>(i)] = i % classes;
+  return Tensor::from(y, {n});
+}
+
+Samples draw_samples(const Model& model, const Config::Sample& s, const SampleRequest& request) {
   Stopwatch watch;
   Samples out;
-  Tensor x = in_batches(n, [&](int64_t begin, int64_t count) {
-    Tensor noise = prior_noise(model, count, seed, begin);
+  int64_t batch = batch_of(model, s);
+  auto before = [&] {
+    if (request.before) request.before();
+  };
+  out.x = in_batches(request.n, batch, [&](int64_t begin, int64_t count) {
+    Tensor noise = prior_noise(model, count, request.seed, begin);
+    Tensor labels = rows(request.labels, begin, count);
+    if (labels.defined()) labels = labels.to(model.device);
     if (s.method != "sgld") {
-      OdeResult result = integrate(flow_field(model), noise, s.t_start, s.t_end, ode_options(s));
+      Field flow = flow_field(model, labels);
+      Field field = [&](const Tensor& x, double t) { return before(), flow(x, t); };
+      OdeResult result = integrate(field, noise, s.t_start, s.t_end, ode_options(s));
       out.nfe = std::max(out.nfe, result.nfe);
       return result.x;
     }
-    SgldOptions options = sgld_options(s, seed);
-    options.key.step = static_cast<uint64_t>(begin / kBatch) << 32;  // each batch has its own noise
+    if (labels.defined()) throw InputError("sgld: samples of a class come from the flow. Hint: another --method");
+    SgldOptions options = sgld_options(s, request.seed);
+    options.key.step = static_cast<uint64_t>(begin / batch) << 32;  // each batch has its own noise
     out.nfe = s.sgld_steps;
-    return sgld(s.energy == "boltzmann" ? model.boltzmann() : model.marginal(), noise, options);
+    return sgld(s.energy == "boltzmann" ? model.boltzmann() : model.marginal(), noise, options,
+                [&](const SgldReport&) { before(); });
   });
-  out.x = model.standardization.undo(x);
+  if (!model.of_images()) out.x = model.standardization.undo(out.x);
   out.seconds = watch.seconds();
   return out;
 }
@@ -68,7 +96,8 @@ Samples draw_samples(const Model& model, const Config::Sample& s, int64_t n, uin
 Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points) {
   NoGradGuard no_grad;
   Tensor x = model.standardization.apply(points).to(DType::f32).to(model.device);
-  return in_batches(x.dim(0), [&](int64_t begin, int64_t count) { return energy(rows(x, begin, count)).value(); });
+  return in_batches(x.dim(0), kPointBatch,
+                    [&](int64_t begin, int64_t count) { return energy(rows(x, begin, count)).value(); });
 }
 
 Likelihoods likelihood_of(const Model& model, const Tensor& points, const LikelihoodRequest& request) {
@@ -80,8 +109,8 @@ Likelihoods likelihood_of(const Model& model, const Tensor& points, const Likeli
       .probes = request.probes,
       .key = {request.seed, kProbeStream, 0},
       .ode = {.rtol = request.tolerance, .atol = request.tolerance, .times = {}}};
-  Tensor log_p = in_batches(x.dim(0), [&](int64_t begin, int64_t count) {
-    options.key.step = static_cast<uint64_t>(begin / kBatch);
+  Tensor log_p = in_batches(x.dim(0), kPointBatch, [&](int64_t begin, int64_t count) {
+    options.key.step = static_cast<uint64_t>(begin / kPointBatch);
     LikelihoodResult result = log_likelihood(*model.potential, model.path, rows(x, begin, count), options);
     out.nfe = std::max(out.nfe, result.nfe);
     return result.log_likelihood;

@@ -6,9 +6,8 @@
 #include <optional>
 
 #include "apps/command.h"
-#include "apps/progress.h"
 #include "apps/run_folder.h"
-#include "apps/trainer.h"
+#include "apps/training_loop.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/storage.h"
@@ -27,26 +26,10 @@ struct TrainOptions {
   bool resume = false;
 };
 
-volatile std::sig_atomic_t stop_signal = 0;
-
-// The first SIGINT or SIGTERM asks the loop to finish its step and save; the second one kills.
-class StopOnSignal {
- public:
-  StopOnSignal() {
-    for (int signal : {SIGINT, SIGTERM}) {
-      struct sigaction action = {};
-      action.sa_handler = [](int received) { stop_signal = received; };
-      action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-      sigemptyset(&action.sa_mask);
-      sigaction(signal, &action, nullptr);
-    }
-  }
-  int received() const { return stop_signal; }
-};
-
 // Keys that a resumed run may change: they do not touch what was learned.
 bool may_change_on_resume(const std::string& key) {
-  for (const char* allowed : {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every"})
+  for (const char* allowed : {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every",
+                              "train.sample_every", "train.validate_every", "train.tensorboard", "data.path"})
     if (key == allowed) return true;
   return key.starts_with("sample.") || key.starts_with("energy.") || key.starts_with("density.");
 }
@@ -78,7 +61,7 @@ Run start(const TrainOptions& options, const RunFolder& folder, Device device) {
   }
   Run run;
   run.config = fresh_config(options, file);
-  run.dataset = std::make_unique<Dataset>(run.config);
+  run.dataset = open_dataset(run.config);
   run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, device, !options.no_graph);
   folder.create();
   folder.remove_temporary_files();
@@ -95,8 +78,8 @@ Run open_checkpoint(const TrainOptions& options, const fs::path& file, Device de
   nn::CheckpointReader reader(file);
   run.config = parse_config(reader.info().config, file.string() + " (its config)");
   for (const std::string& setting : options.settings) set_value(run.config, setting);
-  run.dataset = std::make_unique<Dataset>(run.config);
-  run.dataset->set_standardization(standardization_of(reader.info(), file.string()));
+  run.dataset = open_dataset(run.config);
+  run.dataset->restore(reader.info(), file.string());
   run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, device, !options.no_graph);
   run.trainer->load(reader);
   return run;
@@ -109,7 +92,8 @@ Run resume(const TrainOptions& options, const RunFolder& folder, Device device) 
     if (!may_change_on_resume(key_of(setting))) {
       throw UsageError(
           fmt::format("--set {}: cannot change on --resume. Hint: train.steps, train.checkpoint_every, "
-                      "train.keep_checkpoints, train.log_every, sample.*, energy.*, density.* can",
+                      "train.keep_checkpoints, train.log_every, train.sample_every, train.validate_every, "
+                      "train.tensorboard, data.path, sample.*, energy.*, density.* can",
                       setting));
     }
     Config scratch;
@@ -148,37 +132,14 @@ int train(const TrainOptions& options) {
   const Config::Train& c = run.config.train;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
-  note(fmt::format("{} parameters, data {} of {} columns, steps {} to {}", trainer.parameters(),
-                   run.dataset->name(), run.dataset->dims(), first, c.steps));
+  note(fmt::format("{} parameters, data {}, steps {} to {}", trainer.parameters(), run.dataset->description(),
+                   first, c.steps));
 
-  StopOnSignal stop;
   Stopwatch watch;
-  MetricsLog log(folder.metrics(), first);
   reset_peak_memory(device);
-  int64_t saved = first;
-  auto save = [&] {
-    saved = trainer.steps_done();
-    trainer.save(folder.checkpoint(saved));
-    folder.point_latest_to(saved);
-    folder.keep_newest(c.keep_checkpoints);
-  };
-  {
-    Progress progress(first, c.steps);
-    while (trainer.steps_done() < c.steps && !stop.received()) {
-      trainer.step();
-      int64_t step = trainer.steps_done();
-      bool is_log_step = step % c.log_every == 0;
-      progress.show(step, trainer.window().mean(trainer.last()), is_log_step);
-      if (is_log_step) {
-        log.append(step, trainer.window().mean(trainer.last()), progress);
-        trainer.window() = {};
-      }
-      if (step % c.checkpoint_every == 0) save();
-    }
-  }
-  if (saved != trainer.steps_done()) save();
+  int signal = TrainingLoop(trainer, run.config, folder, device).run();
   int64_t step = trainer.steps_done();
-  if (int signal = stop.received()) {
+  if (signal != 0) {
     note(fmt::format("stopped by {} at step {}; the checkpoint is saved. Hint: --resume goes on",
                      signal == SIGINT ? "SIGINT" : "SIGTERM", step));
     return 128 + signal;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/grad.h"
@@ -29,7 +30,7 @@ StepReport Window::mean(const StepReport& last) const {
   return out;
 }
 
-Trainer::Trainer(const Config& config, const Dataset& dataset, Device device, bool recorded)
+Trainer::Trainer(const Config& config, Dataset& dataset, Device device, bool recorded)
     : config_(config),
       config_text_(to_toml(config)),
       dataset_(dataset),
@@ -37,34 +38,97 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Device device, bo
       loss_(make_loss(config)),
       clip_(make_clip(config)),
       schedule_(make_schedule(config)),
-      potential_(make_potential(config, Shape{dataset.dims()})),
+      potential_(make_potential(config, dataset.sample_shape())),
       device_(device),
       recorded_(recorded) {
+  check_config();
   nn::to(*potential_, device);
-  if (config.train.t_min >= config.train.t_max) {
-    throw InputError(
-        fmt::format("train.t_min = {} must be below train.t_max = {}", config.train.t_min, config.train.t_max));
-  }
-  if (config.loss.estimator == "published" && config.loss.weight != "one") {
-    throw InputError(
-        "loss.weight must be \"one\" with loss.estimator = \"published\": that loss has time weights of its own");
-  }
-  if (config.loss.estimator == "published" && config.train.batch_size < 2) {
-    throw InputError(
-        "train.batch_size must be 2 or more with loss.estimator = \"published\": it divides by a deviation");
-  }
   std::vector<nn::NamedParameter> named = nn::named_parameters(*potential_);
   for (const nn::NamedParameter& p : named) parameters_.push_back(*p.parameter);
   if (config.train.ema_decay > 0) {
     ema_ = std::make_unique<nn::Ema>(named, config.train.ema_decay, config.train.ema_ramp);
   }
   optimizer_ = std::make_unique<nn::Optimizer>(std::move(named), make_optimizer(config));
+  share_averages();
+}
+
+void Trainer::check_config() const {
+  const Config::Train& t = config_.train;
+  bool published = config_.loss.estimator == "published";
+  if (t.t_min >= t.t_max)
+    throw InputError(fmt::format("train.t_min = {} must be below train.t_max = {}", t.t_min, t.t_max));
+  if (published && config_.loss.weight != "one") {
+    throw InputError(
+        "loss.weight must be \"one\" with loss.estimator = \"published\": that loss has time weights of its own");
+  }
+  if (t.batch_size % t.accumulate != 0) {
+    throw InputError(fmt::format("train.batch_size = {} cannot be divided into train.accumulate = {} equal parts",
+                                 t.batch_size, t.accumulate));
+  }
+  if (published && t.batch_size / t.accumulate < 2) {
+    throw InputError(
+        fmt::format("train.batch_size{} must be 2 or more with loss.estimator = \"published\": it divides "
+                    "by a deviation",
+                    t.accumulate > 1 ? " / train.accumulate" : ""));
+  }
+  int64_t classes = classes_of(config_);
+  if (classes > 0 && (dataset_.classes() == 0 || dataset_.classes() > classes)) {
+    throw InputError(
+        fmt::format("{}.classes = {}, and {} has {}", config_.model.kind, classes, dataset_.name(),
+                    dataset_.classes() == 0 ? "no labels" : fmt::format("{} classes", dataset_.classes())));
+  }
+}
+
+// A second potential whose parameters are the averages themselves, as constants.
+void Trainer::share_averages() {
+  averaged_.config = config_;
+  averaged_.path = path_;
+  averaged_.sample = dataset_.sample_shape();
+  averaged_.device = device_;
+  averaged_.averaged = ema_ != nullptr;
+  averaged_.potential = make_potential(config_, averaged_.sample);
+  std::vector<nn::NamedParameter> named = nn::named_parameters(*averaged_.potential);
+  for (size_t i = 0; i < named.size(); ++i)
+    *named[i].parameter = Var(ema_ ? ema_->averages()[i] : parameters_[i].value());
 }
 
 int64_t Trainer::parameters() const {
   int64_t count = 0;
   for (const Var& p : parameters_) count += p.numel();
   return count;
+}
+
+void Trainer::compute_part(const LossBatch& whole, int64_t part, std::vector<Var>& gradients, Tensor& values) {
+  int64_t parts = config_.train.accumulate, n = whole.data.dim(0) / parts;
+  double share = 1.0 / static_cast<double>(parts);
+  auto rows = [&](const Tensor& x) {
+    return parts == 1 || !x.defined() ? x : kernel::slice(x, 0, part * n, (part + 1) * n, 1);
+  };
+  constexpr uint32_t most_blocks = 4096;  // of a network: each draws masks from a stream of its own
+  LossBatch batch{rows(whole.data), rows(whole.t), rows(whole.eps), rows(whole.labels), whole.dropout};
+  batch.dropout->stream += static_cast<uint32_t>(part) * most_blocks;
+  LossTerms loss = vapo_loss(*potential_, path_, batch, loss_);
+
+  std::vector<Tensor> of_part{loss.total.value().reshape({1})};
+  term_names_.clear();
+  for (const auto& [name, value] : loss.terms) {
+    term_names_.push_back(name);
+    of_part.push_back(value.value().reshape({1}));
+  }
+  Tensor all = kernel::concat(of_part, 0);
+  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
+  // their norm, and nothing is written.
+  std::vector<Var> g = grad(parts == 1 ? loss.total : share * loss.total, parameters_, {.allow_unused = true});
+  if (part == 0) {
+    gradients = std::move(g);
+    values = parts == 1 ? all : kernel::affine(all, share, 0);
+    return;
+  }
+  values = kernel::binary(kernel::Binary::add, values, kernel::affine(all, share, 0));
+  for (size_t i = 0; i < g.size(); ++i) {
+    gradients[i] = kernel::binary(kernel::Binary::add, gradients[i].value(), g[i].value());
+    g[i] = Var();
+  }
 }
 
 void Trainer::compute() {
@@ -74,31 +138,65 @@ void Trainer::compute() {
   batch.data = data_;
   batch.t = rand({c.batch_size}, {seed, kTimeStream, k}, c.t_min, c.t_max, {DType::f32, device_});
   batch.eps = randn(data_.shape(), {seed, kNoiseStream, k}, {DType::f32, device_});
+  batch.labels = labels_;
+  batch.dropout = RandomKey{seed, kDropoutStream, k};
 
-  LossTerms loss = vapo_loss(*potential_, path_, batch, loss_);
-  std::vector<Tensor> values{loss.total.value().reshape({1})};
-  term_names_.clear();
-  for (const auto& [name, value] : loss.terms) {
-    term_names_.push_back(name);
-    values.push_back(value.value().reshape({1}));
-  }
-  Tensor all = kernel::concat(values, 0);
-  if (!loss_values_.defined()) loss_values_ = Tensor::empty(all.shape(), {DType::f64, device_});
-  kernel::copy_into(loss_values_, all);
-
-  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
-  // their norm, and nothing is written.
-  std::vector<Var> gradients = grad(loss.total, parameters_, {.allow_unused = true});
+  std::vector<Var> gradients;
+  Tensor values;
+  for (int64_t part = 0; part < c.accumulate; ++part) compute_part(batch, part, gradients, values);
+  if (!loss_values_.defined()) loss_values_ = Tensor::empty(values.shape(), {DType::f64, device_});
+  kernel::copy_into(loss_values_, values);
   Tensor squares = optimizer_->start(gradients, schedule_.at(step_), clip_, ema_.get());
   if (!gradient_squares_.defined()) gradient_squares_ = Tensor::empty({}, {DType::f64, device_});
   kernel::copy_into(gradient_squares_, squares);
 }
 
-const StepReport& Trainer::step() {
-  Tensor x = dataset_.batch(config_.train.batch_size, static_cast<uint64_t>(step_));
-  if (!data_.defined()) data_ = Tensor::empty(x.shape(), {DType::f32, device_});
-  kernel::copy_into(data_, x);
+// Of each image the label, or "no class" with probability train.label_drop.
+Tensor Trainer::shown_labels(const Tensor& labels, RandomKey key) const {
+  int64_t classes = classes_of(config_);
+  if (classes == 0) return {};
+  std::vector<int64_t> y = labels.to_vector<int64_t>();
+  std::vector<float> u = rand(labels.shape(), key).to_vector<float>();
+  for (size_t i = 0; i < y.size(); ++i)
+    if (static_cast<double>(u[i]) < config_.train.label_drop) y[i] = classes;
+  return Tensor::from(y, labels.shape());
+}
 
+void Trainer::load_batch() {
+  Batch b = dataset_.batch(step_);
+  auto place = [&](Tensor& target, const Tensor& source) {
+    if (!source.defined()) return;
+    if (!target.defined()) target = Tensor::empty(source.shape(), {source.dtype(), device_});
+    kernel::copy_into(target, source);
+  };
+  place(data_, b.x);
+  place(labels_, shown_labels(b.labels, {static_cast<uint64_t>(config_.train.seed), kLabelStream,
+                                         static_cast<uint64_t>(step_)}));
+}
+
+double Trainer::validation_loss(const std::function<void()>& before) const {
+  constexpr int64_t most = 1024;
+  const Config::Train& c = config_.train;
+  uint64_t seed = static_cast<uint64_t>(c.seed);
+  int64_t count = std::min(most, dataset_.held_out_count()), size = std::min(c.batch_size / c.accumulate, count);
+  if (size < 1 || (loss_.estimator == LossOptions::Estimator::published && size < 2)) return NAN;
+  double total = 0;
+  int64_t batches = count / size;
+  for (int64_t i = 0; i < batches; ++i) {
+    if (before) before();
+    uint64_t k = static_cast<uint64_t>(i);
+    Batch b = dataset_.held_out(i * size, size);
+    LossBatch batch{b.x.to(device_),
+                    rand({size}, {seed, kValidationTimeStream, k}, c.t_min, c.t_max, {DType::f32, device_}),
+                    randn(b.x.shape(), {seed, kValidationNoiseStream, k}, {DType::f32, device_})};
+    if (classes_of(config_) > 0) batch.labels = b.labels.to(device_);
+    total += vapo_loss(*averaged_.potential, path_, batch, loss_).total.item();
+  }
+  return total / static_cast<double>(batches);
+}
+
+const StepReport& Trainer::step() {
+  load_batch();
   constexpr int64_t warm_up = 2;  // steps in which libraries choose their algorithms
   if (device_ == Device::cpu || !recorded_ || eager_steps_ < warm_up) {
     compute();
@@ -147,7 +245,7 @@ void Trainer::save(const std::filesystem::path& file) {
                           .seed = static_cast<uint64_t>(config_.train.seed),
                           .config = config_text_,
                           .extra = {}};
-  store(dataset_.standardization(), state.extra);
+  dataset_.store(state.extra);
   if (window_.steps > 0) {
     std::vector<double> values = {static_cast<double>(window_.steps)};
     values.insert(values.end(), window_.sums.begin(), window_.sums.end());

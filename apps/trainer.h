@@ -1,6 +1,7 @@
 #pragma once
 // The training loop's state: one step = loss, gradients, clip + update + average.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,13 +30,18 @@ struct Window {
 class Trainer {
  public:
   // On a GPU the third step is recorded, and that and all later ones are replays of it.
-  Trainer(const Config& config, const Dataset& dataset, Device device = Device::cpu, bool recorded = true);
+  Trainer(const Config& config, Dataset& dataset, Device device = Device::cpu, bool recorded = true);
 
   // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not
   // finite.
   const StepReport& step();
   int64_t steps_done() const { return step_; }
   int64_t parameters() const;
+  // The loss of held-out samples (at most 1024), by the averaged weights where there are any, with the same times
+  // and noises at every call; NaN where nothing is held out.
+  double validation_loss(const std::function<void()>& before = {}) const;
+  // The potential with the averaged weights, which it shares: it changes as training goes on.
+  const Model& averaged() const { return averaged_; }
   Window& window() { return window_; }
   const StepReport& last() const { return report_; }
 
@@ -46,7 +52,7 @@ class Trainer {
  private:
   Config config_;
   std::string config_text_;
-  const Dataset& dataset_;
+  Dataset& dataset_;
   Path path_;
   LossOptions loss_;
   nn::ClipOptions clip_;
@@ -55,12 +61,19 @@ class Trainer {
   std::vector<Var> parameters_;
   std::unique_ptr<nn::Optimizer> optimizer_;
   std::unique_ptr<nn::Ema> ema_;  // null without averaging
+  Model averaged_;
   int64_t step_ = 0;
+  void check_config() const;
+  void share_averages();
+  void load_batch();
+  Tensor shown_labels(const Tensor& labels, RandomKey key) const;
   void compute();  // one step's loss, gradients and update; what it reports into the tensors below
+  // Loss and gradients of part `part` of the batch; adds to the sums.
+  void compute_part(const LossBatch& whole, int64_t part, std::vector<Var>& gradients, Tensor& values);
 
   Device device_;
   bool recorded_;
-  Tensor data_;              // x̄ of the step, on the device, where a recorded step finds it
+  Tensor data_, labels_;     // x̄ of the step and its classes, on the device, where a recorded step finds them
   Tensor loss_values_;       // f64: the total and every term
   Tensor gradient_squares_;  // ‖g‖²
   std::vector<std::string> term_names_;

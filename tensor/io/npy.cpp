@@ -225,7 +225,7 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
 
 Tensor read_npy(const std::filesystem::path& path) { return parse_npy(read_whole_file(path), path.string()); }
 
-void write_npy(const std::filesystem::path& path, const Tensor& x) {
+std::string npy_header(const Tensor& x) {
   VAPO_CHECK(x.dtype() != DType::bf16, "[npy] the format has no bf16. Hint: convert to f32");
   const char* descr = x.dtype() == DType::f32   ? "<f4"
                       : x.dtype() == DType::f64 ? "<f8"
@@ -241,8 +241,12 @@ void write_npy(const std::filesystem::path& path, const Tensor& x) {
   size_t total = (10 + text.size() + 1 + 63) / 64 * 64;  // the elements start at a multiple of 64
   text.resize(total - 11, ' ');
   text += '\n';
-  std::string head = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(text.size() & 255) +
-                     static_cast<char>(text.size() >> 8) + text;
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(text.size() & 255) +
+         static_cast<char>(text.size() >> 8) + text;
+}
+
+void write_npy(const std::filesystem::path& path, const Tensor& x) {
+  std::string head = npy_header(x);
   write_file_atomically(
       path, std::array{std::string_view(head), std::string_view(static_cast<const char*>(x.raw()), x.bytes())});
 }

@@ -2,6 +2,7 @@
 // NumPy's .npy, versions 1.0 to 3.0.
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "tensor/tensor.h"
@@ -13,6 +14,7 @@ namespace vapo {
 // a bad header, or a length that is not the shape's.
 Tensor read_npy(const std::filesystem::path& path);
 Tensor parse_npy(std::string_view bytes, const std::string& name);
+std::string npy_header(const Tensor& x);  // what stands before the elements, which follow as they lie in memory
 void write_npy(const std::filesystem::path& path, const Tensor& x);  // atomically, as write_safetensors
 
 }  // namespace vapo

@@ -1,0 +1,120 @@
+# Training on images: resumed runs have the bits of whole ones, in the middle of an epoch, with activations computed
+# again, with a batch in parts; grids, events and samples; a stop in the middle of a grid; what is refused.
+. "$(dirname "$0")/common.sh"
+
+# A set of 60 images of 8×8 in MNIST's format: any bytes will do, and this program has some.
+be32() { for s in 24 16 8 0; do printf "\\x$(printf %02x $(($1 >> s & 255)))"; done; }
+make_set() {  # FOLDER PREFIX COUNT SKIP
+  mkdir -p "$1"
+  { be32 2051; be32 "$3"; be32 8; be32 8; tail -c +"$4" "$vapo" | head -c $(($3 * 64)); } >"$1/$2-images-idx3-ubyte"
+  { be32 2049; be32 "$3"; for i in $(seq "$3"); do printf "\\x0$((i % 10))"; done; } >"$1/$2-labels-idx1-ubyte"
+}
+make_set set train 60 4096
+make_set set t10k 20 40960
+cat >images.toml <<'TOML'
+[data]
+set = "mnist"
+path = "set"
+held_out = 0.2
+flip = true
+dequantize = true
+[model]
+kind = "unet"
+potential = "raw"
+[unet]
+base_width = 8
+multipliers = [1, 2]
+blocks_per_level = 1
+groups = 4
+dropout = 0.1
+classes = 10
+[path]
+kind = "linear"
+[loss]
+weight = "one"
+[train]
+steps = 20
+batch_size = 8
+checkpoint_every = 5
+log_every = 5
+validate_every = 10
+sample_every = 10
+[sample]
+method = "heun"
+steps = 4
+grid = 4
+TOML
+
+timeless() { sed 's/,"steps_per_second":.*//' "$1"; }
+# 48 images in batches of 8: step 9 lies in the middle of the second epoch.
+for variant in plain recompute accumulate published; do
+  case $variant in
+    plain) settings=() ;;
+    recompute) settings=(--set train.recompute=true) ;;
+    accumulate) settings=(--set train.accumulate=2) ;;
+    published) settings=(--set loss.estimator=published --set train.accumulate=4 --set train.recompute=true --set train.clip=std) ;;
+  esac
+  expect 0 "$vapo" train images.toml --out "$variant" "${settings[@]}"
+  expect 0 "$vapo" train images.toml --out "$variant-parts" "${settings[@]}" --set train.steps=9
+  expect 0 "$vapo" train --out "$variant-parts" --resume --set train.steps=20
+  for step in 10 15 20; do
+    [ -e "$variant-parts/checkpoint-$step.safetensors" ] || continue
+    cmp "$variant/checkpoint-$step.safetensors" "$variant-parts/checkpoint-$step.safetensors" ||
+      fail "$variant: the resumed run has other bits at step $step"
+  done
+  [ "$(timeless "$variant/metrics.jsonl")" = "$(timeless "$variant-parts/metrics.jsonl")" ] ||
+    fail "$variant: the resumed run has other metrics"
+  cmp "$variant/samples-20.png" "$variant-parts/samples-20.png" || fail "$variant: the resumed run has other samples"
+done
+weights() { tail -c 4096 "$1/checkpoint-20.safetensors" | cksum; }
+[ "$(weights plain)" = "$(weights recompute)" ] || fail "recomputed activations give other weights"
+[ "$(weights plain)" != "$(weights published)" ] || fail "another loss gives the same weights"
+grep -c validation_loss plain/metrics.jsonl | grep -qx 2 || fail "no losses of validation"
+[ -n "$(ls plain/events.out.tfevents.* 2>/dev/null)" ] || fail "no event file"
+
+# Samples: 8-bit images and a grid; the same whatever the batch, with fixed steps.
+expect 0 "$vapo" sample plain -n 6 --save six.npy --grid six.png --json
+[ "$(value nfe <out)" = 8 ] || fail "$(value nfe <out) evaluations of Heun's four steps"
+expect 0 "$vapo" sample plain -n 6 --batch-size 4 --save again.npy
+cmp six.npy again.npy || fail "samples depend on the batch size"
+expect 0 "$vapo" sample plain -n 6 --class 3 --save three.npy
+cmp -s six.npy three.npy && fail "a class makes no difference"
+expect 0 "$vapo" sample plain -n 2 --save two.npz --method rk45
+expect 0 "$vapo" info six.npy --json
+head -c 8 six.png | grep -q PNG || fail "six.png is no PNG"
+
+# A stop in the middle of a grid: saved within 5 s, and the grid is drawn when the run goes on.
+"$vapo" train images.toml --out stopped --set sample.steps=100000000 >out 2>err &
+pid=$! code=0
+for _ in $(seq 400); do [ -e stopped/checkpoint-10.safetensors ] && break; sleep 0.05; done
+sleep 0.3
+begin=$SECONDS
+kill -TERM $pid
+wait $pid || code=$?
+[ "$code" = 143 ] || fail "exit code $code instead of 143"
+[ $((SECONDS - begin)) -le 5 ] || fail "took $((SECONDS - begin)) s to stop"
+[ "$(cat stopped/latest)" = checkpoint-10.safetensors ] || fail "latest names $(cat stopped/latest)"
+[ -e stopped/samples-10.png ] && fail "a grid that was not finished"
+expect 0 "$vapo" train --out stopped --resume --set sample.steps=4
+cmp plain/samples-10.png stopped/samples-10.png || fail "the grid after the stop is another one"
+[ "$(timeless plain/metrics.jsonl)" = "$(timeless stopped/metrics.jsonl)" ] || fail "other metrics after the stop"
+
+# What a run would cost.
+expect 0 "$vapo" train images.toml --out nothing --dry-run --json
+[ "$(value parameters <out)" -gt 1000 ] || fail "no parameters"
+[ "$(value peak_bytes <out)" -gt 1000 ] || fail "no memory"
+[ -e nothing ] && fail "a dry run wrote something"
+
+# Refused in one line.
+refused 3 'train.batch_size = 8 .*train.accumulate = 3' "$vapo" train images.toml --out bad --set train.accumulate=3
+refused 3 'unet.classes = 5, and mnist has 10' "$vapo" train images.toml --out bad --set unet.classes=5
+refused 3 'model.kind = "mlp" is for points' "$vapo" train images.toml --out bad --set model.kind=mlp
+refused 3 'has classes 0 to 9' "$vapo" sample plain --class 10
+refused 3 'of images' "$vapo" likelihood plain
+refused 3 'set/none' "$vapo" train images.toml --out bad --set data.path=set/none
+head -c 1000 set/train-images-idx3-ubyte >short && cp -r set broken && cp short broken/train-images-idx3-ubyte
+refused 3 'train-images-idx3-ubyte' "$vapo" train images.toml --out bad --set data.path=broken
+mkdir tiny && make_set tiny train 60 4096 && make_set tiny t10k 20 4096
+expect 0 "$vapo" train tiny.toml --out points --set train.steps=5
+refused 3 'a model of points' "$vapo" sample points --grid x.png
+echo "images: passed"
