@@ -1,5 +1,6 @@
 #include "nn/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 #include <vector>
@@ -11,6 +12,26 @@ namespace {
 
 constexpr const char* format_name = "vapo-checkpoint-1";
 
+// The border to the world of channels first: weights of convolutions (O,kH,kW,I) are (O,I,kH,kW) in the file, those
+// of sequences (O,1,I) are (O,I,1).
+Shape shape_in_file(Shape s) {
+  if (s.rank() > 2) std::rotate(&s[1], &s[s.rank() - 1], &s[s.rank() - 1] + 1);
+  return s;
+}
+Tensor to_file(const Tensor& x) {
+  if (x.rank() < 3) return x;
+  Dims order{0, x.rank() - 1};
+  for (int i = 1; i + 1 < x.rank(); ++i) order.push_back(i);
+  return kernel::permute(x.to(Device::cpu), order);
+}
+Tensor from_file(const Tensor& x) {
+  if (x.rank() < 3) return x;
+  Dims order{0};
+  for (int i = 2; i < x.rank(); ++i) order.push_back(i);
+  order.push_back(1);
+  return kernel::permute(x, order);
+}
+
 // Tensors of a file matched with the places they go to. Nothing is written before everything fits.
 class Loader {
  public:
@@ -20,9 +41,10 @@ class Loader {
     auto it = file_.tensors.find(key);
     if (it == file_.tensors.end()) throw InputError(fmt::format("{}: tensor '{}' is missing", name_, key));
     const Tensor& source = it->second;
-    if (source.shape() != target.shape())
+    Shape expected = shape_in_file(target.shape());
+    if (source.shape() != expected)
       throw InputError(fmt::format("{}: tensor '{}' has shape {}, expected {}", name_, key, source.shape().str(),
-                                   target.shape().str()));
+                                   expected.str()));
     if (source.dtype() != target.dtype() && !(is_floating(source.dtype()) && is_floating(target.dtype())))
       throw InputError(fmt::format("{}: tensor '{}' is {}, expected {}", name_, key, name_of(source.dtype()),
                                    name_of(target.dtype())));
@@ -48,7 +70,7 @@ class Loader {
     }
   }
   void write() const {
-    for (const Move& m : moves_) kernel::copy_into(m.target, *m.source);
+    for (const Move& m : moves_) kernel::copy_into(m.target, from_file(*m.source));
   }
 
  private:
@@ -95,17 +117,18 @@ void save_checkpoint(const std::filesystem::path& path, const TrainingState& sta
                    {"config", state.config}};
   if (state.module) {
     for (const NamedParameter& p : named_parameters(*state.module))
-      file.tensors["param." + p.name] = p.parameter->value();
+      file.tensors["param." + p.name] = to_file(p.parameter->value());
     state.module->buffers(
-        [&](const std::string& name, Tensor& buffer) { file.tensors["buffer." + name] = buffer; });
+        [&](const std::string& name, Tensor& buffer) { file.tensors["buffer." + name] = to_file(buffer); });
   }
   if (state.ema) {
-    state.ema->state([&](const std::string& name, Tensor& average) { file.tensors["ema." + name] = average; });
+    state.ema->state(
+        [&](const std::string& name, Tensor& average) { file.tensors["ema." + name] = to_file(average); });
     file.metadata["ema_updates"] = fmt::format("{}", state.ema->updates());
   }
   if (state.optimizer) {
     state.optimizer->state(
-        [&](const std::string& name, Tensor& moment) { file.tensors["optimizer." + name] = moment; });
+        [&](const std::string& name, Tensor& moment) { file.tensors["optimizer." + name] = to_file(moment); });
     file.metadata["optimizer_steps"] = fmt::format("{}", state.optimizer->steps_done());
   }
   for (const auto& [name, tensor] : state.extra) file.tensors["extra." + name] = tensor;

@@ -1,8 +1,9 @@
 #pragma once
 // One safetensors file with everything a run needs to go on: "param.NAME", "buffer.NAME", "ema.NAME",
 // "optimizer.m.NAME", "optimizer.v.NAME", "extra.NAME" and metadata: format, step, seed, config (the resolved TOML
-// text), optimizer_steps, ema_updates. All random numbers are functions of (seed, stream, step): the step is the
-// random state.
+// text), optimizer_steps, ema_updates. Tensors of three and more dimensions, but for extra's, are channels first in
+// the file, as in PyTorch: (O,I,kH,kW) of a weight that is (O,kH,kW,I) here. All random numbers are functions of
+// (seed, stream, step): the step is the random state.
 
 #include <filesystem>
 #include <map>

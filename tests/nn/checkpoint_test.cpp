@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "nn/layers.h"
+#include "tensor/io/atomic_file.h"
 
 using namespace vapo;
 namespace fs = std::filesystem;
@@ -91,6 +92,65 @@ TEST_CASE("a checkpoint brings back every bit, and the run goes on as if never s
   }
   CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) ==
         1);  // no temporary file stays
+}
+
+TEST_CASE("in the file, convolutions are channels first, as in PyTorch") {
+  struct Convolutions : nn::Module {
+    explicit Convolutions(uint64_t seed)
+        : conv(2, 4, {3, 5}, {seed}),
+          pointwise(Var::leaf(randn({3, 1, 2}, {seed, 1}))),
+          image(randn({1, 2, 3, 4}, {seed, 2})) {}
+    void parameters(const nn::ParameterVisitor& visit) override {
+      nn::visit_child("conv", conv, visit);
+      visit("pointwise", pointwise);
+    }
+    void buffers(const nn::BufferVisitor& visit) override { visit("image", image); }
+    nn::Conv2d conv;
+    Var pointwise;
+    Tensor image;
+  } net(1), loaded(2), averaged(3);
+  nn::Ema ema(nn::named_parameters(net), 0.99);
+  nn::Optimizer optimizer(nn::named_parameters(net), {});
+  std::vector<Var> g = {Var(randn({4, 3, 5, 2}, {4})), Var(randn({4}, {5})), Var(randn({3, 1, 2}, {6}))};
+  optimizer.step(g, 0.01, {}, &ema);
+  Folder folder;
+  fs::path path = folder.path / "conv.safetensors";
+  nn::save_checkpoint(path, {&net, &ema, &optimizer, 1, 0, "", {{"box", randn({2, 3, 4}, {7})}}});
+
+  TensorFile file = read_safetensors(path);
+  const Tensor &w = net.conv.weight.value(), &m = file.tensors["optimizer.m.conv.weight"];
+  for (const char* name : {"param.conv.weight", "ema.conv.weight", "optimizer.v.conv.weight"})
+    CHECK(file.tensors[name].shape() == Shape{4, 2, 3, 5});
+  CHECK(file.tensors["param.pointwise"].shape() == Shape{3, 2, 1});
+  CHECK(file.tensors["param.pointwise"].to_vector<float>() == net.pointwise.value().to_vector<float>());
+  CHECK(file.tensors["buffer.image"].shape() == Shape{1, 4, 2, 3});
+  CHECK(file.tensors["extra.box"].shape() == Shape{2, 3, 4});
+  for (int64_t o = 0; o < 4; ++o)
+    for (int64_t i = 0; i < 2; ++i)
+      for (int64_t y = 0; y < 3; ++y)
+        for (int64_t x = 0; x < 5; ++x) {
+          int64_t there = ((o * 2 + i) * 3 + y) * 5 + x, here = ((o * 3 + y) * 5 + x) * 2 + i;
+          REQUIRE(file.tensors["param.conv.weight"].at(there) == w.at(here));
+          REQUIRE(m.at(there) == doctest::Approx(0.1 * g[0].value().at(here)));
+        }
+
+  nn::CheckpointReader reader(path);
+  nn::Ema loaded_ema(nn::named_parameters(loaded), 0.99);
+  nn::Optimizer loaded_optimizer(nn::named_parameters(loaded), {});
+  reader.load_training_state(loaded, &loaded_ema, loaded_optimizer);
+  reader.load_ema_as_parameters(averaged);
+  CHECK(loaded.conv.weight.value().to_vector<float>() == w.to_vector<float>());
+  CHECK(loaded.image.to_vector<float>() == net.image.to_vector<float>());
+  CHECK(averaged.conv.weight.value().to_vector<float>() == ema.averages()[0].to_vector<float>());
+  nn::save_checkpoint(folder.path / "again.safetensors",
+                      {&loaded, &loaded_ema, &loaded_optimizer, 1, 0, "", reader.info().extra});
+  CHECK(read_whole_file(folder.path / "again.safetensors") == read_whole_file(path));
+
+  file.tensors["param.conv.weight"] = w;
+  write_safetensors(path, file);
+  CHECK_THROWS_WITH_AS(nn::CheckpointReader(path).load_parameters(loaded),
+                       doctest::Contains("'param.conv.weight' has shape (4,3,5,2), expected (4,2,3,5)"),
+                       InputError);
 }
 
 TEST_CASE("parameters alone, or the averages in their place") {
