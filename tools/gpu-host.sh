@@ -11,7 +11,8 @@ bundle=$PWD/.gpu-bundle
 
 prepare() {
   local packages=(libfmt-dev libfmt9 libhwy-dev libhwy1 libdnnl-dev libdnnl2 nlohmann-json3-dev libcli11-dev
-    libtomlplusplus-dev libtomlplusplus3 doctest-dev ocl-icd-opencl-dev ocl-icd-libopencl1 opencl-c-headers opencl-clhpp-headers)
+    libtomlplusplus-dev libtomlplusplus3 doctest-dev ocl-icd-opencl-dev ocl-icd-libopencl1 opencl-c-headers opencl-clhpp-headers
+    libprotobuf-dev libprotobuf-lite32 protobuf-compiler libprotoc32 libprotobuf32 zlib1g)
   rm -rf "$bundle"
   mkdir -p "$bundle"
   (cd "$bundle" && apt-get -o APT::Sandbox::User=root download -qq "${packages[@]}")

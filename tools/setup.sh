@@ -5,7 +5,7 @@ set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package looks for OpenCL and does not depend on it
 build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
-  libtomlplusplus-dev gnuplot-nox)
+  libtomlplusplus-dev libprotobuf-dev protobuf-compiler gnuplot-nox)
 test=(doctest-dev clang-format-14 git)
 
 packages=()
