@@ -12,7 +12,11 @@ bundle=$PWD/.gpu-bundle
 prepare() {
   local packages=(libfmt-dev libfmt9 libhwy-dev libhwy1 libdnnl-dev libdnnl2 nlohmann-json3-dev libcli11-dev
     libtomlplusplus-dev libtomlplusplus3 doctest-dev ocl-icd-opencl-dev ocl-icd-libopencl1 opencl-c-headers opencl-clhpp-headers
-    libprotobuf-dev libprotobuf-lite32 protobuf-compiler libprotoc32 libprotobuf32 zlib1g)
+    libprotobuf-dev libprotobuf-lite32 protobuf-compiler libprotoc32 libprotobuf32
+    libpng-dev libpng16-16
+    libjpeg62-turbo-dev libjpeg62-turbo
+    libzip-dev libzip4
+    zlib1g-dev zlib1g)
   rm -rf "$bundle"
   mkdir -p "$bundle"
   (cd "$bundle" && apt-get -o APT::Sandbox::User=root download -qq "${packages[@]}")
@@ -60,6 +64,7 @@ run() {
   for package in "$bundle"/*.deb; do dpkg-deb -x "$package" "$libraries"; done
   link_cuda_libraries
   export LD_LIBRARY_PATH=$libraries/usr/lib/x86_64-linux-gnu:$links${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  export CPLUS_INCLUDE_PATH=$libraries/usr/include/x86_64-linux-gnu${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}  # zconf.h, jconfig.h
   {
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
     nvcc --version | tail -2

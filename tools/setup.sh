@@ -5,7 +5,12 @@ set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package looks for OpenCL and does not depend on it
 build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
-  libtomlplusplus-dev libprotobuf-dev protobuf-compiler gnuplot-nox)
+  libtomlplusplus-dev gnuplot-nox
+  libjpeg62-turbo-dev
+  libpng-dev
+  libprotobuf-dev protobuf-compiler
+  libzip-dev
+  zlib1g-dev)
 test=(doctest-dev clang-format-14 git)
 
 packages=()

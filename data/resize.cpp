@@ -1,0 +1,74 @@
+// Resizing along one axis at a time, columns first: each pixel of the result is a weighted mean of those below a
+// triangle around its centre, as wide as it is apart from its neighbours, in pixels of the source.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "data/image_file.h"
+#include "tensor/parallel.h"
+
+namespace vapo::data {
+namespace {
+
+struct Taps {
+  int64_t first;
+  std::vector<float> weights;  // of first, first + 1, …; their sum is 1
+};
+
+// Pixel i of `to` has its centre at (i + ½)·from/to of the source, where pixel j is centred at j + ½.
+std::vector<Taps> taps_of(int64_t from, int64_t to) {
+  double scale = static_cast<double>(from) / static_cast<double>(to), support = std::max(scale, 1.0);
+  std::vector<Taps> out;
+  for (int64_t i = 0; i < to; ++i) {
+    double centre = (static_cast<double>(i) + 0.5) * scale, sum = 0;
+    int64_t first = std::max<int64_t>(0, static_cast<int64_t>(centre - support + 0.5));
+    int64_t last = std::min(from, static_cast<int64_t>(centre + support + 0.5));
+    std::vector<double> w;
+    for (int64_t j = first; j < last; ++j) {
+      w.push_back(std::max(0.0, 1 - std::abs(static_cast<double>(j) + 0.5 - centre) / support));
+      sum += w.back();
+    }
+    Taps& taps = out.emplace_back(Taps{first, {}});
+    for (double v : w) taps.weights.push_back(static_cast<float>(v / sum));
+  }
+  return out;
+}
+
+// x as (outer, n, inner) along its middle axis to (outer, m, inner).
+Tensor resize_axis(const Tensor& x, int64_t outer, int64_t n, int64_t m, int64_t inner) {
+  std::vector<Taps> taps = taps_of(n, m);
+  Tensor out = Tensor::empty({outer, m, inner}, DType::u8);
+  const uint8_t* from = x.data<uint8_t>();
+  uint8_t* to = out.mutable_data<uint8_t>();
+  parallel_for(outer * m, std::max<int64_t>(1, (1 << 14) / inner), 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> sums(static_cast<size_t>(inner));
+    for (int64_t row = begin; row < end; ++row) {
+      const Taps& t = taps[static_cast<size_t>(row % m)];
+      const uint8_t* source = from + (row / m * n + t.first) * inner;
+      std::fill(sums.begin(), sums.end(), 0.5f);
+      for (float w : t.weights) {
+        for (int64_t k = 0; k < inner; ++k) sums[static_cast<size_t>(k)] += w * static_cast<float>(source[k]);
+        source += inner;
+      }
+      for (int64_t k = 0; k < inner; ++k)
+        to[row * inner + k] = static_cast<uint8_t>(std::min(sums[static_cast<size_t>(k)], 255.f));
+    }
+  });
+  return out;
+}
+
+}  // namespace
+
+Tensor resize_antialiased(const Tensor& image, int64_t height, int64_t width) {
+  VAPO_CHECK(image.dtype() == DType::u8 && image.rank() == 3 && image.numel() > 0,
+             "[resize_antialiased] {} {}: expects u8 (H,W,C)", name_of(image.dtype()), image.shape().str());
+  VAPO_CHECK(height >= 1 && width >= 1, "[resize_antialiased] to {} × {} pixels", height, width);
+  int64_t h = image.dim(0), w = image.dim(1), c = image.dim(2);
+  Tensor x = image;
+  if (width != w) x = resize_axis(x, h, w, width, c);
+  if (height != h) x = resize_axis(x, 1, h, height, width * c);
+  return x.reshape({height, width, c});
+}
+
+}  // namespace vapo::data
