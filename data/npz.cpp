@@ -91,6 +91,7 @@ void write_npz(const std::filesystem::path& file, const Arrays& arrays) {
 
 Arrays read_npz(const std::filesystem::path& file) {
   std::string name = file.string(), bytes = read_whole_file(file);
+  if (bytes.empty()) throw InputError(fmt::format("{}: no .npz file: it is empty", name));  // an archive to libzip
   ZipError error;
   zip_source_t* memory = zip_source_buffer_create(bytes.data(), bytes.size(), 0, error.get());
   if (!memory) throw IoError(fmt::format("{}: {}", name, error.text()));
