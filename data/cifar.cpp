@@ -1,0 +1,83 @@
+// CIFAR-10 and CIFAR-100 in their binary versions: records of labels and three planes of 32×32 pixels.
+
+#include <cstring>
+#include <system_error>
+
+#include "data/archives.h"
+#include "tensor/io/atomic_file.h"
+#include "tensor/io/printable.h"
+
+namespace vapo::data {
+namespace detail {
+
+ImageSet parse_cifar(std::string_view bytes, int64_t label_bytes, int64_t classes, const std::string& name) {
+  constexpr int64_t plane = 32 * 32;
+  const int64_t record = label_bytes + 3 * plane, size = static_cast<int64_t>(bytes.size()), n = size / record;
+  if (n == 0 || size % record != 0)
+    refuse(
+        "'{}': {} bytes are no whole number of records of {}: record {} (from 0) is cut off. Hint: fetch it again",
+        name, size, record, n);
+  ImageSet set{.pixels = Tensor::empty({n, 32, 32, 3}, DType::u8), .labels = Tensor::empty({n}, DType::i64)};
+  const auto* from = reinterpret_cast<const uint8_t*>(bytes.data());
+  uint8_t* to = set.pixels.mutable_data<uint8_t>();
+  for (int64_t i = 0; i < n; ++i, from += record, to += 3 * plane) {
+    int64_t label = from[label_bytes - 1];
+    if (label >= classes)
+      refuse("'{}': record {} (from 0) has label {}, expected 0 to {}", name, i, label, classes - 1);
+    set.labels.mutable_data<int64_t>()[i] = label;
+    const uint8_t* red = from + label_bytes;
+    for (int64_t k = 0; k < plane; ++k)
+      to[3 * k] = red[k], to[3 * k + 1] = red[plane + k], to[3 * k + 2] = red[2 * plane + k];
+  }
+  return set;
+}
+
+namespace {
+
+// One name a line, where the file is there.
+std::vector<std::string> class_names(const std::filesystem::path& file, size_t classes) {
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return {};
+  std::string text = read_whole_file(file);
+  std::vector<std::string> out;
+  for (std::string_view rest = text; !rest.empty();) {
+    size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+    if (!line.empty()) out.push_back(printable(line));
+  }
+  if (out.size() != classes) refuse("'{}': {} names, expected {}, one a line", file.string(), out.size(), classes);
+  return out;
+}
+
+ImageSet read_batches(const std::vector<std::filesystem::path>& files, int64_t label_bytes, int64_t classes) {
+  std::vector<ImageSet> parts;
+  for (const auto& file : files)
+    parts.push_back(parse_cifar(read_whole_file(file), label_bytes, classes, file.string()));
+  return concatenate(parts);
+}
+
+}  // namespace
+}  // namespace detail
+
+ImageSet read_cifar10(const std::filesystem::path& folder, Subset subset) {
+  detail::refuse_validation(subset, "cifar10");
+  std::vector<std::filesystem::path> files;
+  if (subset == Subset::test) files.push_back(folder / "test_batch.bin");
+  for (int i = 1; i <= 5 && subset == Subset::train; ++i)
+    files.push_back(folder / fmt::format("data_batch_{}.bin", i));
+  ImageSet set = detail::read_batches(files, 1, 10);
+  set.classes = detail::class_names(folder / "batches.meta.txt", 10);
+  return set;
+}
+
+ImageSet read_cifar100(const std::filesystem::path& folder, Subset subset) {
+  detail::refuse_validation(subset, "cifar100");
+  // the coarse label, then the fine one
+  ImageSet set = detail::read_batches({folder / (subset == Subset::train ? "train.bin" : "test.bin")}, 2, 100);
+  set.classes = detail::class_names(folder / "fine_label_names.txt", 100);
+  return set;
+}
+
+}  // namespace vapo::data
