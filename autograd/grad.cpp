@@ -21,9 +21,11 @@ std::string describe(const Node& n) {
 
 class Engine {
  public:
-  Engine(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options)
+  Engine(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options,
+         std::span<const Var> boundary = {})
       : outputs_(outputs),
         inputs_(inputs),
+        boundary_(boundary),
         options_(options),
         retain_(options.retain_graph.value_or(options.create_graph)) {}
 
@@ -32,7 +34,7 @@ class Engine {
     mark_needed();
     seed(grad_outputs);
     for (Visit& v : visits_)
-      if (v.needed && v.cotangent.defined()) propagate(v);
+      if (v.needed && !v.ends && (v.cotangent.defined() || !v.further.empty())) propagate(v);
     return results();
   }
 
@@ -40,8 +42,9 @@ class Engine {
   struct Visit {
     explicit Visit(NodePtr n) : node(std::move(n)) {}
     NodePtr node;
-    bool needed = false, wanted = false;
+    bool needed = false, wanted = false, ends = false;  // ends: the graph goes no further here
     Var cotangent;
+    std::vector<Var> further;  // of slots 1, 2, …
   };
 
   // Every node reachable from the outputs and not older than the oldest input, newest first.
@@ -49,6 +52,7 @@ class Engine {
     uint64_t oldest = std::numeric_limits<uint64_t>::max();
     for (const Var& x : inputs_)
       if (x.requires_grad()) oldest = std::min(oldest, x.node()->id);
+    if (!boundary_.empty()) oldest = 0;  // it limits the walk, and what lies outside of it is to be found
     auto older = [](const NodePtr& a, const NodePtr& b) { return a->id < b->id; };
     std::vector<NodePtr> heap;
     auto push = [&](const NodePtr& n) {
@@ -63,8 +67,15 @@ class Engine {
       NodePtr n = std::move(heap.back());
       heap.pop_back();
       if (!visits_.empty() && visits_.back().node.get() == n.get()) continue;
-      for (Edge& e : n->edges()) push(e.input);
+      bool ends =
+          std::any_of(boundary_.begin(), boundary_.end(), [&](const Var& b) { return b.node().get() == n.get(); });
+      VAPO_CHECK(boundary_.empty() || ends || n->edge_count > 0,
+                 "[recompute] the block depends on {}, which is not among its inputs and parameters",
+                 describe(*n.get()));
+      if (!ends)
+        for (Edge& e : n->edges()) push(e.input);
       visits_.emplace_back(std::move(n));
+      visits_.back().ends = ends;
     }
   }
 
@@ -80,6 +91,7 @@ class Engine {
       if (x.requires_grad())
         if (Visit* v = find(x.node())) v->wanted = v->needed = true;
     for (auto v = visits_.rbegin(); v != visits_.rend(); ++v) {
+      if (v->ends) continue;
       v->needed |= v->node->released;  // where it led is forgotten: using it is an error
       for (Edge& e : v->node->edges()) {
         if (v->needed) break;
@@ -121,11 +133,25 @@ class Engine {
     v.cotangent = v.cotangent.defined() ? add(v.cotangent, g) : g;
   }
 
+  void send(Visit& to, uint32_t slot, const Var& g, const char* op, size_t argument) {
+    if (slot == 0) return add_cotangent(to, g, op, argument);
+    if (to.further.size() < slot) to.further.resize(slot);
+    to.further[slot - 1] = g;  // every slot but the first has one sender
+  }
+
   void propagate(Visit& v) {
     Node& n = *v.node.get();
     VAPO_CHECK(!n.released || v.wanted,
                "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there",
                n.op);
+    bool ran = n.joint ? propagate_jointly(v) : propagate_by_edges(v);
+    if (!v.wanted) v.cotangent = Var();  // free early: it has been passed on
+    v.further.clear();
+    if (ran && !retain_) n.release_edges();
+  }
+
+  bool propagate_by_edges(Visit& v) {
+    Node& n = *v.node.get();
     Var y;
     bool ran = false;
     for (size_t i = 0; i < n.edge_count; ++i) {
@@ -133,11 +159,26 @@ class Engine {
       Visit* input = find(e.input);
       if (!input || !input->needed) continue;
       if (e.vjp.wants_result() && !y.defined()) y = Var(n.result, v.node);
-      add_cotangent(*input, e.vjp(v.cotangent, y), n.op, i);
+      send(*input, e.slot, e.vjp(v.cotangent, y), n.op, i);
       ran = true;
     }
-    if (!v.wanted) v.cotangent = Var();  // free early: it has been passed on
-    if (ran && !retain_) n.release_edges();
+    return ran;
+  }
+
+  bool propagate_jointly(Visit& v) {
+    Node& n = *v.node.get();
+    std::vector<Visit*> to(n.edge_count);
+    std::vector<bool> wanted(n.edge_count);
+    for (size_t i = 0; i < n.edge_count; ++i) {
+      to[i] = find(n.edges()[i].input);
+      wanted[i] = to[i] && to[i]->needed;
+    }
+    std::vector<Var> slots{v.cotangent};
+    slots.insert(slots.end(), v.further.begin(), v.further.end());
+    std::vector<Var> out = (*n.joint)(v.node, slots, wanted);
+    for (size_t i = 0; i < n.edge_count; ++i)
+      if (wanted[i] && out[i].defined()) send(*to[i], n.edges()[i].slot, out[i], n.op, i);
+    return std::find(wanted.begin(), wanted.end(), true) != wanted.end();
   }
 
   std::vector<Var> results() {
@@ -150,6 +191,10 @@ class Engine {
         out.push_back(v->cotangent);
         continue;
       }
+      if (!boundary_.empty()) {
+        out.emplace_back();
+        continue;
+      }
       VAPO_CHECK(options_.allow_unused,
                  "[grad] input {} {}: the outputs do not depend on it. Hint: allow_unused = true gives zeros", i,
                  x.requires_grad() ? describe(*x.node().get()) : x.shape().str() + ", a constant,");
@@ -158,7 +203,7 @@ class Engine {
     return out;
   }
 
-  std::span<const Var> outputs_, inputs_;
+  std::span<const Var> outputs_, inputs_, boundary_;
   const GradOptions& options_;
   bool retain_;
   std::vector<Visit> visits_;  // newest first
@@ -173,6 +218,17 @@ std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs,
   }
   NoGradGuard off;
   return engine.run(grad_outputs);
+}
+
+std::vector<Var> grad_inside(std::span<const Var> boundary, std::span<const Var> outputs,
+                             std::span<const Var> grad_outputs, std::span<const Var> inputs, bool create_graph) {
+  GradOptions options{.create_graph = create_graph, .allow_unused = true};
+  if (create_graph) {
+    EnableGradGuard on;
+    return Engine(outputs, inputs, options, boundary).run(grad_outputs);
+  }
+  NoGradGuard off;
+  return Engine(outputs, inputs, options, boundary).run(grad_outputs);
 }
 
 std::vector<Var> grad(const Var& output, std::span<const Var> inputs, const GradOptions& options) {

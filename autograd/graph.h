@@ -1,10 +1,12 @@
 #pragma once
-// What a node holds. Only var.cpp, node.cpp and grad.cpp look inside.
+// What a node holds. Only var.cpp, node.cpp, grad.cpp and recompute.cpp look inside.
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "autograd/var.h"
 
@@ -12,7 +14,19 @@ namespace vapo {
 
 struct Edge {
   NodePtr input;
-  Vjp vjp;
+  uint32_t slot = 0;  // of the input: 0 is for the cotangent of its value
+  Vjp vjp;            // empty where the node has a joint rule
+};
+
+// The rule of an operation that computes several cotangents in one go, or that is told more than the cotangent of
+// its value: its further slots hold what the edges that name them send.
+class JointVjp {
+ public:
+  virtual ~JointVjp() = default;
+  // slots: what came to `self`, undefined where nothing did; wanted[i]: edge i leads to an input of this grad().
+  // Returns what edge i sends, for each edge; undefined: nothing.
+  virtual std::vector<Var> operator()(const NodePtr& self, std::span<const Var> slots,
+                                      const std::vector<bool>& wanted) = 0;
 };
 
 // Header and edges are one block of the caching allocator.
@@ -27,6 +41,7 @@ struct Node {
   bool released = false;  // its edges were freed by a grad() that did not retain the graph
   Tensor result;          // only where a vjp asks for it
   std::string name;       // of a leaf
+  std::unique_ptr<JointVjp> joint;
   Node* next_dead = nullptr;
 
   Edge* edge_array() { return reinterpret_cast<Edge*>(reinterpret_cast<std::byte*>(this) + header_bytes()); }
@@ -39,5 +54,13 @@ struct Node {
                         uint32_t edges);  // edges are constructed empty
 };
 constexpr size_t Node::header_bytes() { return (sizeof(Node) + alignof(Edge) - 1) / alignof(Edge) * alignof(Edge); }
+
+Var with_history(Tensor value, NodePtr node);
+
+// grad() in a graph cut out of a larger one: it ends at `boundary`, and reaching a leaf that is none of these is an
+// error. Undefined where `inputs`, which are of the boundary, are not reached. create_graph decides on both
+// options.
+std::vector<Var> grad_inside(std::span<const Var> boundary, std::span<const Var> outputs,
+                             std::span<const Var> grad_outputs, std::span<const Var> inputs, bool create_graph);
 
 }  // namespace vapo

@@ -28,6 +28,7 @@ NodePtr Node::create(const char* op, const Shape& shape, TensorOptions options, 
 void Node::release_edges() noexcept {
   released = true;
   result = Tensor();
+  joint.reset();
   for (Edge& e : edges()) e = Edge{};
 }
 

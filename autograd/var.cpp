@@ -30,6 +30,8 @@ Var record(const char* op, Tensor value, std::span<const Rule> rules) {
   return Var(std::move(value), std::move(node));
 }
 
+Var with_history(Tensor value, NodePtr node) { return Var(std::move(value), std::move(node)); }
+
 Var Vjp::operator()(const Var& g, const Var& y) { return table_->call(store_, g, y); }
 
 }  // namespace vapo

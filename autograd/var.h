@@ -38,6 +38,7 @@ class Var {
 
  private:
   friend Var record(const char* op, Tensor value, std::span<const Rule> rules);
+  friend Var with_history(Tensor value, NodePtr node);
   friend class Engine;
   Var(Tensor value, NodePtr node) : value_(std::move(value)), node_(std::move(node)) {}
   Tensor value_;
