@@ -1,5 +1,7 @@
 #include "vapo/conditioning.h"
 
+#include "autograd/recompute.h"
+
 namespace vapo {
 
 Conditioning::Conditioning(int64_t base, bool time, int64_t classes, RandomKey& key, DType dtype)
@@ -35,6 +37,19 @@ void Conditioning::parameters(const nn::ParameterVisitor& visit) {
   if (first_) nn::visit_child("time_embed.0", *first_, visit);
   if (second_) nn::visit_child("time_embed.2", *second_, visit);
   if (rows_) nn::visit_child("label_emb", *rows_, visit);
+}
+
+Var run_block(nn::Module& block, std::span<const Var> features, const BlockContext& context, BlockBody body) {
+  size_t n = features.size();
+  std::vector<Var> inputs(features.begin(), features.end());
+  if (context.e.defined()) inputs.push_back(context.e);
+  BlockFunction f = [n, key = context.key, body = std::move(body)](std::span<const Var> in) {
+    return body(in.first(n), {.e = in.size() > n ? in[n] : Var(), .key = key});
+  };
+  if (!context.recompute) return contain(f, inputs);
+  std::vector<Var> parameters;
+  block.parameters([&](const std::string&, Var& p) { parameters.push_back(p); });
+  return recompute(std::move(f), inputs, parameters);
 }
 
 nn::Conv2d zero_initialised(nn::Conv2d conv) {

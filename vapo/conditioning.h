@@ -1,6 +1,7 @@
 #pragma once
 // What an image network is told beside the image: the time and the class.
 
+#include <functional>
 #include <optional>
 
 #include "nn/layers.h"
@@ -29,11 +30,17 @@ class Conditioning : public nn::Module {
 struct BlockContext {
   Var e = {};                         // of Conditioning, or undefined
   std::optional<RandomKey> key = {};  // of the dropout masks; none: no dropout
+  bool recompute = false;             // keep a block's inputs alone, and run it again for derivatives
   Dropout dropout(double p, uint32_t block) const {
     if (!key) return {};
     return {p, {key->seed, key->stream + block, key->step}};
   }
 };
+
+// body(features, context) as one unit of recomputation, with the same bits whether or not it is recomputed. `block`
+// owns the parameters that the body reads; both are used again when derivatives are taken.
+using BlockBody = std::function<Var(std::span<const Var> features, const BlockContext& context)>;
+Var run_block(nn::Module& block, std::span<const Var> features, const BlockContext& context, BlockBody body);
 
 nn::Conv2d zero_initialised(nn::Conv2d conv);
 

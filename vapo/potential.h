@@ -21,6 +21,9 @@ class Potential : public nn::Module {
   }
   // log ρ̄(x,t) up to a constant where the form of the potential gives it (the preconditioned one); else undefined.
   virtual Var log_density(const Var&, const Var&, const Tensor& = {}) const { return {}; }
+  // Derivatives run the network's blocks again instead of keeping what is inside them: less memory, more time, the
+  // same bits. Only where a network has blocks (autograd/recompute.h); the network must live until they are taken.
+  virtual void set_recompute(bool) {}
   virtual bool autonomous() const { return false; }  // Φ does not depend on t
 };
 

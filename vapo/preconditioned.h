@@ -17,6 +17,7 @@ class PreconditionedPotential : public Potential {
   PreconditionedPotential(std::unique_ptr<Potential> network, Path path, Reference reference = Reference::gaussian);
   Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
   Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override;
+  void set_recompute(bool on) override { network_->set_recompute(on); }
   Var log_density(const Var& x, const Var& t, const Tensor& y = {}) const override;  // U
   void parameters(const nn::ParameterVisitor& visit) override;  // the network's, under "network."
 

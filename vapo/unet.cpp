@@ -127,17 +127,23 @@ Var UnetPotential::energy(const Var& x, const Var& t, const Tensor& y, const std
   const UnetOptions& o = options_;
   VAPO_CHECK(x.rank() == 4 && x.dim(1) == o.height && x.dim(2) == o.width && x.dim(3) == o.in_channels,
              "[unet] x has shape {}, expected (N,{},{},{})", x.shape().str(), o.height, o.width, o.in_channels);
-  BlockContext context{(*conditioning_)(x.dim(0), t, y), key};
-  auto through = [&](const UnetLayers& layers, Var h) {
-    for (const auto& layer : layers) h = (*layer)(h, context);
-    return h;
+  BlockContext context{(*conditioning_)(x.dim(0), t, y), key, recompute_};
+  // h, or h and what the way down kept: they are joined inside the first block, which keeps both anyway
+  auto through = [&](const UnetLayers& layers, std::vector<Var> h) {
+    for (const auto& layer : layers) {
+      auto body = [&f = *layer](std::span<const Var> in, const BlockContext& c) {
+        return f(in.size() > 1 ? concat(in, 3) : in[0], c);
+      };
+      h = {layer->is_block() ? run_block(*layer, h, context, body) : body(h, context)};
+    }
+    return h[0];
   };
   std::vector<Var> kept;
   Var h = nn::to_activation(x);
-  for (const UnetLayers& layers : input_blocks_) kept.push_back(h = through(layers, h));
-  h = through(middle_block_, h);
+  for (const UnetLayers& layers : input_blocks_) kept.push_back(h = through(layers, {h}));
+  h = through(middle_block_, {h});
   for (const UnetLayers& layers : output_blocks_) {
-    h = through(layers, concat({h, kept.back()}, 3));
+    h = through(layers, {h, kept.back()});
     kept.pop_back();
   }
   return energy_head(x, to((*out_conv_)(out_norm_->silu(h)), x.dtype()));

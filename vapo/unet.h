@@ -33,6 +33,7 @@ class UnetPotential : public Potential {
   UnetPotential(const UnetOptions& options, uint64_t seed, DType dtype = DType::f32);
   Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
   Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override;
+  void set_recompute(bool on) override { recompute_ = on; }
   bool autonomous() const override { return !options_.time; }
   void parameters(const nn::ParameterVisitor& visit) override;
 
@@ -41,6 +42,7 @@ class UnetPotential : public Potential {
   struct Builder;
 
   UnetOptions options_;
+  bool recompute_ = false;
   std::optional<Conditioning> conditioning_;
   std::vector<UnetLayers> input_blocks_, output_blocks_;
   UnetLayers middle_block_;

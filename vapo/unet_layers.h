@@ -10,6 +10,7 @@ namespace vapo {
 class UnetLayer : public nn::Module {
  public:
   virtual Var operator()(const Var& h, const BlockContext& context) const = 0;
+  virtual bool is_block() const { return true; }  // worth recomputing: what it keeps is much more than h
 };
 using UnetLayers = std::vector<std::unique_ptr<UnetLayer>>;  // one after the other
 
@@ -72,6 +73,7 @@ class ConvLayer : public UnetLayer {
  public:
   ConvLayer(int64_t in, int64_t out, Resampling resampling, RandomKey& key, DType dtype);
   Var operator()(const Var& h, const BlockContext& context) const override;
+  bool is_block() const override { return false; }
   void parameters(const nn::ParameterVisitor& visit) override;
 
  private:
@@ -84,6 +86,7 @@ class ResampleLayer : public UnetLayer {
  public:
   explicit ResampleLayer(Resampling resampling) : resampling_(resampling) {}
   Var operator()(const Var& h, const BlockContext& context) const override;
+  bool is_block() const override { return false; }
   void parameters(const nn::ParameterVisitor&) override {}
 
  private:

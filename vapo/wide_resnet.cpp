@@ -109,9 +109,11 @@ Var WideResnetPotential::energy(const Var& x, const Var& t, const Tensor& y,
              "[wide_resnet] x has shape {}, expected (N,{},{},{})", x.shape().str(), o.height, o.width,
              o.in_channels);
   int64_t n = x.dim(0);
-  BlockContext context{(*conditioning_)(n, t, y), key};
+  BlockContext context{(*conditioning_)(n, t, y), key, recompute_};
   Var h = (*conv_)(nn::to_activation(x));
-  for (const auto& block : blocks_) h = (*block)(h, context);
+  for (const auto& block : blocks_)
+    h = run_block(*block, {&h, 1}, context,
+                  [&b = *block](std::span<const Var> in, const BlockContext& c) { return b(in[0], c); });
   Var f = (*linear_)(to(mean(activated(o, norm_, h), {1, 2}), x.dtype()));
   if (o.head == Options::Head::linear) return reshape(f, {n});
   return energy_head(x,

@@ -33,6 +33,7 @@ class WideResnetPotential : public Potential {
   ~WideResnetPotential() override;
   Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
   Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override;
+  void set_recompute(bool on) override { recompute_ = on; }
   bool autonomous() const override { return !options_.time; }
   // time_embed.0, .2, label_emb, conv1, layerS.I.(norm1, conv1, emb, norm2, conv2, shortcut), norm, linear
   void parameters(const nn::ParameterVisitor& visit) override;
@@ -42,6 +43,7 @@ class WideResnetPotential : public Potential {
   Var energy(const Var& x, const Var& t, const Tensor& y, const std::optional<RandomKey>& key) const;
 
   WideResnetOptions options_;
+  bool recompute_ = false;
   std::optional<Conditioning> conditioning_;
   std::optional<nn::Conv2d> conv_;
   std::vector<std::unique_ptr<Block>> blocks_;  // of the three stages, one after the other

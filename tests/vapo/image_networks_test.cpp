@@ -7,47 +7,17 @@
 #include "autograd/grad.h"
 #include "gaussian_flow.h"
 #include "tensor/random.h"
+#include "tiny_networks.h"
 #include "vapo/energy.h"
 #include "vapo/likelihood.h"
 #include "vapo/loss.h"
 #include "vapo/preconditioned.h"
 #include "vapo/sgld.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
 
 using namespace vapo;
 using namespace vapo::testing;
 
 namespace {
-
-const UnetOptions tiny{.height = 4,
-                       .width = 6,
-                       .in_channels = 1,
-                       .base_width = 4,
-                       .multipliers = {1, 1},
-                       .blocks_per_level = 1,
-                       .heads = 2,
-                       .dropout = 0.4,
-                       .groups = 2};
-const WideResnetOptions tiny_resnet{
-    .height = 4, .width = 8, .in_channels = 1, .base_width = 4, .depth = 10, .widen = 1, .dropout = 0.4};
-
-// Values of order one everywhere: at the zero initialisation most derivatives vanish.
-void perturb(nn::Module& module) {
-  uint64_t step = 0;
-  module.parameters([&](const std::string& name, Var& p) {
-    double fan_in = p.rank() > 1 ? static_cast<double>(p.numel() / p.dim(0)) : 4;
-    p = Var::leaf(
-        affine(randn(p.shape(), {.seed = 9, .step = step++}, p.options()), 1 / std::sqrt(fan_in), 0).value(), name);
-  });
-}
-
-template <class Network, class Options>
-std::unique_ptr<Network> perturbed(const Options& options) {
-  auto phi = std::make_unique<Network>(options, 0, DType::f64);
-  perturb(*phi);
-  return phi;
-}
 
 Tensor images(const UnetOptions& o, int64_t n, uint64_t seed = 3) {
   return randn({n, o.height, o.width, o.in_channels}, {.seed = seed}, DType::f64);
