@@ -42,19 +42,27 @@ void take(png_structp png, png_bytep to, size_t count) {
   r.rest = r.rest.subspan(count);
 }
 
-// What turns any kind of PNG into 8-bit grey or RGB. Chunks that speak of gamma or colour profiles are not read:
-// the values are the file's.
+// What turns any kind of PNG into 8-bit grey or RGB, perhaps with opacity. Chunks that speak of gamma or colour
+// profiles are not read: the values are the file's.
 void set_conversions(png_structp png, png_infop info) {
-  int type = png_get_color_type(png, info);
   png_set_expand(png);
   png_set_scale_16(png);
-  if ((type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, info, PNG_INFO_tRNS) != 0) {
-    png_uint_16 most = png_get_bit_depth(png, info) == 16 ? 65535 : 255;
-    png_color_16 white = {0, most, most, most, most};
-    png_set_background(png, &white, PNG_BACKGROUND_GAMMA_SCREEN, 0, 1.0);
-  }
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
+}
+
+// α v + (1 − α) 255 of an image whose last channel is 255 α.
+Tensor over_white(const Tensor& x) {
+  int64_t channels = x.dim(2) - 1, pixels = x.dim(0) * x.dim(1);
+  Tensor out = Tensor::empty({x.dim(0), x.dim(1), channels}, DType::u8);
+  const uint8_t* from = x.data<uint8_t>();
+  uint8_t* to = out.mutable_data<uint8_t>();
+  for (int64_t i = 0; i < pixels; ++i, from += channels + 1)
+    for (int64_t k = 0; k < channels; ++k) {
+      int alpha = from[channels];
+      *to++ = static_cast<uint8_t>((alpha * from[k] + (255 - alpha) * 255 + 127) / 255);
+    }
+  return out;
 }
 
 }  // namespace
@@ -77,9 +85,8 @@ Tensor detail::decode_png(std::span<const std::byte> bytes, const std::string& n
   check_size(width, height, name);
   check(returns(r.jump, [&] { set_conversions(r.png, r.info); }));
   int64_t channels = png_get_channels(r.png, r.info);
-  VAPO_CHECK(
-      (channels == 1 || channels == 3) && static_cast<int64_t>(png_get_rowbytes(r.png, r.info)) == width * channels,
-      "[decode_image] '{}': libpng left {} channels", name, channels);
+  VAPO_CHECK(static_cast<int64_t>(png_get_rowbytes(r.png, r.info)) == width * channels,
+             "[decode_image] '{}': libpng left rows of {} bytes", name, png_get_rowbytes(r.png, r.info));
 
   Tensor image = Tensor::empty({height, width, channels}, DType::u8);
   std::vector<png_bytep> rows(static_cast<size_t>(height));
@@ -89,7 +96,7 @@ Tensor detail::decode_png(std::span<const std::byte> bytes, const std::string& n
     png_read_image(r.png, rows.data());
     png_read_end(r.png, nullptr);
   }));
-  return image;
+  return channels == 2 || channels == 4 ? over_white(image) : image;
 }
 
 std::string encode_png(const Tensor& image) {

@@ -1,15 +1,36 @@
 // Images to and from PNG and JPEG, their sizes, and grids.
 
+#include "data/image_file.h"
+
 #include <doctest/doctest.h>
 
-#include "data/image_file.h"
+#include <cmath>
+#include <fstream>
+
+#include "tests/data/image_bytes.h"
 
 using namespace vapo;
 using namespace vapo::data;
 
 namespace {
 
-std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
+using Values = std::vector<uint8_t>;
+
+Tensor decode(const std::string& s, const std::string& name = "some.file") {
+  return decode_image(std::as_bytes(std::span(s)), name);
+}
+
+std::string refusal(const std::string& bytes) {
+  try {
+    decode(bytes);
+  } catch (const InputError& e) {
+    std::string m = e.what();
+    CHECK_MESSAGE((m.find("some.file") != std::string::npos && m.find('\n') == std::string::npos), m);
+    return m;
+  }
+  return "nothing was thrown";
+}
+#define CHECK_REFUSED(bytes, part) CHECK_MESSAGE(refusal(bytes).find(part) != std::string::npos, refusal(bytes))
 
 Tensor pattern(int64_t h, int64_t w, int64_t c) {
   Tensor x = Tensor::empty({h, w, c}, DType::u8);
@@ -18,13 +39,210 @@ Tensor pattern(int64_t h, int64_t w, int64_t c) {
   return x;
 }
 
+void check_image(const Tensor& x, const Shape& shape, const Values& values) {
+  CHECK(x.shape() == shape);
+  CHECK(fmt::format("{}", fmt::join(x.to_vector<uint8_t>(), " ")) == fmt::format("{}", fmt::join(values, " ")));
+}
+
+int largest_difference(const Tensor& x, const Tensor& y) {
+  REQUIRE(x.shape() == y.shape());
+  int most = 0;
+  for (int64_t i = 0; i < x.numel(); ++i)
+    most = std::max(most, std::abs(x.data<uint8_t>()[i] - y.data<uint8_t>()[i]));
+  return most;
+}
+
+// A number in the header of a JPEG: `bytes` bytes at `at`, the highest first.
+void set_number(std::string& s, size_t at, int bytes, uint32_t value) {
+  for (int i = 0; i < bytes; ++i)
+    s[at + static_cast<size_t>(i)] = static_cast<char>(value >> (8 * (bytes - 1 - i)));
+}
+
 }  // namespace
 
-TEST_CASE("PNG: an image comes back") {
+TEST_CASE("PNG: what is written comes back, and is the file's from the first byte to the last") {
   for (int64_t c : {1, 3})
     for (int64_t w : {1, 2, 7, 64}) {
-      Tensor x = pattern(5, w, c), y = decode_image(bytes_of(encode_png(x)), "x.png");
-      CHECK(y.shape() == x.shape());
-      CHECK(y.to_vector<uint8_t>() == x.to_vector<uint8_t>());
+      Tensor x = pattern(5, w, c);
+      check_image(decode(encode_png(x)), x.shape(), x.to_vector<uint8_t>());
     }
+  Folder folder;
+  write_png(folder.path / "x.png", pattern(4, 6, 3));
+  check_image(read_image(folder.path / "x.png"), {4, 6, 3}, pattern(4, 6, 3).to_vector<uint8_t>());
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  CHECK_THROWS_WITH_AS(read_image(folder.path / "none.png"), doctest::Contains("none.png"), IoError);
+  CHECK_THROWS_AS(write_png(folder.path / "none" / "x.png", pattern(4, 6, 3)), IoError);
+  for (const Tensor& bad : {Tensor::zeros({2, 2, 3}), pattern(2, 2, 2), pattern(2, 2, 3).reshape({4, 3}),
+                            Tensor::zeros({0, 2, 3}, DType::u8)})
+    CHECK_THROWS_WITH(encode_png(bad), doctest::Contains("[encode_png]"));
+}
+
+TEST_CASE("PNG: palettes, few bits, 16 bits, interlaced rows") {
+  const std::vector<png_color> palette{{10, 20, 30}, {40, 50, 60}, {70, 80, 90}, {255, 0, 1}};
+  check_image(decode(png_bytes({3, 2, PNG_COLOR_TYPE_PALETTE, 8, palette}, {0, 1, 2, 3, 0, 1})), {2, 3, 3},
+              {10, 20, 30, 40, 50, 60, 70, 80, 90, 255, 0, 1, 10, 20, 30, 40, 50, 60});
+  check_image(decode(png_bytes({4, 1, PNG_COLOR_TYPE_PALETTE, 2, palette}, {0b00011011})), {1, 4, 3},
+              {10, 20, 30, 40, 50, 60, 70, 80, 90, 255, 0, 1});
+  check_image(decode(png_bytes({9, 1, PNG_COLOR_TYPE_GRAY, 1}, {0b10100000, 0b10000000})), {1, 9, 1},
+              {255, 0, 255, 0, 0, 0, 0, 0, 255});
+  check_image(decode(png_bytes({2, 1, PNG_COLOR_TYPE_GRAY, 4}, {0x1f})), {1, 2, 1}, {17, 255});
+  // 16 bits: round(v·255/65535)
+  check_image(decode(png_bytes({4, 1, PNG_COLOR_TYPE_GRAY, 16}, {0, 128, 0, 129, 0x80, 0x80, 255, 255})), {1, 4, 1},
+              {0, 1, 128, 255});
+  check_image(decode(png_bytes({1, 1, PNG_COLOR_TYPE_RGB, 16}, {0, 0, 255, 255, 1, 1})), {1, 1, 3}, {0, 255, 1});
+  Tensor x = pattern(11, 13, 3);
+  check_image(
+      decode(png_bytes({.width = 13, .height = 11, .type = PNG_COLOR_TYPE_RGB, .depth = 8, .interlaced = true},
+                       x.to_vector<uint8_t>())),
+      {11, 13, 3}, x.to_vector<uint8_t>());
+}
+
+TEST_CASE("PNG: what is transparent lies over white") {
+  // α·v + (1 − α)·255
+  check_image(
+      decode(png_bytes({2, 2, PNG_COLOR_TYPE_RGBA, 8}, {9, 8, 7, 255, 9, 8, 7, 0, 0, 100, 255, 51, 5, 5, 5, 128})),
+      {2, 2, 3}, {9, 8, 7, 255, 255, 255, 204, 224, 255, 130, 130, 130});
+  check_image(decode(png_bytes({3, 1, PNG_COLOR_TYPE_GRAY_ALPHA, 8}, {77, 255, 77, 0, 0, 51})), {1, 3, 1},
+              {77, 255, 204});
+  check_image(
+      decode(png_bytes({3, 1, PNG_COLOR_TYPE_GRAY_ALPHA, 16}, {77, 77, 255, 255, 77, 77, 0, 0, 0, 0, 51, 51})),
+      {1, 3, 1}, {77, 255, 204});
+  check_image(
+      decode(png_bytes({3, 1, PNG_COLOR_TYPE_PALETTE, 8, {{10, 20, 30}, {40, 50, 60}, {0, 100, 255}}, {255, 0, 51}},
+                       {0, 1, 2})),
+      {1, 3, 3}, {10, 20, 30, 255, 255, 255, 204, 224, 255});
+  check_image(
+      decode(png_bytes({.width = 3, .height = 1, .type = PNG_COLOR_TYPE_GRAY, .depth = 8, .transparent_grey = 7},
+                       {6, 7, 8})),
+      {1, 3, 1}, {6, 255, 8});
+  check_image(
+      decode(png_bytes({.width = 4, .height = 1, .type = PNG_COLOR_TYPE_GRAY, .depth = 2, .transparent_grey = 1},
+                       {0b00011011})),
+      {1, 4, 1}, {0, 255, 170, 255});
+}
+
+TEST_CASE("JPEG: grey, colour, RGB, progressive, restart marks; CMYK is refused") {
+  Tensor grey = slopes(19, 37, 1), rgb = slopes(19, 37, 3);
+  CHECK(largest_difference(decode(jpeg_bytes(grey, {.from = JCS_GRAYSCALE, .to = JCS_GRAYSCALE})), grey) <= 2);
+  CHECK(largest_difference(decode(jpeg_bytes(rgb, {})), rgb) <= 4);
+  CHECK(largest_difference(decode(jpeg_bytes(rgb, {.to = JCS_RGB})), rgb) <= 3);
+  CHECK(largest_difference(decode(jpeg_bytes(rgb, {.progressive = true})), rgb) <= 4);
+  CHECK(largest_difference(decode(jpeg_bytes(rgb, {.restart_rows = 1})), rgb) <= 4);
+  Tensor cmyk = slopes(8, 8, 4);
+  CHECK_REFUSED(jpeg_bytes(cmyk, {.from = JCS_CMYK, .to = JCS_CMYK}), "CMYK");
+  CHECK_REFUSED(jpeg_bytes(cmyk, {.from = JCS_CMYK, .to = JCS_YCCK}), "Hint: convert it to RGB");
+}
+
+TEST_CASE("a file cut short anywhere is refused") {
+  Tensor x = slopes(19, 37, 3);
+  for (const std::string& whole :
+       {encode_png(x), png_bytes({37, 19, PNG_COLOR_TYPE_RGB, 8, {}, {}, -1, true}, x.to_vector<uint8_t>()),
+        jpeg_bytes(x, {}), jpeg_bytes(x, {.progressive = true}), jpeg_bytes(x, {.restart_rows = 1})}) {
+    REQUIRE(decode(whole).shape() == x.shape());
+    for (size_t n = 0; n < whole.size(); ++n) {
+      CAPTURE(n);
+      REQUIRE_THROWS_AS(decode(whole.substr(0, n)), InputError);
+    }
+  }
+}
+
+TEST_CASE("what is no image, or broken, is refused in one line") {
+  CHECK_REFUSED("", "the file is empty");
+  CHECK_REFUSED("GIF89a......", "neither a PNG nor a JPEG");
+  CHECK_REFUSED("\x89PNG\r\n\x1a\n", "not a readable PNG image: the file is cut short");
+  CHECK_REFUSED("\xff\xd8\xff", "not a readable JPEG image: ");
+  std::string png = encode_png(slopes(19, 37, 3)), jpeg = jpeg_bytes(slopes(19, 37, 3), {});
+  std::string flipped = png;
+  flipped[flipped.size() - 13] ^= 1;  // of the check sum before the last chunk
+  CHECK_REFUSED(flipped, "not a readable PNG image: IDAT: CRC error");
+  std::string holes = jpeg;
+  size_t scan = holes.find("\xff\xda") + 14;
+  holes.replace(scan, 40, 40, '\0');
+  holes.erase(scan + 40, 30);
+  CHECK_REFUSED(holes, "not a readable JPEG image: ");
+}
+
+TEST_CASE("a header that claims a large image costs nothing") {
+  std::string jpeg = jpeg_bytes(slopes(8, 8, 1), {.from = JCS_GRAYSCALE, .to = JCS_GRAYSCALE});
+  size_t frame = jpeg.find("\xff\xc0");
+  REQUIRE(frame != std::string::npos);
+  set_number(jpeg, frame + 5, 2, 65000);
+  set_number(jpeg, frame + 7, 2, 65000);
+  CHECK_REFUSED(jpeg, "65000 × 65000 pixels, more than the 64 million");
+  set_number(jpeg, frame + 5, 2, 8000);
+  set_number(jpeg, frame + 7, 2, 8000);
+  CHECK_REFUSED(jpeg, "not a readable JPEG image: Corrupt JPEG data: premature end");
+
+  // As libpng writes it, with a right check sum.
+  std::string png = png_bytes({100'000, 1, PNG_COLOR_TYPE_GRAY, 1}, Values(12'500));
+  CHECK(decode(png).dim(1) == 100'000);
+  CHECK_REFUSED(png_bytes({100'000, 641, PNG_COLOR_TYPE_GRAY, 1}, Values(12'500 * 641)), "100000 × 641 pixels");
+}
+
+TEST_CASE("floats to pixels and back") {
+  std::vector<float> x{-1, 1, 0, -2, 2, 0.5f, -0.999f, NAN, INFINITY, -INFINITY, 1.f / 255, -1.f / 255};
+  const Values expected{0, 255, 128, 0, 255, 191, 0, 0, 255, 0, 128, 127};
+  CHECK(to_pixels(Tensor::from(x, {12})).to_vector<uint8_t>() == expected);
+  CHECK(to_pixels(Tensor::from(x, {3, 4}).to(DType::f64)).to_vector<uint8_t>() == expected);
+  CHECK(to_pixels(Tensor::from(x, {3, 4})).shape() == Shape{3, 4});
+
+  Tensor all = Tensor::empty({300, 256}, DType::u8);
+  for (int64_t i = 0; i < all.numel(); ++i) all.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(i % 256);
+  Tensor y = from_pixels(all);
+  CHECK(y.dtype() == DType::f32);
+  CHECK(y.at(0) == -1);
+  CHECK(y.at(255) == 1);
+  for (int64_t u = 0; u < 256; ++u)
+    CHECK(y.at(u) == doctest::Approx(static_cast<double>(u) / 127.5 - 1).epsilon(1e-6));
+  CHECK(to_pixels(y).to_vector<uint8_t>() == all.to_vector<uint8_t>());
+  CHECK_THROWS_WITH(to_pixels(all), doctest::Contains("[to_pixels] u8"));
+  CHECK_THROWS_WITH(from_pixels(y), doctest::Contains("[from_pixels] f32"));
+}
+
+TEST_CASE("the centre of an image") {
+  Tensor x = Tensor::empty({4, 5, 1}, DType::u8);
+  for (int64_t i = 0; i < 20; ++i) x.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(i);
+  check_image(centre_crop(x, 2, 3), {2, 3, 1}, {6, 7, 8, 11, 12, 13});
+  check_image(centre_crop(x, 1, 2), {1, 2, 1}, {6, 7});
+  CHECK(centre_crop(x, 4, 5).to_vector<uint8_t>() == x.to_vector<uint8_t>());
+  Tensor rgb = pattern(3, 3, 3);
+  check_image(centre_crop(rgb, 1, 1), {1, 1, 3},
+              {rgb.data<uint8_t>()[12], rgb.data<uint8_t>()[13], rgb.data<uint8_t>()[14]});
+  CHECK_THROWS_WITH(centre_crop(x, 5, 5), doctest::Contains("[centre_crop] 5 × 5 out of an image of 4 × 5"));
+}
+
+TEST_CASE("resizing: what PIL's resize(BILINEAR) gives, within one level") {
+  struct Case {
+    int64_t h, w, c, to_h, to_w;
+    Values expected;
+  };
+  const std::vector<Case> cases{
+      {7, 9, 1, 3, 4, {110, 120, 141, 163, 145, 122, 138, 123, 117, 145, 136, 139}},
+      {5, 4, 3, 2, 3, {128, 101, 108, 135, 199, 168, 106, 115, 159, 132, 104, 139, 120, 183, 98, 137, 137, 119}},
+      {3, 4, 1, 5, 7, {0,  7,   19,  37, 57,  85,  102, 66, 81,  105, 85, 67, 107, 132, 164, 191, 235, 157,
+                       81, 141, 178, 90, 129, 192, 133, 76, 155, 204, 40, 87, 163, 117, 73,  165, 222}},
+      {6, 5, 1, 6, 2, {25, 107, 149, 115, 146, 77, 213, 203, 119, 167, 141, 155}},
+      {2, 2, 3, 3, 3, {0,   20,  54,  51,  92, 147, 102, 164, 240, 37,  99,  47, 87, 106,
+                       139, 137, 113, 231, 74, 178, 40,  123, 120, 131, 172, 62, 222}},
+      {40, 30, 1, 3, 2, {128, 128, 126, 128, 126, 128}}};
+  for (const Case& k : cases) {
+    Tensor y = resize_antialiased(pattern(k.h, k.w, k.c), k.to_h, k.to_w);
+    CHECK(largest_difference(y, Tensor::from(k.expected, {k.to_h, k.to_w, k.c})) <= 1);
+  }
+  Tensor x = pattern(6, 5, 3);
+  CHECK(resize_antialiased(x, 6, 5).to_vector<uint8_t>() == x.to_vector<uint8_t>());
+  for (double level : {0., 1., 127., 254., 255.})  // weights add up to 1
+    CHECK(largest_difference(resize_antialiased(Tensor::full({37, 91, 3}, level, DType::u8), 64, 17),
+                             Tensor::full({64, 17, 3}, level, DType::u8)) == 0);
+  CHECK_THROWS_WITH(resize_antialiased(x, 0, 5), doctest::Contains("[resize_antialiased]"));
+}
+
+TEST_CASE("a grid of images") {
+  Tensor x = Tensor::empty({3, 1, 2, 1}, DType::u8);
+  for (int64_t i = 0; i < 6; ++i) x.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(i);
+  check_image(image_grid(x, 2, 1), {3, 5, 1}, {0, 1, 255, 2, 3, 255, 255, 255, 255, 255, 4, 5, 255, 255, 255});
+  check_image(image_grid(x, 0, 0), {2, 4, 1}, {0, 1, 2, 3, 4, 5, 255, 255});
+  check_image(image_grid(x, 9, 0), {1, 6, 1}, {0, 1, 2, 3, 4, 5});
+  CHECK(image_grid(Tensor::zeros({17, 8, 9, 3}, DType::u8)).shape() == Shape{4 * 8 + 3 * 2, 5 * 9 + 4 * 2, 3});
+  CHECK_THROWS_WITH(image_grid(x.reshape({3, 2, 1})), doctest::Contains("[image_grid] u8 (3,2,1)"));
 }
