@@ -83,6 +83,11 @@ Tensor detail::decode_png(std::span<const std::byte> bytes, const std::string& n
   VAPO_CHECK(r.info, "[decode_image] '{}': libpng found no memory", name);
   int64_t width = png_get_image_width(r.png, r.info), height = png_get_image_height(r.png, r.info);
   check_size(width, height, name);
+  // Deflate makes at most 1032 bytes of one.
+  size_t row = png_get_rowbytes(r.png, r.info);  // as the file has it
+  if (static_cast<size_t>(height) * row / 1032 > bytes.size())
+    throw InputError(fmt::format("'{}': not a readable PNG image: {} × {} pixels cannot come of {} bytes", name,
+                                 width, height, bytes.size()));
   check(returns(r.jump, [&] { set_conversions(r.png, r.info); }));
   int64_t channels = png_get_channels(r.png, r.info);
   VAPO_CHECK(static_cast<int64_t>(png_get_rowbytes(r.png, r.info)) == width * channels,

@@ -11,9 +11,12 @@
 namespace vapo::data {
 namespace {
 
+// Of a weight; 255 times their sum fits into 32 bits. As many as PIL takes, so that ties are rounded as there.
+constexpr int fraction_bits = 22;
+
 struct Taps {
   int64_t first;
-  std::vector<float> weights;  // of first, first + 1, …; their sum is 1
+  std::vector<int32_t> weights;  // of first, first + 1, …; their sum is 1 but for rounding
 };
 
 // Pixel i of `to` has its centre at (i + ½)·from/to of the source, where pixel j is centred at j + ½.
@@ -30,7 +33,7 @@ std::vector<Taps> taps_of(int64_t from, int64_t to) {
       sum += w.back();
     }
     Taps& taps = out.emplace_back(Taps{first, {}});
-    for (double v : w) taps.weights.push_back(static_cast<float>(v / sum));
+    for (double v : w) taps.weights.push_back(static_cast<int32_t>(std::lround(v / sum * (1 << fraction_bits))));
   }
   return out;
 }
@@ -42,17 +45,17 @@ Tensor resize_axis(const Tensor& x, int64_t outer, int64_t n, int64_t m, int64_t
   const uint8_t* from = x.data<uint8_t>();
   uint8_t* to = out.mutable_data<uint8_t>();
   parallel_for(outer * m, std::max<int64_t>(1, (1 << 14) / inner), 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> sums(static_cast<size_t>(inner));
+    std::vector<int32_t> sums(static_cast<size_t>(inner));
     for (int64_t row = begin; row < end; ++row) {
       const Taps& t = taps[static_cast<size_t>(row % m)];
       const uint8_t* source = from + (row / m * n + t.first) * inner;
-      std::fill(sums.begin(), sums.end(), 0.5f);
-      for (float w : t.weights) {
-        for (int64_t k = 0; k < inner; ++k) sums[static_cast<size_t>(k)] += w * static_cast<float>(source[k]);
+      std::fill(sums.begin(), sums.end(), 1 << (fraction_bits - 1));
+      for (int32_t w : t.weights) {
+        for (int64_t k = 0; k < inner; ++k) sums[static_cast<size_t>(k)] += w * source[k];
         source += inner;
       }
       for (int64_t k = 0; k < inner; ++k)
-        to[row * inner + k] = static_cast<uint8_t>(std::min(sums[static_cast<size_t>(k)], 255.f));
+        to[row * inner + k] = static_cast<uint8_t>(std::min(sums[static_cast<size_t>(k)] >> fraction_bits, 255));
     }
   });
   return out;

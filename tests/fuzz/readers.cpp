@@ -1,12 +1,15 @@
 // One fuzz target for each reader of files: VAPO_FUZZ says which. Whatever the bytes, a reader returns or throws
 // InputError with one line that names the file; what it accepts, it accepts again after being written.
 
+#include <zlib.h>
+
 #include <cstdlib>
 #include <iostream>
 #include <string>
 #include <string_view>
 
 #include "apps/config.h"
+#include "data/image_file.h"
 #include "data/points.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
@@ -42,6 +45,35 @@ void require(bool good, std::string_view what) {
 [[maybe_unused]] void read_config(std::string_view bytes) {
   app::Config config = app::parse_config(bytes, "the input");
   require(app::parse_config(app::to_toml(config), "the input, written") == config, "another config after writing");
+}
+
+[[maybe_unused]] Tensor read_image(std::string_view bytes) {
+  Tensor x = data::decode_image(std::as_bytes(std::span(bytes)), "the input");
+  require(x.rank() == 3 && (x.dim(2) == 1 || x.dim(2) == 3) && x.numel() > 0, "no image");
+  return x;
+}
+
+[[maybe_unused]] void read_jpeg(std::string_view bytes) { read_image(bytes); }
+
+// PNG's check sums stop most of what is mutated, so they are mended.
+[[maybe_unused]] void read_png(std::string_view bytes) {
+  auto big_endian = [](const char* p) {
+    uint32_t v = 0;
+    for (int i = 0; i < 4; ++i) v = v << 8 | static_cast<unsigned char>(p[i]);
+    return v;
+  };
+  std::string mended(bytes);
+  for (size_t at = 8; mended.size() >= at + 12;) {
+    size_t length = big_endian(&mended[at]);
+    if (length > mended.size() - at - 12) break;
+    auto sum = crc32(0, reinterpret_cast<const Bytef*>(&mended[at + 4]), static_cast<uInt>(length + 4));
+    for (size_t i = 0; i < 4; ++i) mended[at + 8 + length + i] = static_cast<char>(sum >> (24 - 8 * i));
+    at += length + 12;
+  }
+  Tensor x = read_image(mended);
+  if (x.numel() < 1 << 16)
+    require(read_image(data::encode_png(x)).to_vector<uint8_t>() == x.to_vector<uint8_t>(),
+            "another image after writing");
 }
 
 }  // namespace
