@@ -1,6 +1,6 @@
 // CIFAR-10 and CIFAR-100 in their binary versions: records of labels and three planes of 32×32 pixels.
 
-#include <cstring>
+#include <algorithm>
 #include <system_error>
 
 #include "data/archives.h"
@@ -51,33 +51,38 @@ std::vector<std::string> class_names(const std::filesystem::path& file, size_t c
   return out;
 }
 
-ImageSet read_batches(const std::vector<std::filesystem::path>& files, int64_t label_bytes, int64_t classes) {
+// The files of a folder as one set; or one file of records, wherever it is, with the names of the classes beside
+// it.
+ImageSet read_records(const std::filesystem::path& path, const std::vector<std::string>& files, int64_t label_bytes,
+                      int64_t classes, const char* names) {
+  auto read = [&](const std::filesystem::path& file) {
+    return parse_cifar(read_whole_file(file), label_bytes, classes, file.string());
+  };
+  std::error_code error;
+  bool one_file = std::filesystem::is_regular_file(path, error);
   std::vector<ImageSet> parts;
-  for (const auto& file : files)
-    parts.push_back(parse_cifar(read_whole_file(file), label_bytes, classes, file.string()));
-  return concatenate(parts);
+  if (one_file) parts.push_back(read(path));
+  for (size_t i = 0; i < files.size() && !one_file; ++i) parts.push_back(read(path / files[i]));
+  ImageSet set = concatenate(parts);
+  set.classes = class_names((one_file ? path.parent_path() : path) / names, static_cast<size_t>(classes));
+  return set;
 }
 
 }  // namespace
 }  // namespace detail
 
-ImageSet read_cifar10(const std::filesystem::path& folder, Subset subset) {
+ImageSet read_cifar10(const std::filesystem::path& path, Subset subset) {
   detail::refuse_validation(subset, "cifar10");
-  std::vector<std::filesystem::path> files;
-  if (subset == Subset::test) files.push_back(folder / "test_batch.bin");
-  for (int i = 1; i <= 5 && subset == Subset::train; ++i)
-    files.push_back(folder / fmt::format("data_batch_{}.bin", i));
-  ImageSet set = detail::read_batches(files, 1, 10);
-  set.classes = detail::class_names(folder / "batches.meta.txt", 10);
-  return set;
+  if (subset == Subset::test) return detail::read_records(path, {"test_batch.bin"}, 1, 10, "batches.meta.txt");
+  std::vector<std::string> files;
+  for (int i = 1; i <= 5; ++i) files.push_back(fmt::format("data_batch_{}.bin", i));
+  return detail::read_records(path, files, 1, 10, "batches.meta.txt");
 }
 
-ImageSet read_cifar100(const std::filesystem::path& folder, Subset subset) {
+ImageSet read_cifar100(const std::filesystem::path& path, Subset subset) {
   detail::refuse_validation(subset, "cifar100");
-  // the coarse label, then the fine one
-  ImageSet set = detail::read_batches({folder / (subset == Subset::train ? "train.bin" : "test.bin")}, 2, 100);
-  set.classes = detail::class_names(folder / "fine_label_names.txt", 100);
-  return set;
+  std::string file = subset == Subset::train ? "train.bin" : "test.bin";
+  return detail::read_records(path, {file}, 2, 100, "fine_label_names.txt");  // the coarse label, then the fine one
 }
 
 }  // namespace vapo::data

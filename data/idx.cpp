@@ -1,57 +1,19 @@
 // The idx format of MNIST: 0, 0, the elements' type, the rank; the sizes, 32 bits each, high byte first; the
 // elements.
 
-#include <zlib.h>
-
-#include <algorithm>
-#include <cstring>
-#include <memory>
+#include <optional>
 #include <system_error>
 
 #include "data/archives.h"
+#include "data/inflate.h"
 #include "tensor/io/atomic_file.h"
 
 namespace vapo::data {
 namespace detail {
 namespace {
 
-bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
-
-// All members of a gzip file, one after another. zlib's format makes at most 1032 bytes out of one.
-std::string gunzip(std::string_view bytes, const std::string& name) {
-  z_stream z{};
-  if (inflateInit2(&z, 15 + 16) != Z_OK) throw IoError(fmt::format("'{}': zlib has no memory to unpack it", name));
-  std::unique_ptr<z_stream, int (*)(z_stream*)> end(&z, inflateEnd);
-  std::string out(4 * bytes.size() + 64, '\0');
-  size_t done = 0, taken = 0;
-  for (;;) {
-    z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data() + taken));
-    z.avail_in = static_cast<uInt>(std::min<size_t>(bytes.size() - taken, 1 << 30));
-    if (done == out.size()) out.resize(2 * out.size());
-    z.next_out = reinterpret_cast<Bytef*>(out.data() + done);
-    z.avail_out = static_cast<uInt>(std::min<size_t>(out.size() - done, 1 << 30));
-    uInt in_before = z.avail_in, out_before = z.avail_out;
-    int result = inflate(&z, Z_NO_FLUSH);
-    taken += in_before - z.avail_in, done += out_before - z.avail_out;
-    if (result == Z_STREAM_END) {
-      if (taken == bytes.size()) break;
-      if (!is_gzip(bytes.substr(taken)))
-        refuse("'{}': {} bytes follow its gzipped contents", name, bytes.size() - taken);
-      inflateReset(&z);
-    } else if (result == Z_MEM_ERROR) {
-      throw IoError(fmt::format("'{}': zlib has no memory to unpack it", name));
-    } else if (result != Z_OK && result != Z_BUF_ERROR) {
-      refuse("'{}': its gzipped contents are damaged at byte {}. Hint: fetch it again", name, taken);
-    } else if (taken == bytes.size() && z.avail_out > 0) {
-      refuse("'{}': its gzipped contents are cut off. Hint: fetch it again", name);
-    }
-  }
-  out.resize(done);
-  return out;
-}
-
-uint64_t big_endian(std::string_view bytes, size_t at) {
-  uint64_t out = 0;
+size_t big_endian(std::string_view bytes, size_t at) {
+  size_t out = 0;
   for (size_t i = 0; i < 4; ++i) out = out << 8 | static_cast<unsigned char>(bytes[at + i]);
   return out;
 }
@@ -59,32 +21,35 @@ uint64_t big_endian(std::string_view bytes, size_t at) {
 }  // namespace
 
 Tensor parse_idx(std::string_view bytes, const std::string& name) {
-  std::string unpacked;
-  if (is_gzip(bytes)) bytes = unpacked = gunzip(bytes, name);
-  if (bytes.size() < 4 || bytes[0] != 0 || bytes[1] != 0) refuse("'{}': not an idx file, by its first bytes", name);
-  if (bytes[2] != 8)
-    refuse("'{}': elements of type 0x{:02x}, expected unsigned bytes (0x08)", name,
-           static_cast<unsigned char>(bytes[2]));
-  size_t rank = static_cast<unsigned char>(bytes[3]);
-  if (rank < 1 || rank > Shape::max_rank)
-    refuse("'{}': {} dimensions, expected 1 to {}", name, rank, Shape::max_rank);
-  if (bytes.size() < 4 + 4 * rank) refuse("'{}': truncated among its {} sizes", name, rank);
+  std::optional<Inflater> packed;
+  if (bytes.starts_with("\x1f\x8b")) packed.emplace(bytes, Inflater::Format::gzip, name);
+  auto take = [&](size_t n) {
+    if (packed) return packed->read(n);
+    std::string out(bytes.substr(0, n));
+    bytes.remove_prefix(out.size());
+    return out;
+  };
+  std::string head = take(4);
+  if (head.size() < 4 || head[0] != 0 || head[1] != 0) refuse("'{}': not an idx file, by its first bytes", name);
+  size_t type = static_cast<unsigned char>(head[2]), rank = static_cast<unsigned char>(head[3]);
+  if (type != 8) refuse("'{}': elements of type 0x{:02x}, expected unsigned bytes (0x08)", name, type);
+  if (rank < 1 || rank > 4) refuse("'{}': {} dimensions, expected 1 to 4", name, rank);
+  std::string sizes = take(4 * rank);
+  if (sizes.size() < 4 * rank) refuse("'{}': truncated in its {} sizes", name, rank);
   Shape shape;
-  // Beyond 2^62 the product only has to stay larger than any file.
-  uint64_t count = 1;
+  size_t count = 1;
   for (size_t i = 0; i < rank; ++i) {
-    uint64_t size = big_endian(bytes, 4 + 4 * i);
-    if (size == 0) refuse("'{}': size {} of {} is 0", name, i + 1, rank);
+    size_t size = big_endian(sizes, 4 * i);
     shape.push_back(static_cast<int64_t>(size));
-    count = count > (uint64_t{1} << 62) / size ? uint64_t{1} << 62 : count * size;
+    if (size == 0) refuse("'{}': size {} of {} is 0", name, i + 1, rank);
+    if (__builtin_mul_overflow(count, size, &count)) refuse("'{}': {} sizes beyond any file's", name, rank);
   }
-  bytes.remove_prefix(4 + 4 * rank);
-  if (bytes.size() != count)
-    refuse("'{}': {} elements {} take {} bytes, {} follow the sizes: {}", name, "u8", shape.str(), count,
-           bytes.size(), bytes.size() < count ? "truncated. Hint: fetch it again" : "there is a surplus");
-  Tensor out = Tensor::empty(shape, DType::u8);
-  std::memcpy(out.mutable_data<uint8_t>(), bytes.data(), bytes.size());
-  return out;
+  std::string elements = take(count);
+  if (elements.size() < count)
+    refuse("'{}': {} needs {} bytes, the file holds {}: truncated. Hint: fetch it again", name, shape.str(), count,
+           elements.size());
+  if (!take(1).empty()) refuse("'{}': more bytes than the {} of {}", name, count, shape.str());
+  return Tensor::from(std::span(reinterpret_cast<const uint8_t*>(elements.data()), count), shape);
 }
 
 }  // namespace detail

@@ -32,9 +32,11 @@ struct ImageOptions {
 ImageSet read_idx(const std::filesystem::path& images, const std::filesystem::path& labels);  // .gz or not
 ImageSet read_mnist(const std::filesystem::path& folder,
                     Subset subset);  // the four idx(.gz) files; Fashion-MNIST too
-ImageSet read_cifar10(const std::filesystem::path& folder, Subset subset);   // data_batch_1..5.bin, test_batch.bin
-ImageSet read_cifar100(const std::filesystem::path& folder, Subset subset);  // train.bin, test.bin; the fine labels
-ImageSet read_svhn(const std::filesystem::path& folder, Subset subset);      // train_32x32.mat, test_32x32.mat
+// The binary versions: data_batch_1..5.bin, test_batch.bin, batches.meta.txt; train.bin, test.bin (the fine
+// labels), fine_label_names.txt. Each file holds any whole number of records; a path of such a file is read alone.
+ImageSet read_cifar10(const std::filesystem::path& path, Subset subset);
+ImageSet read_cifar100(const std::filesystem::path& path, Subset subset);
+ImageSet read_svhn(const std::filesystem::path& folder, Subset subset);  // train_32x32.mat, test_32x32.mat
 // img_align_celeba/*.jpg at full (178×218, crop 140) or half size (89×109, crop 70), with the partition and
 // attribute files (the official .txt or .csv) beside it. No labels. Default size 64.
 ImageSet read_celeba(const std::filesystem::path& folder, Subset subset, const ImageOptions& options);
@@ -44,6 +46,8 @@ ImageSet read_image_array(const std::filesystem::path& file);  // .npy, u8 (N,H,
 
 // By name: mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, image_folder, image_array. An empty path means
 // $VAPO_DATA/NAME for those with a name of their own (as the archives are called: cifar-10-batches-bin, …).
+// image_folder and image_array are all train. Throws InputError for an unknown name, listing these, and where a
+// size is asked of a set whose images have another.
 std::vector<std::string> image_set_names();
 ImageSet read_images(const std::string& name, const std::filesystem::path& path, Subset subset,
                      const ImageOptions& options = {});

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "apps/config.h"
+#include "data/archives.h"
 #include "data/image_file.h"
 #include "data/points.h"
 #include "tensor/io/npy.h"
@@ -74,6 +75,26 @@ void require(bool good, std::string_view what) {
   if (x.numel() < 1 << 16)
     require(read_image(data::encode_png(x)).to_vector<uint8_t>() == x.to_vector<uint8_t>(),
             "another image after writing");
+}
+
+[[maybe_unused]] void read_idx(std::string_view bytes) {
+  Tensor x = data::detail::parse_idx(bytes, "the input");
+  require(x.dtype() == DType::u8 && x.numel() > 0, "no elements");
+}
+
+void require_images(const data::ImageSet& set, int64_t classes) {
+  require(set.pixels.rank() == 4 && set.labels.shape() == Shape{set.count()}, "not a label for each image");
+  for (int64_t i = 0; i < set.count(); ++i)
+    require(set.labels.data<int64_t>()[i] < classes, "a label that no class has");
+}
+
+[[maybe_unused]] void read_cifar(std::string_view bytes) {
+  bool fine = bytes.size() % 3073 != 0;
+  require_images(data::detail::parse_cifar(bytes, fine ? 2 : 1, fine ? 100 : 10, "the input"), fine ? 100 : 10);
+}
+
+[[maybe_unused]] void read_mat(std::string_view bytes) {
+  require_images(data::detail::parse_svhn(bytes, "the input"), 10);
 }
 
 }  // namespace
