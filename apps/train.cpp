@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "apps/command.h"
+#include "apps/dry_run.h"
 #include "apps/run_folder.h"
 #include "apps/training_loop.h"
 #include "tensor/check.h"
@@ -23,7 +24,7 @@ struct TrainOptions {
   std::string config, out;
   std::vector<std::string> settings;
   std::optional<int64_t> seed;
-  bool resume = false;
+  bool resume = false, dry = false;
 };
 
 // Keys that a resumed run may change: they do not touch what was learned.
@@ -119,8 +120,19 @@ Run resume(const TrainOptions& options, const RunFolder& folder, Device device) 
                                steps.size(), last_error));
 }
 
+int cost(const TrainOptions& options, Device device) {
+  if (options.config.empty()) throw UsageError("--dry-run needs the config: vapo train CONFIG --dry-run");
+  Config config = fresh_config(options, options.config);
+  std::unique_ptr<Dataset> dataset = open_dataset(config);
+  note(circumstances(device));
+  print_result(dry_run(config, *dataset, device), options.common.json);
+  return 0;
+}
+
 int train(const TrainOptions& options) {
   Device device = options.common.apply();
+  if (options.dry) return cost(options, device);
+  if (options.out.empty()) throw UsageError("--out is required. Hint: vapo train --help");
   RunFolder folder{fs::path(options.out)};
   if (!options.resume && folder.holds_a_run()) {
     throw InputError(fmt::format("{}: already holds a run. Hint: --resume goes on with it; or choose another --out",
@@ -168,7 +180,9 @@ void add_train(CLI::App& app, Action& action) {
       ->type_name("KEY=VALUE")
       ->expected(1)
       ->take_all();
-  command->add_option("--out", options->out, "Folder for checkpoints, metrics.jsonl and config.toml")->required();
+  command->add_option("--out", options->out, "Folder for checkpoints, metrics.jsonl, samples and config.toml");
+  command->add_flag("--dry-run", options->dry,
+                    "Train nothing: say how large the run is, and how long it would take on this machine");
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint in the folder");
   command->add_option("--seed", options->seed, "Overrides train.seed")
       ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}));

@@ -42,6 +42,7 @@ Trainer::Trainer(const Config& config, Dataset& dataset, Device device, bool rec
       device_(device),
       recorded_(recorded) {
   check_config();
+  potential_->set_recompute(config.train.recompute);
   nn::to(*potential_, device);
   std::vector<nn::NamedParameter> named = nn::named_parameters(*potential_);
   for (const nn::NamedParameter& p : named) parameters_.push_back(*p.parameter);
