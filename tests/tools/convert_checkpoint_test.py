@@ -106,7 +106,11 @@ def check_there_and_back(name, u, prefix, options):
     info = json.loads(run(VAPO, "info", "out.safetensors", "--json"))
     assert (info["kind"], info["parameters"], info["step"], info["ema"]) == ("checkpoint", count, 1234, True), info
     assert "learning_rate = 0.0002" in info["config"] and "beta1 = 0.85" in info["config"]
-    assert load_file("out.safetensors")["extra.data.image_shape"].tolist() == [u["image_size"]] * 2 + [u["in_channels"]]
+    tensors = load_file("out.safetensors")
+    assert tensors["extra.data.image_shape"].tolist() == [u["image_size"]] * 2 + [u["in_channels"]]
+    for index, key in enumerate(plain):
+        same({"exp_avg": tensors[f"optimizer.m.{key}"], "exp_avg_sq": tensors[f"optimizer.v.{key}"], "step": torch.tensor(2.0)},
+             file["optimizer"]["state"][index])  # fmt: skip
 
     batch = {"x": torch.randn(3, u["in_channels"], u["image_size"], u["image_size"]), "t": torch.rand(3)}
     if u["classes"]:
