@@ -10,6 +10,8 @@
 
 namespace vapo {
 
+void count_flops(double flops);  // of a product or a convolution: for kernel::flop_count()
+
 namespace cpu {
 #include "tensor/backend_entries.inc"
 }

@@ -65,9 +65,11 @@ bool is_product(const ConvGeometry& s) {
 Tensor rows_of(const Tensor& x) { return x.reshape({x.dim(0) * x.dim(1) * x.dim(2), x.dim(3)}); }
 
 constinit std::atomic<int64_t> convolutions = 0;
+constinit std::atomic<double> flops = 0;
 
 }  // namespace
 
+double flop_count() { return flops.load(std::memory_order_relaxed); }
 int64_t convolution_count() { return convolutions.load(std::memory_order_relaxed); }
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p) {
@@ -80,6 +82,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p
                w.shape().str(), s.o);
   }
   if (is_product(s)) return linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s));
+  count_flops(s.flops());
   Tensor y = Tensor::empty(output_shape(s), x.options());
   VAPO_ON(x.device(), conv2d(s, x, w, b, y));
   return y;
@@ -91,6 +94,7 @@ Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape,
   ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
   check_cotangent("conv2d_input_grad", s, g);
   if (is_product(s)) return matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape);
+  count_flops(s.flops());
   Tensor dx = Tensor::empty(x_shape, g.options());
   VAPO_ON(g.device(), conv2d_input_grad(s, g, w, dx));
   return dx;
@@ -102,6 +106,7 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape
   ConvGeometry s = conv_geometry("conv2d_weight_grad", x.shape(), w_shape, p);
   check_cotangent("conv2d_weight_grad", s, g);
   if (is_product(s)) return matmul(rows_of(g), rows_of(x), {.transpose_a = true}).reshape(w_shape);
+  count_flops(s.flops());
   Tensor dw = Tensor::empty(w_shape, x.options());
   VAPO_ON(x.device(), conv2d_weight_grad(s, x, g, dw));
   return dw;
@@ -127,4 +132,7 @@ Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale) {
 }
 
 }  // namespace kernel
+
+void count_flops(double flops) { kernel::flops.fetch_add(flops, std::memory_order_relaxed); }
+
 }  // namespace vapo

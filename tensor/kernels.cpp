@@ -183,6 +183,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
   shape.push_back(m);
   shape.push_back(n);
   Tensor y = Tensor::empty(shape, a.options());
+  count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(k));
   if (y.numel() > 0) VAPO_ON(a.device(), matmul({o.transpose_a, o.transpose_b, m, n, k, batch}, a, b, {}, y));
   return y;
 }
@@ -201,6 +202,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
   Tensor y = Tensor::empty(shape, x.options());
+  count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(w.dim(1)));
   if (y.numel() > 0) VAPO_ON(x.device(), matmul({false, true, rows, w.dim(0), w.dim(1), {}}, x, w, b, y));
   return y;
 }

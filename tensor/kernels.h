@@ -80,6 +80,7 @@ Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape,
 // x, g → w_shape: ⟨conv2d(x,w), g⟩ = ⟨w, conv2d_weight_grad(x,g)⟩
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2d& p);
 int64_t convolution_count();  // calls of the three since the program started: what a step costs
+double flop_count();          // of products and convolutions since then, by the definition: 2 a multiply-add
 // Sums over windows of k.h × k.w, times scale: (N,H,W,C) → (N,H/k,W/k,C); k divides H and W. Its adjoint repeats.
 Tensor pool_sum2d(const Tensor& x, Pair k, double scale);
 Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale);

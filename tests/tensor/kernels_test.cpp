@@ -30,6 +30,12 @@ double error(const Tensor& y, const std::function<double(int64_t)>& want) {
   return worst;
 }
 
+double flops(const std::function<void()>& f) {
+  double before = kernel::flop_count();
+  f();
+  return kernel::flop_count() - before;
+}
+
 template <class F>
 void check_function(double (*reference)(double), bool positive = false) {
   for (DType t : floating)
@@ -231,4 +237,20 @@ TEST_CASE("moving elements") {
   CHECK_THROWS_AS(kernel::concat(std::vector<Tensor>{x, kernel::permute(x, {0, 2, 1})}, 0), Error);
   CHECK_THROWS_AS(kernel::slice(x, 0, 1, 3, 1), Error);
   CHECK_THROWS_AS(kernel::permute(x, {0, 0, 1}), Error);
+}
+
+TEST_CASE("FLOPs of products and convolutions, by the definition") {
+  DType t = DType::f32;
+  Tensor a = noise({5, 1, 3, 4}, t), b = noise({2, 7, 4}, t);
+  CHECK(flops([&] { kernel::matmul(a, b, {.transpose_b = true}); }) == 2 * 5 * 2 * 3 * 4 * 7);
+  CHECK(flops([&] { kernel::linear(b, noise({6, 4}, t), {}); }) == 2 * 2 * 7 * 4 * 6);
+  Tensor x = noise({2, 7, 6, 4}, t), w = noise({6, 3, 3, 2}, t), dense = noise({6, 1, 1, 4}, t);
+  kernel::Conv2d p{.stride = 2, .padding = 1, .groups = 2};
+  Tensor y = kernel::conv2d(x, w, {}, p);
+  double pass = 2 * static_cast<double>(y.numel()) * 3 * 3 * 2;
+  CHECK(flops([&] { kernel::conv2d(x, w, {}, p); }) == pass);
+  CHECK(flops([&] { kernel::conv2d_input_grad(y, w, x.shape(), p); }) == pass);
+  CHECK(flops([&] { kernel::conv2d_weight_grad(x, y, w.shape(), p); }) == pass);
+  CHECK(flops([&] { kernel::conv2d(x, dense, {}, {}); }) == 2 * 2 * 7 * 6 * 4 * 6);  // 1×1: as a product, once
+  CHECK(flops([&] { kernel::unary<Exp>(x); }) == 0);
 }

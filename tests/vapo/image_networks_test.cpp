@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -13,6 +14,7 @@
 #include "vapo/loss.h"
 #include "vapo/preconditioned.h"
 #include "vapo/sgld.h"
+#include "vapo/work.h"
 
 using namespace vapo;
 using namespace vapo::testing;
@@ -78,6 +80,33 @@ TEST_CASE("the published U-Net has 55.676 million parameters, WRN-28-10 36.466")
   WideResnetPotential resnet(WideResnetOptions{}, 0);
   MESSAGE("WRN-28-10: " << nn::parameter_count(resnet) << " parameters");
   CHECK(nn::parameter_count(resnet) == 36'465'569);
+}
+
+TEST_CASE("FLOPs: 40.4 GFLOP an image through the published U-Net, 11.9 through WRN-28-10, six times in a step") {
+  double c = 256, p[] = {1024, 256, 64};  // channels, and pixels of the levels
+  auto conv = [](double pixels, double in, double out, double taps) { return 2 * pixels * in * out * taps; };
+  auto block = [&](double n, double in) {
+    return conv(n, in, c, 9) + conv(n, c, c, 9) + conv(1, 512, 2 * c, 1) + (in == c ? 0 : conv(n, in, c, 1));
+  };
+  double attention = conv(p[1], c, 4 * c, 1) + 4 * p[1] * p[1] * c,
+         middle = conv(p[2], c, 4 * c, 1) + 4 * p[2] * p[2] * c;
+  double expected = conv(1, 128 + 512, 512, 1) + 2 * conv(p[0], 3, c, 9) + 2 * block(p[2], c) + middle;
+  for (double n : p) expected += 4 * block(n, c) + 5 * block(n, 2 * c) + (n == p[1] ? 9 * attention : 0);
+  UnetPotential unet(UnetOptions{}, 0);
+  CHECK(forward_flops(unet, {32, 32, 3}) == expected);
+
+  WideResnetPotential resnet(WideResnetOptions{}, 0);
+  expected = conv(1024, 3, 16, 9) + conv(1, 640, 1, 1);
+  for (auto [n, in, out] : {std::array{1024., 16., 160.}, {256., 160., 320.}, {64., 320., 640.}})
+    expected += conv(in == 16 ? n : 4 * n, in, out, 9) + conv(n, in, out, 1) + 7 * conv(n, out, out, 9);
+  CHECK(forward_flops(resnet, {32, 32, 3}) == expected);
+
+  UnetPotential small(tiny, 0);
+  double forward = forward_flops(small, {4, 6, 1});
+  CHECK(step_flops(small, {4, 6, 1}, linear_path, {}) / forward == doctest::Approx(6).epsilon(0.1));
+  small.set_recompute(true);
+  CHECK(forward_flops(small, {4, 6, 1}) == forward);
+  CHECK(step_flops(small, {4, 6, 1}, linear_path, {}) / forward == doctest::Approx(11.5).epsilon(0.1));
 }
 
 TEST_CASE("derivatives of the image potentials, to second order") {
