@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
@@ -34,11 +35,11 @@ Content read(const std::filesystem::path& path) {
   return {checkpoint ? "checkpoint" : "safetensors", std::move(file)};
 }
 
-// The number that a text is, or the text.
+// The number that a text is, or the text, fit for a terminal.
 Json number_or_text(const std::string& text) {
   uint64_t n = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  return error == std::errc() && end == text.data() + text.size() ? Json(n) : Json(text);
+  return error == std::errc() && end == text.data() + text.size() ? Json(n) : Json(printable(text));
 }
 
 struct Tally {
@@ -102,10 +103,13 @@ int info(const InfoOptions& options) {
     print_result(result, true);
     return 0;
   }
-  result["tensors"] = fmt::format("{} of {} elements, {} bytes", all.tensors, all.elements, all.bytes);
-  for (const auto& [name, x] : file.tensors)
-    result["  " + printable(name, 200)] = fmt::format("{} {}", name_of(x.dtype()), x.shape().str());
   for (const auto& [key, value] : metadata) result["metadata " + printable(key)] = printable(value, 200);
+  size_t width = 0;
+  for (const auto& [name, x] : file.tensors) width = std::max(width, printable(name, 200).size());
+  std::string list = fmt::format("{} of {} elements, {} bytes", file.tensors.size(), all.elements, all.bytes);
+  for (const auto& [name, x] : file.tensors)
+    list += fmt::format("\n  {:<{}}  {} {}", printable(name, 200), width, name_of(x.dtype()), x.shape().str());
+  result["tensors"] = list;
   if (kind == "checkpoint") {
     std::string lines, line;
     for (std::istringstream text(config); std::getline(text, line);) lines += "\n" + printable(line, 1000);

@@ -21,7 +21,7 @@ done
 value metadata <out | grep -qxF '{"format":"vapo-checkpoint-1"}' || fail "info run: metadata"
 info run/checkpoint-10.safetensors
 for line in 'kind: +checkpoint' 'step: +10' 'seed: +5' 'parameters: +593' 'ema: +true' 'optimizer: +true' \
-  '  param.network.layers.1.bias: +f32 \(16\)' 'metadata format: +vapo-checkpoint-1' 'config:' '\[train\]' 'seed = 5'; do
+  '  param.network.layers.1.bias +f32 \(16\)' 'metadata format: +vapo-checkpoint-1' 'config:' '\[train\]' 'seed = 5'; do
   says "^$line *$"
 done
 expect 0 "$vapo" train tiny.toml --out plain --set train.ema_decay=0
@@ -42,11 +42,16 @@ value tensors <out | grep -qF '"dtype":"i64","elements":0,"name":"empty","shape"
 info any.safetensors
 says '^file: +any.safetensors$'
 says '^tensors: +3 of 7 elements, 32 bytes$'
-says '^  config: +f32 \(2,3\)$'
-says '^  b\\x1b\[31m: +f64 \(\)$'
+says '^  config +f32 \(2,3\)$'
+says '^  b\\x1b\[31m +f64 \(\)$'
 says '^metadata kind: +checkpoint$'
 says '^metadata x\\x1b\[2J: +a\\x0astep: 9$'
 grep -q $'\x1b' out && fail "an escape sequence on standard output"
+
+tensors odd.safetensors '{"__metadata__":{"config":"","step":"\u001b[1m"}}' 0
+info odd.safetensors
+says '^step: +\\x1b\[1m$'
+says '^config: *$'
 
 # --- an array, told by its first bytes
 expect 0 "$vapo" sample run -n 7 --save samples.npy
