@@ -146,6 +146,14 @@ TEST_CASE("a file cut short anywhere is refused") {
   }
 }
 
+TEST_CASE("JPEG: the mark of the end is asked for, though all pixels are there") {
+  for (int64_t w = 1; w <= 40; ++w) {
+    std::string whole = jpeg_bytes(slopes(3, w, 1), {.from = JCS_GRAYSCALE, .to = JCS_GRAYSCALE});
+    REQUIRE(decode(whole).dim(1) == w);
+    for (size_t n : {1, 2}) REQUIRE_THROWS_AS(decode(whole.substr(0, whole.size() - n)), InputError);
+  }
+}
+
 TEST_CASE("what is no image, or broken, is refused in one line") {
   CHECK_REFUSED("", "the file is empty");
   CHECK_REFUSED("GIF89a......", "neither a PNG nor a JPEG");
