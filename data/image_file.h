@@ -10,7 +10,8 @@
 namespace vapo::data {
 
 // PNG or JPEG, told by its first bytes; palettes, 16 bits and transparency (over white) become 8-bit grey or RGB.
-// Throws IoError or InputError naming the file.
+// Colour profiles and EXIF's orientation are not applied. Throws IoError or InputError naming the file: of CMYK, of
+// more than 64 million pixels, of the slightest damage.
 Tensor read_image(const std::filesystem::path& file);
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name);
 void write_png(const std::filesystem::path& file, const Tensor& image);  // atomically
