@@ -30,6 +30,16 @@ class Engine {
         retain_(options.retain_graph.value_or(options.create_graph)) {}
 
   std::vector<Var> run(std::span<const Var> grad_outputs) {
+    if (options_.create_graph) {
+      EnableGradGuard on;
+      return walk(grad_outputs);
+    }
+    NoGradGuard off;
+    return walk(grad_outputs);
+  }
+
+ private:
+  std::vector<Var> walk(std::span<const Var> grad_outputs) {
     collect();
     mark_needed();
     seed(grad_outputs);
@@ -38,7 +48,6 @@ class Engine {
     return results();
   }
 
- private:
   struct Visit {
     explicit Visit(NodePtr n) : node(std::move(n)) {}
     NodePtr node;
@@ -144,6 +153,7 @@ class Engine {
     VAPO_CHECK(!n.released || v.wanted,
                "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there",
                n.op);
+    if (n.released) return;  // what came to it is what was wanted
     bool ran = n.joint ? propagate_jointly(v) : propagate_by_edges(v);
     if (!v.wanted) v.cotangent = Var();  // free early: it has been passed on
     v.further.clear();
@@ -211,24 +221,12 @@ class Engine {
 
 std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options,
                       std::span<const Var> grad_outputs) {
-  Engine engine(outputs, inputs, options);
-  if (options.create_graph) {
-    EnableGradGuard on;
-    return engine.run(grad_outputs);
-  }
-  NoGradGuard off;
-  return engine.run(grad_outputs);
+  return Engine(outputs, inputs, options).run(grad_outputs);
 }
 
 std::vector<Var> grad_inside(std::span<const Var> boundary, std::span<const Var> outputs,
                              std::span<const Var> grad_outputs, std::span<const Var> inputs, bool create_graph) {
-  GradOptions options{.create_graph = create_graph, .allow_unused = true};
-  if (create_graph) {
-    EnableGradGuard on;
-    return Engine(outputs, inputs, options, boundary).run(grad_outputs);
-  }
-  NoGradGuard off;
-  return Engine(outputs, inputs, options, boundary).run(grad_outputs);
+  return Engine(outputs, inputs, {.create_graph = create_graph, .allow_unused = true}, boundary).run(grad_outputs);
 }
 
 std::vector<Var> grad(const Var& output, std::span<const Var> inputs, const GradOptions& options) {

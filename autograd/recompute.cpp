@@ -1,10 +1,10 @@
-// Two kinds of nodes. "recompute" is the block: y = f(x), x its sources (the inputs and parameters that need a
-// gradient). Its vjp for g runs f again; where that is to be differentiated once more, the results d = ∂⟨f(x),
-// g⟩/∂x become results of a "recompute_vjp" node, which keeps g. A second derivative arrives there first, as
-// cotangents u of d. With f and d made again, it gives
-//   ∂⟨d, u⟩/∂g    to g at once, and
-//   (g, u)        to the block's node, where the cotangent v of y will come: ∂(⟨d, u⟩ + ⟨y, v⟩)/∂x is one pass,
-// with its sums in the order in which they come when everything is kept.
+// Two kinds of nodes. "recompute" is the block, y = f(x), with x its sources: the inputs and parameters that need a
+// gradient. Its vjp for the cotangent g runs f again. Where that is to be differentiated once more, the results
+// d = ∂⟨f(x), g⟩/∂x become results of a "recompute_vjp" node, which keeps g. A second derivative arrives there
+// first, as cotangents u of d. With f and d made again it sends
+//   ∂⟨d, u⟩/∂g  to g, and
+//   (g, u)      to the block's node, which waits for the cotangent v of y: ∂(⟨d, u⟩ + ⟨y, v⟩)/∂x is one pass, whose
+//               sums come in the order in which they come when everything is kept.
 
 #include "autograd/recompute.h"
 

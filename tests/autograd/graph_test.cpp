@@ -112,6 +112,7 @@ TEST_CASE("errors name what is wrong") {
   CHECK(grad(z, x).item() == 4);
   CHECK_THROWS_WITH(
       grad(z, x), "[grad] the graph behind 'mul' was freed by an earlier grad(). Hint: retain_graph = true there");
+  CHECK(grad(z, z).item() == 1);  // which needs nothing of what was freed
   Var bad = record("bad", Tensor::ones({3}, DType::f64),
                    {{v, [](const Var&) { return Var(Tensor::ones({2}, DType::f64)); }}});
   CHECK_THROWS_WITH(grad(sum(bad), v), "[grad] bad, argument 0: cotangent f64 (2) for leaf (3) f64");
