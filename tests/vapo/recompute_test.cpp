@@ -34,7 +34,11 @@ std::vector<Tensor> step(Potential& phi, bool again, const Shape& image, DType d
 }
 
 void check_same_bits(Potential& phi, const Shape& image, DType dtype, bool labels = false) {
-  std::vector<Tensor> kept = step(phi, false, image, dtype, labels), again = step(phi, true, image, dtype, labels);
+  int64_t before = kernel::convolution_count();
+  std::vector<Tensor> kept = step(phi, false, image, dtype, labels);
+  int64_t between = kernel::convolution_count();
+  std::vector<Tensor> again = step(phi, true, image, dtype, labels);
+  CHECK(kernel::convolution_count() - between > 3 * (between - before) / 2);
   REQUIRE(kept.size() == again.size());
   size_t zero = 0;
   for (size_t i = 0; i < kept.size(); ++i) {
