@@ -111,7 +111,7 @@ refused 3 'unet.classes = 5, and mnist has 10' "$vapo" train images.toml --out b
 refused 3 'model.kind = "mlp" is for points' "$vapo" train images.toml --out bad --set model.kind=mlp
 refused 3 'has classes 0 to 9' "$vapo" sample plain --class 10
 refused 3 'of images' "$vapo" likelihood plain
-refused 3 'set/none' "$vapo" train images.toml --out bad --set data.path=set/none
+refused 5 'set/none' "$vapo" train images.toml --out bad --set data.path=set/none
 head -c 1000 set/train-images-idx3-ubyte >short && cp -r set broken && cp short broken/train-images-idx3-ubyte
 refused 3 'train-images-idx3-ubyte' "$vapo" train images.toml --out bad --set data.path=broken
 mkdir tiny && make_set tiny train 60 4096 && make_set tiny t10k 20 4096
