@@ -25,16 +25,17 @@ TensorOptions the_operands;
 const TensorOptions& operands() { return the_operands; }
 Tensor draw(const Shape& shape, uint64_t seed) { return randn(shape, {.seed = seed}, the_operands); }
 
-Measurement measure(const std::function<void()>& f, double seconds) {
-  int64_t convolutions = kernel::convolution_count();
-  f();
-  convolutions = kernel::convolution_count() - convolutions;
-  f();
+Measurement measure(const std::function<void()>& f, double seconds, Runs runs) {
+  int64_t before = kernel::convolution_count(), convolutions = 0;
+  for (int i = 0; i < runs.warm_up; ++i) {
+    f();
+    if (i == 0) convolutions = kernel::convolution_count() - before;
+  }
   Device device = the_operands.device;
   synchronize(device);
   reset_peak_memory(device);
   std::vector<double> times;
-  for (Stopwatch all; times.size() < 5 || all.seconds() < seconds;) {
+  for (Stopwatch all; times.size() < static_cast<size_t>(runs.least) || all.seconds() < seconds;) {
     Stopwatch one;
     f();
     synchronize(device);
@@ -120,7 +121,7 @@ void serve(const std::function<double()>& step) {
   double seconds = 0, loss = 0;
   for (std::string word; std::cin >> word >> seconds;) {
     reset_peak_memory();
-    Measurement m = measure([&] { loss = step(); }, seconds);
+    Measurement m = measure([&] { loss = step(); }, seconds, {.warm_up = 0, .least = 1});  // it is warm already
     Json answer = {{"median_ms", 1e3 * m.median},
                    {"steps", m.count},
                    {"loss", loss},

@@ -29,8 +29,11 @@ struct Measurement {
 // Where everything is measured, and in what: bf16 on a GPU under that precision, else f32.
 const TensorOptions& operands();
 Tensor draw(const Shape& shape, uint64_t seed);  // N(0,1), of operands()
-// f twice to warm up, then for `seconds` and at least five times; each time until the device is done.
-Measurement measure(const std::function<void()>& f, double seconds);
+struct Runs {
+  int warm_up = 2, least = 5;
+};
+// f to warm up, then for `seconds` and at least so many times; each time until the device is done.
+Measurement measure(const std::function<void()>& f, double seconds, Runs runs = {});
 
 // What this machine does at best, measured with the rest, in the same run.
 struct Machine {

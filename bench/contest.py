@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import select
 import statistics
 import subprocess
 
@@ -19,11 +20,16 @@ class Contestant:
             [str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
         )
 
-    def ready(self):
-        line = self.process.stdout.readline()
-        if line.strip() == "ready":
+    def ready(self, patience=None):
+        """Whether it has warmed up, within so many seconds; else it is ended and the reason printed."""
+        if not select.select([self.process.stdout], [], [], patience)[0]:
+            self.process.kill()
+            self.process.wait()
+            print(f"{self.name}: left out: not ready after {patience:.0f} s", flush=True)
+            return False
+        if self.process.stdout.readline().strip() == "ready":
             return True
-        print(f"{self.name}: left out: {(self.process.stderr.read().strip() or 'no answer').splitlines()[-1]}")
+        print(f"{self.name}: left out: {(self.process.stderr.read().strip() or 'no answer').splitlines()[-1]}", flush=True)
         return False
 
     def run(self, seconds):
@@ -36,10 +42,14 @@ class Contestant:
         self.process.wait()
 
 
+def environment(threads):
+    return os.environ | {"OMP_NUM_THREADS": str(threads)}
+
+
 def rounds(commands, threads, count, seconds):
     """One dictionary a round: contestant -> its answer. They are started one after the other (each warms up alone) and
     then run one at a time; a waiting one sleeps."""
-    env = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    env = environment(threads)
     players = [p for p in (Contestant(name, command, env) for name, command in commands.items()) if p.ready()]
     played = [{p.name: p.run(seconds) for p in players} for _ in range(count)]
     for p in players:
