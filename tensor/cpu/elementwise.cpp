@@ -127,7 +127,9 @@ void fill(double value, const Tensor& y) {
   dispatch_any(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* py = y.mutable_data<T>();
-    std::fill(py, py + y.numel(), static_cast<T>(static_cast<Compute<T>>(value)));
+    T one = static_cast<T>(static_cast<Compute<T>>(value));
+    parallel_for(y.numel(), cheap_grain, 64,
+                 [&](int64_t begin, int64_t end) { std::fill(py + begin, py + end, one); });
   });
 }
 
@@ -145,14 +147,16 @@ void broadcast(const Tensor& x, const Tensor& y) {
     Collapsed c = collapse(y.shape(), x.shape(), {});
     int64_t cols = c.size[0], rows = c.size[1];
     for_outer(c, [&](int64_t offset, int64_t, int64_t k) {
-      T* out = py + k * rows * cols;
-      for (int64_t i = 0; i < rows; ++i, out += cols) {
-        const T* row = px + offset + i * c.a[1];
-        if (c.a[0])
-          std::copy_n(row, cols, out);
-        else
-          std::fill_n(out, cols, *row);
-      }
+      parallel_for(rows, std::max<int64_t>(1, cheap_grain / cols), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const T* row = px + offset + i * c.a[1];
+          T* out = py + (k * rows + i) * cols;
+          if (c.a[0])
+            std::copy_n(row, cols, out);
+          else
+            std::fill_n(out, cols, *row);
+        }
+      });
     });
   });
 }

@@ -9,6 +9,8 @@
 namespace vapo::cpu {
 namespace {
 
+constexpr int64_t grain = 1 << 15;  // bytes a thread at least
+
 template <class Word>
 void permute_words(const Word* x, Word* y, int rank, const int64_t* size, const int64_t* stride) {
   int64_t position[Shape::max_rank] = {}, offset = 0, inner = size[rank - 1], step = stride[rank - 1], total = 1;
@@ -49,8 +51,14 @@ void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_str
   if (bytes == 0) return;
   auto* x = static_cast<const std::byte*>(from);
   auto* y = static_cast<std::byte*>(to);
-  for (int64_t i = 0; i < count; ++i)
-    std::memcpy(y + i * to_stride, x + i * from_stride, static_cast<size_t>(bytes));
+  if (count == 1)
+    return parallel_for(bytes, grain, 64, [&](int64_t begin, int64_t end) {
+      std::memcpy(y + begin, x + begin, static_cast<size_t>(end - begin));
+    });
+  parallel_for(count, std::max<int64_t>(1, grain / bytes), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      std::memcpy(y + i * to_stride, x + i * from_stride, static_cast<size_t>(bytes));
+  });
 }
 
 void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
