@@ -20,6 +20,8 @@ void add_train(CLI::App& app, Action& action);
 void add_sample(CLI::App& app, Action& action);
 void add_density(CLI::App& app, Action& action);
 void add_likelihood(CLI::App& app, Action& action);
+void add_classifier(CLI::App& app, Action& action);
+void add_frechet(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 

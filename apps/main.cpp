@@ -43,6 +43,8 @@ int main(int argc, char** argv) {
   app::add_sample(cli, action);
   app::add_density(cli, action);
   app::add_likelihood(cli, action);
+  app::add_classifier(cli, action);
+  app::add_frechet(cli, action);
   app::add_info(cli, action);
   app::add_bench(cli, action);
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);

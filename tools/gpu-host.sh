@@ -15,6 +15,7 @@ prepare() {
     libprotobuf-dev libprotobuf-lite32 protobuf-compiler libprotoc32 libprotobuf32
     libpng-dev libpng16-16
     libjpeg62-turbo-dev libjpeg62-turbo
+    liblapacke-dev liblapacke liblapack3 libblas3 libtmglib3 libgfortran5 libquadmath0
     libzip-dev libzip4
     zlib1g-dev zlib1g)
   rm -rf "$bundle"
@@ -63,7 +64,9 @@ run() {
   mkdir -p "$libraries"
   for package in "$bundle"/*.deb; do dpkg-deb -x "$package" "$libraries"; done
   link_cuda_libraries
-  export LD_LIBRARY_PATH=$libraries/usr/lib/x86_64-linux-gnu:$links${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  local found=$libraries/usr/lib/x86_64-linux-gnu
+  # Debian's alternatives put LAPACK and BLAS into folders of their own
+  export LD_LIBRARY_PATH=$found:$found/lapack:$found/blas:$links${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export CPLUS_INCLUDE_PATH=$libraries/usr/include/x86_64-linux-gnu${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}  # zconf.h, jconfig.h
   {
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true

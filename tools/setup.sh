@@ -7,6 +7,7 @@ set -euo pipefail
 build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
   libtomlplusplus-dev gnuplot-nox
   libjpeg62-turbo-dev
+  liblapacke-dev
   libpng-dev
   libprotobuf-dev protobuf-compiler
   libzip-dev

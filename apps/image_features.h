@@ -1,0 +1,44 @@
+#pragma once
+// Classifiers from files, the sets of images that commands name, and what a classifier says of them.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "data/images.h"
+#include "vapo/classifier.h"
+
+namespace vapo::app {
+
+// A checkpoint (nn/checkpoint.h) whose config is one JSON object of kind "classifier": classes and image shape of
+// the set it learned, and the widths.
+void save_classifier(const std::filesystem::path& file, Classifier& classifier, const std::string& set,
+                     uint64_t seed, int64_t steps);
+struct ImageClassifier {
+  std::string file, set;
+  std::unique_ptr<Classifier> network;
+  Device device = Device::cpu;
+};
+// Throws IoError, or InputError naming the file where it holds something else.
+ImageClassifier open_classifier(const std::filesystem::path& file, Device device);
+
+// "NAME" or "NAME:train", "NAME:validation", "NAME:test"; or a file .npy of u8 pixels.
+struct NamedImages {
+  std::string name;  // as it was asked for
+  data::ImageSet set;
+};
+NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual);
+
+Tensor as_input(const Tensor& pixels);  // u8 → f32 in [−1,1]
+// Of u8 (N,H,W,C), in batches, on the CPU. Throw InputError where the shape is another than the classifier's.
+Tensor features_of(const ImageClassifier& classifier, const NamedImages& images);  // (N,features)
+Tensor logits_of(const ImageClassifier& classifier, const NamedImages& images);    // (N,classes)
+
+struct Verdict {
+  int64_t count = 0, errors = 0;
+  double cross_entropy = 0, accuracy = 0;
+};
+// Throws InputError where the images have no labels, or labels beyond the classifier's classes.
+Verdict judge(const ImageClassifier& classifier, const NamedImages& images);
+
+}  // namespace vapo::app
