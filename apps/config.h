@@ -46,7 +46,8 @@ struct Config {
     bool conv_resample = false, resblock_updown = false, new_attention_order = false, scale_shift = true;
     int64_t groups = 32;
     int64_t classes = 0;
-    bool time = true;  // false: autonomous
+    bool time = true;       // false: autonomous
+    double time_scale = 1;  // of t before its sinusoids: a larger one tells near times apart
     bool operator==(const Unet&) const = default;
   } unet;
   struct WideResnet {  // vapo/wide_resnet.h

@@ -68,6 +68,7 @@ void for_each_key(C& c, V& visit) {
   visit("unet.groups", c.unet.groups, from(1, 65536));
   visit("unet.classes", c.unet.classes, from(0, kMost));
   visit("unet.time", c.unet.time, Limits{});
+  visit("unet.time_scale", c.unet.time_scale, above(0, kHuge));
 
   visit("wide_resnet.base_width", c.wide_resnet.base_width, from(1, 65536));
   visit("wide_resnet.depth", c.wide_resnet.depth, from(10, 10000));

@@ -34,7 +34,8 @@ std::unique_ptr<Potential> make_unet(const Config& c, const Shape& image) {
                       .scale_shift = u.scale_shift,
                       .groups = u.groups,
                       .classes = u.classes,
-                      .time = u.time};
+                      .time = u.time,
+                      .time_scale = u.time_scale};
   return std::make_unique<UnetPotential>(options, static_cast<uint64_t>(c.train.seed));
 }
 

@@ -4,8 +4,8 @@
 
 namespace vapo {
 
-Conditioning::Conditioning(int64_t base, bool time, int64_t classes, RandomKey& key, DType dtype)
-    : base_(base), classes_(classes) {
+Conditioning::Conditioning(int64_t base, bool time, int64_t classes, RandomKey& key, DType dtype, double time_scale)
+    : base_(base), classes_(classes), time_scale_(time_scale) {
   if (classes < 0) throw InputError(fmt::format("network: classes = {} must not be negative", classes));
   if (time && (base < 2 || base % 2 != 0))
     throw InputError(fmt::format("network: {} sinusoids of time, which must be even and at least 2", base));
@@ -22,7 +22,7 @@ Var Conditioning::operator()(int64_t n, const Var& t, const Tensor& y) const {
   if (first_) {
     VAPO_CHECK(t.defined() && t.shape() == Shape{n}, "[network] t has shape {}, expected ({})",
                t.defined() ? t.shape().str() : "undefined", n);
-    e = (*second_)(silu((*first_)(nn::time_embedding(t, base_))));
+    e = (*second_)(silu((*first_)(nn::time_embedding(t, base_, time_scale_))));
   }
   if (rows_) {  // without labels: all of "no class"
     VAPO_CHECK(!y.defined() || y.shape() == Shape{n}, "[network] labels have shape {}, expected ({})",

@@ -8,12 +8,12 @@
 
 namespace vapo {
 
-// e(t, y) = W₂ silu(W₁ s(t) + b₁) + b₂ + row y, s the sinusoids of the raw t. Names: time_embed.0, time_embed.2,
+// e(t, y) = W₂ silu(W₁ s(t) + b₁) + b₂ + row y, s the sinusoids of time_scale·t. Names: time_embed.0, time_embed.2,
 // label_emb.weight with classes + 1 rows, the last for "no class".
 class Conditioning : public nn::Module {
  public:
   // `base` sinusoids (even); e has width 4·base. Each layer takes the next step of the key.
-  Conditioning(int64_t base, bool time, int64_t classes, RandomKey& key, DType dtype);
+  Conditioning(int64_t base, bool time, int64_t classes, RandomKey& key, DType dtype, double time_scale = 1);
   // silu(e) (N,4·base), which is what every block reads; undefined where there is neither time nor class.
   Var operator()(int64_t n, const Var& t, const Tensor& y) const;
   int64_t width() const { return first_ || rows_ ? 4 * base_ : 0; }
@@ -22,6 +22,7 @@ class Conditioning : public nn::Module {
 
  private:
   int64_t base_, classes_;
+  double time_scale_;
   std::optional<nn::Linear> first_, second_;
   std::optional<nn::Embedding> rows_;
 };

@@ -119,7 +119,7 @@ struct UnetPotential::Builder {
 UnetPotential::UnetPotential(const UnetOptions& options, uint64_t seed, DType dtype) : options_(options) {
   check(options);
   RandomKey key{.seed = seed, .stream = 0, .step = 0};
-  conditioning_.emplace(options.base_width, options.time, options.classes, key, dtype);
+  conditioning_.emplace(options.base_width, options.time, options.classes, key, dtype, options.time_scale);
   Builder{*this, key, dtype}.build();
 }
 

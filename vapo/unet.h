@@ -22,9 +22,10 @@ struct UnetOptions {
   bool resblock_updown = false;                        // the size changes inside a residual block
   bool new_attention_order = false;
   bool scale_shift = true;
-  int64_t groups = 32;  // of every norm
-  int64_t classes = 0;  // 0 = none; label `classes` = no class
-  bool time = true;     // false: autonomous
+  int64_t groups = 32;    // of every norm
+  int64_t classes = 0;    // 0 = none; label `classes` = no class
+  bool time = true;       // false: autonomous
+  double time_scale = 1;  // of t before its sinusoids; published: 1
 };
 
 class UnetPotential : public Potential {
