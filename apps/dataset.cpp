@@ -2,19 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "apps/image_dataset.h"
 #include "apps/model.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 
 namespace vapo::app {
-
-bool is_of_images(const Config& config) {
-  std::vector<std::string> names = data::image_set_names();
-  return std::count(names.begin(), names.end(), config.data.set) > 0;
-}
 
 std::unique_ptr<Dataset> open_dataset(const Config& config) {
   if (is_of_images(config)) return std::make_unique<ImageDataset>(config);

@@ -53,7 +53,6 @@ class Dataset {
 // Of points or of images, as data.set and data.path say. Throws what the readers throw; InputError where neither is
 // named.
 std::unique_ptr<Dataset> open_dataset(const Config& config);
-bool is_of_images(const Config& config);
 
 // A synthetic set or a table, standardised for training.
 class PointDataset : public Dataset {

@@ -45,7 +45,8 @@ Cost cost_of(Config config, const Dataset& dataset, const Batch& batch, int64_t 
   double flops = kernel::flop_count();
   Stopwatch watch;
   trainer.step();
-  return {kernel::flop_count() - flops, watch.seconds(), memory_stats(device).peak_bytes - before, trainer.parameters()};
+  return {kernel::flop_count() - flops, watch.seconds(), memory_stats(device).peak_bytes - before,
+          trainer.parameters()};
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apps/command.h"
+#include "apps/model.h"
 #include "data/image_file.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
@@ -64,17 +65,6 @@ void ImageDataset::restore(const nn::CheckpointInfo& info, const std::string& fi
     throw InputError(fmt::format("{}: its images are {}, the checkpoint {} was trained on {}", name_,
                                  sample_shape().str(), file, shape.str()));
   }
-}
-
-Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file) {
-  auto found = info.extra.find("data.image_shape");
-  if (found == info.extra.end() || found->second.dtype() != DType::i64 || found->second.shape() != Shape{3})
-    throw InputError(
-        fmt::format("{}: no extra.data.image_shape of three integers: not a checkpoint of images", file));
-  std::vector<int64_t> s = found->second.to_vector<int64_t>();
-  for (int64_t size : s)
-    if (size < 1 || size > 65536) throw InputError(fmt::format("{}: extra.data.image_shape holds {}", file, size));
-  return {s[0], s[1], s[2]};
 }
 
 }  // namespace vapo::app

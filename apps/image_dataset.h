@@ -30,7 +30,5 @@ class ImageDataset : public Dataset {
 
 // The images of a config's set; its training part unless told otherwise.
 data::ImageSet read_images(const Config& config, data::Subset subset = data::Subset::train);
-// extra.data.image_shape of a checkpoint, (H,W,C); throws InputError naming the file where it is not there.
-Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file);
 
 }  // namespace vapo::app

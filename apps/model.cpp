@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "apps/image_dataset.h"
+#include <algorithm>
+
 #include "apps/run_folder.h"
+#include "data/images.h"
 #include "tensor/check.h"
 #include "vapo/mlp_potential.h"
 #include "vapo/preconditioned.h"
@@ -140,6 +142,11 @@ int64_t classes_of(const Config& c) {
   return c.model.kind == "unet" ? c.unet.classes : c.model.kind == "wide_resnet" ? c.wide_resnet.classes : 0;
 }
 
+bool is_of_images(const Config& config) {
+  std::vector<std::string> names = data::image_set_names();
+  return std::count(names.begin(), names.end(), config.data.set) > 0;
+}
+
 data::Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file) {
   auto mean = info.extra.find("data.mean"), scale = info.extra.find("data.scale");
   bool there = mean != info.extra.end() && scale != info.extra.end() && mean->second.rank() == 1 &&
@@ -149,6 +156,17 @@ data::Standardization standardization_of(const nn::CheckpointInfo& info, const s
         fmt::format("{}: no extra.data.mean and extra.data.scale of one length: not written by vapo train", file));
   }
   return {mean->second.to(DType::f64), scale->second.to(DType::f64)};
+}
+
+Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file) {
+  auto found = info.extra.find("data.image_shape");
+  if (found == info.extra.end() || found->second.dtype() != DType::i64 || found->second.shape() != Shape{3})
+    throw InputError(
+        fmt::format("{}: no extra.data.image_shape of three integers: not a checkpoint of images", file));
+  std::vector<int64_t> s = found->second.to_vector<int64_t>();
+  for (int64_t size : s)
+    if (size < 1 || size > 65536) throw InputError(fmt::format("{}: extra.data.image_shape holds {}", file, size));
+  return {s[0], s[1], s[2]};
 }
 
 Energy Model::marginal() const { return marginal_energy(*potential, path, config.energy.marginal_t); }

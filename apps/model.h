@@ -26,9 +26,13 @@ nn::ClipOptions make_clip(const Config& config);
 nn::Schedule make_schedule(const Config& config);
 
 int64_t classes_of(const Config& config);  // of its network; 0 = not conditional
+bool is_of_images(const Config& config);   // by its data.set
 
 // extra.data.mean and extra.data.scale of a checkpoint of points.
 data::Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file);
+
+// extra.data.image_shape of a checkpoint of images, (H,W,C). Both throw InputError naming the file.
+Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file);
 
 struct Model {
   std::filesystem::path file;
