@@ -12,6 +12,7 @@
 #include "vapo/mlp_potential.h"
 #include "vapo/unet.h"
 #include "vapo/wide_resnet.h"
+#include "vapo/work.h"
 
 namespace vapo::app {
 namespace {
@@ -145,17 +146,18 @@ class ImageStep {
     uint64_t k = static_cast<uint64_t>(step_++);
     LossBatch b{images_, rand({images_.dim(0)}, {.seed = 1, .stream = 2, .step = k}, 1e-5, 1, f32()),
                 randn(images_.shape(), {.seed = 1, .stream = 3, .step = k}, f32())};
-    LossTerms loss =
-        vapo_loss(*phi_, {.kind = Path::Kind::linear}, b, {.estimator = LossOptions::Estimator::published});
-    std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});
+    Var total = vapo_loss(*phi_, path(), b, loss()).total;
+    std::vector<Var> grads = grad(total, inputs_, {.allow_unused = true});
     optimizer_.step(grads, 1e-4, {.kind = nn::ClipOptions::Kind::std}, &ema_);
-    return loss.total.item();
+    return total.item();
   }
   double energy_gradient() { return gradient(*phi_, images_, 0.5).at(0); }
-  // An image's step and ∇Φ: six and two products for each weight and pixel.
-  static double flops(const std::string& network) { return network == "unet" ? 16.6e9 : 4.7e9; }
+  // An image's step: six products for each weight and pixel. ∇Φ has a third of them.
+  double flops() { return step_flops(*phi_, {32, 32, 3}, path(), loss()); }
 
  private:
+  static Path path() { return {.kind = Path::Kind::linear}; }
+  static LossOptions loss() { return {.estimator = LossOptions::Estimator::published}; }
   static std::unique_ptr<Potential> make(const std::string& network) {
     if (network == "wide_resnet")
       return std::make_unique<WideResnetPotential>(WideResnetOptions{.depth = 16, .widen = 4}, 0);
@@ -176,7 +178,7 @@ void bench_image_step(const BenchOptions& options, const Machine& machine) {
   constexpr const char* sampling = "energy gradient";
   if (options.serve) return serve([&] { return options.only == sampling ? step.energy_gradient() : step(); });
   Table table(options, machine);
-  double flops = static_cast<double>(n) * ImageStep::flops(options.network);
+  double flops = static_cast<double>(n) * step.flops();
   std::string shape = Shape{n, 32, 32, 3}.str();
   if (table.wants(sampling))
     table.measure({options.network, shape, sampling, flops / 3, 0}, [&] { step.energy_gradient(); });
