@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Digits from nothing: trains configs/mnist.toml and a classifier that judges it, samples, and measures the Fréchet
+# distance of the classifier's features to MNIST's test images, over training and at the end. Arguments: [DIR [SET]];
+# SET is mnist or fashion_mnist, found below $VAPO_DATA. Safe to run again: what is there is not made anew.
+# Leaves in DIR (default out/SET): the run, classifier.safetensors, samples.png, samples.npy, frechet.jsonl.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+set_name=${2:-mnist}
+out=${1:-out/$set_name}
+: "${VAPO_DATA:?tools/mnist.sh: VAPO_DATA must name the folder that holds $set_name}"
+vapo=build/release/bin/vapo
+if [ ! -x "$vapo" ]; then
+  tools/setup.sh build
+  cmake --preset release --log-level=WARNING
+  cmake --build --preset release --target vapo_program
+fi
+
+if [ -e "$out/latest" ]; then
+  $vapo train --out "$out" --resume --precision fast
+else
+  $vapo train "configs/$set_name.toml" --out "$out" --precision fast
+fi
+classifier=$out/classifier.safetensors
+[ -e "$classifier" ] || $vapo classifier train "$set_name" --out "$classifier" --precision fast
+
+distance() { $vapo frechet --features "$classifier" --ref "$set_name:test" --precision fast --json "$@"; }
+measure() {  # CHECKPOINT COUNT NAME
+  [ -e "$out/$3.npy" ] || $vapo sample "$1" -n "$2" --precision fast --save "$out/$3.npy" >&2
+  distance --samples "$out/$3.npy" | tee -a "$out/frechet.jsonl"
+}
+rm -f "$out/frechet.jsonl"
+for checkpoint in $(ls "$out"/checkpoint-*.safetensors | sort -t- -k2 -V); do
+  step=${checkpoint##*-}
+  step=${step%.safetensors}
+  [ "$step" = 0 ] || measure "$checkpoint" 1000 "samples-at-$step"
+done
+measure "$out" 5000 samples
+distance --halves --samples "$set_name:train" | tee -a "$out/frechet.jsonl"  # the floors: real images for samples
+$vapo sample "$out" -n 100 --precision fast --grid "$out/samples.png"
