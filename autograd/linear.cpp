@@ -22,7 +22,34 @@ Var index_add(const Var& g, const Shape& shape, int dim, const Tensor& index) {
                 {{g, [dim, index](const Var& u) { return index_select(u, dim, index); }}});
 }
 
+// Pieces of x, one after the other along `dim`; those that are not wanted are left undefined.
+std::vector<Var> split_into(const Var& x, int64_t dim, const std::vector<int64_t>& sizes,
+                            const std::vector<bool>& wanted) {
+  std::vector<Tensor> pieces;
+  int64_t start = 0;
+  for (size_t i = 0; i < sizes.size(); start += sizes[i++])
+    pieces.push_back(wanted[i] ? kernel::slice(x.value(), dim, start, start + sizes[i], 1) : Tensor());
+  return record_jointly(
+      "split", std::move(pieces), {&x, 1},
+      [dim, sizes, shape = x.shape(), options = x.options()](std::span<const Var> g, const auto&) {
+        std::vector<Var> parts(g.begin(), g.end());
+        for (size_t i = 0; i < parts.size(); ++i) {
+          Shape of_part = shape;
+          of_part[of_part.wrap(dim, "split")] = sizes[i];
+          if (!parts[i].defined()) parts[i] = Tensor::zeros(of_part, options);
+        }
+        return std::vector{concat(parts, dim)};
+      });
+}
+
 }  // namespace
+
+std::vector<Var> split(const Var& x, int64_t dim, int64_t count) {
+  VAPO_CHECK(count >= 1 && x.dim(dim) % count == 0, "[split] dimension {} of {} does not divide into {} pieces",
+             dim, x.shape().str(), count);
+  auto pieces = static_cast<size_t>(count);
+  return split_into(x, dim, std::vector(pieces, x.dim(dim) / count), std::vector(pieces, true));
+}
 
 Var broadcast_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
@@ -53,17 +80,14 @@ Var permute(const Var& x, const Dims& dims) {
 
 Var concat(std::span<const Var> xs, int64_t dim) {
   std::vector<Tensor> values;
+  std::vector<int64_t> sizes;
   for (const Var& x : xs) values.push_back(x.value());
   Tensor y = kernel::concat(values, dim);
-  std::vector<Rule> rules;
-  rules.reserve(xs.size());
-  int64_t start = 0;
-  for (const Var& x : xs) {
-    int64_t stop = start + x.dim(dim);
-    rules.emplace_back(x, [dim, start, stop](const Var& g) { return slice(g, dim, {start, stop}); });
-    start = stop;
-  }
-  return record("concat", std::move(y), rules);
+  for (const Var& x : xs) sizes.push_back(x.dim(dim));
+  return record_jointly("concat", {std::move(y)}, xs,
+                        [dim, sizes](std::span<const Var> g, const std::vector<bool>& wanted) {
+                          return split_into(g[0], dim, sizes, wanted);
+                        })[0];
 }
 Var concat(std::initializer_list<Var> xs, int64_t dim) { return concat(std::span(xs.begin(), xs.size()), dim); }
 

@@ -14,28 +14,6 @@ namespace {
 using kernel::GroupNorm;
 using kernel::Normalized;
 
-// Several rules of one node ask for parts of one kernel's result, with the same cotangent: it runs once, and every
-// part is handed out once.
-template <size_t count>
-class Parts {
- public:
-  template <class F>
-  Tensor take(size_t i, const Tensor& cotangent, const F& compute) const {
-    State& s = *state_;
-    if (!s.cotangent.defined() || !s.cotangent.shares_storage(cotangent) || !s.parts[i].defined())
-      s = {cotangent, compute()};
-    Tensor part = std::exchange(s.parts[i], Tensor());
-    return part;
-  }
-
- private:
-  struct State {
-    Tensor cotangent;
-    std::array<Tensor, count> parts;
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
 // The same value as a new node: derivatives in it stop here.
 Var alias(const Var& x) {
   if (!x.requires_grad()) return Var::leaf(x.value());
@@ -61,28 +39,27 @@ Var composite_second(const Operands& o, const Var& g, size_t j, const Var& u, si
   return gradient(gradient(y, v[j], v[3]), v[i], u);
 }
 
-// The vjp for one operand (0: x, 1: a, 2: s) as an operation on x, a, s and g.
-Var group_norm_vjp(const OperandsPtr& o, const Var& g, size_t operand) {
+// The vjp for the wanted ones of x, a and s, as an operation on x, a, s and g.
+std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::vector<bool>& wanted) {
   kernel::NormGrads d =
-      kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s.value(), g.value(), o->stats, o->p, operand == 0);
-  Parts<4> second;
-  auto rule = [&](size_t i) {
-    return [=](const Var& u) -> Var {
-      if (NoGradGuard::grad_enabled()) return composite_second(*o, g, operand, u, i);
-      return second.take(i, u.value(), [&] {
-        Tensor none, ux = operand == 0 ? u.value() : none, ua = operand == 1 ? u.value() : none,
-                     us = operand == 2 ? u.value() : none;
-        auto r = kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s.value(), g.value(), ux, ua, us, o->stats,
-                                         o->p);
-        return std::array{r.dx, r.da, r.ds, r.dg};
-      });
-    };
-  };
-  return record("group_norm_vjp",
-                operand == 0   ? d.dx
-                : operand == 1 ? d.da
-                               : d.ds,
-                {{o->x, rule(0)}, {o->a, rule(1)}, {o->s, rule(2)}, {g, rule(3)}});
+      kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s.value(), g.value(), o->stats, o->p, wanted[0]);
+  return record_jointly("group_norm_vjp", {d.dx, d.da, d.ds}, std::array{o->x, o->a, o->s, g},
+                        [o, g](std::span<const Var> u, const std::vector<bool>& wanted_of_vjp) -> std::vector<Var> {
+                          if (!NoGradGuard::grad_enabled()) {
+                            auto r =
+                                kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s.value(), g.value(),
+                                                        u[0].value(), u[1].value(), u[2].value(), o->stats, o->p);
+                            return {r.dx, r.da, r.ds, r.dg};
+                          }
+                          std::vector<Var> out(4);
+                          for (size_t i = 0; i < 4; ++i)
+                            for (size_t j = 0; j < 3; ++j) {
+                              if (!wanted_of_vjp[i] || !u[j].defined()) continue;
+                              Var part = composite_second(*o, g, j, u[j], i);
+                              out[i] = out[i].defined() ? add(out[i], part) : part;
+                            }
+                          return out;
+                        });
 }
 
 }  // namespace
@@ -92,18 +69,9 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNorm& 
   Tensor y = std::exchange(r.y, Tensor());
   if (!NoGradGuard::grad_enabled() || !(x.requires_grad() || a.requires_grad() || s.requires_grad())) return y;
   auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r)});
-  Parts<3> first;
-  auto rule = [&](size_t i) {
-    return [=](const Var& g) -> Var {
-      if (NoGradGuard::grad_enabled()) return group_norm_vjp(o, g, i);
-      return first.take(i, g.value(), [&] {
-        auto d = kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s.value(), g.value(), o->stats, o->p,
-                                        o->x.requires_grad());
-        return std::array{d.dx, d.da, d.ds};
-      });
-    };
-  };
-  return record("group_norm", std::move(y), {{x, rule(0)}, {a, rule(1)}, {s, rule(2)}});
+  return record_jointly(
+      "group_norm", {std::move(y)}, std::array{x, a, s},
+      [o](std::span<const Var> g, const std::vector<bool>& wanted) { return group_norm_vjp(o, g[0], wanted); })[0];
 }
 
 Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {

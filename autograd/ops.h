@@ -102,8 +102,10 @@ Var energy_head(const Var& x, const Var& f);  // ½‖x − f‖² of every samp
 // ---- moving elements: linear maps in adjoint pairs
 Var reshape(const Var& x, const Shape& shape);     // one size may be −1
 Var permute(const Var& x, const Dims& dims);       // adjoint: the inverse permutation
-Var concat(std::span<const Var> xs, int64_t dim);  // adjoint: slices
+Var concat(std::span<const Var> xs, int64_t dim);  // adjoint: pieces, as split gives them
 Var concat(std::initializer_list<Var> xs, int64_t dim);
+std::vector<Var> split(const Var& x, int64_t dim,
+                       int64_t count);  // equal pieces, one after the other; adjoint: concat
 struct Slice {
   int64_t start = 0, stop = INT64_MAX, step = 1;  // Python's rules for step > 0
 };

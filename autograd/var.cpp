@@ -1,5 +1,8 @@
 #include "autograd/var.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "autograd/graph.h"
 
 namespace vapo {
@@ -31,6 +34,60 @@ Var record(const char* op, Tensor value, std::span<const Rule> rules) {
 }
 
 Var with_history(Tensor value, NodePtr node) { return Var(std::move(value), std::move(node)); }
+
+namespace {
+// Translates between inputs and edges, which only inputs with a history have.
+class JointRuleVjp : public JointVjp {
+ public:
+  JointRuleVjp(JointRule f, std::vector<bool> has_edge, size_t results)
+      : f_(std::move(f)), has_edge_(std::move(has_edge)), results_(results) {}
+  std::vector<Var> operator()(const NodePtr&, std::span<const Var> slots,
+                              const std::vector<bool>& wanted) override {
+    std::vector<bool> of_inputs(has_edge_.size());
+    for (size_t i = 0, edge = 0; i < has_edge_.size(); ++i)
+      if (has_edge_[i]) of_inputs[i] = wanted[edge++];
+    std::vector<Var> cotangents(slots.begin() + (results_ > 1), slots.end());
+    cotangents.resize(results_);
+    std::vector<Var> of_edges, all = f_(cotangents, of_inputs);
+    for (size_t i = 0; i < has_edge_.size(); ++i)
+      if (has_edge_[i]) of_edges.push_back(of_inputs[i] ? std::move(all[i]) : Var());
+    return of_edges;
+  }
+
+ private:
+  JointRule f_;
+  std::vector<bool> has_edge_;
+  size_t results_;
+};
+}  // namespace
+
+// Several results are nodes of their own, which hand their cotangents to further slots of a common one.
+std::vector<Var> record_jointly(const char* op, std::vector<Tensor> results, std::span<const Var> inputs,
+                                JointRule f) {
+  std::vector<bool> has_edge;
+  uint32_t edges = 0;
+  for (const Var& x : inputs) {
+    has_edge.push_back(x.requires_grad() && NoGradGuard::grad_enabled());
+    edges += has_edge.back();
+  }
+  std::vector<Var> out(results.begin(), results.end());
+  auto some = std::find_if(results.begin(), results.end(), [](const Tensor& y) { return y.defined(); });
+  if (edges == 0 || some == results.end()) return out;
+  NodePtr node = Node::create(op, results.size() == 1 ? some->shape() : Shape{0}, some->options(), edges);
+  Edge* edge = node->edge_array();
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (has_edge[i]) (edge++)->input = inputs[i].node();
+  node->joint = std::make_unique<JointRuleVjp>(std::move(f), std::move(has_edge), results.size());
+  if (results.size() == 1) return {with_history(std::move(results[0]), std::move(node))};
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].defined()) continue;
+    NodePtr part = Node::create(op, results[i].shape(), results[i].options(), 1);
+    Edge& e = part->edge_array()[0];
+    e.input = node, e.slot = static_cast<uint32_t>(1 + i), e.vjp = [](const Var& g) { return g; };
+    out[i] = with_history(std::move(results[i]), std::move(part));
+  }
+  return out;
+}
 
 Var Vjp::operator()(const Var& g, const Var& y) { return table_->call(store_, g, y); }
 

@@ -1,10 +1,12 @@
 #pragma once
 // Var: a tensor and where it came from. Node: one recorded operation, with one vjp per input that needs a gradient.
 
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "autograd/node.h"
 #include "tensor/tensor.h"
@@ -59,6 +61,13 @@ Var record(const char* op, Tensor value, std::span<const Rule> rules);
 inline Var record(const char* op, Tensor value, std::initializer_list<Rule> rules) {
   return record(op, std::move(value), std::span(rules.begin(), rules.size()));
 }
+
+// One rule for all inputs, where they share work: f maps the cotangents of the results, undefined where nothing
+// came, to those of the inputs, of which only the wanted ones are looked at.
+using JointRule = std::function<std::vector<Var>(std::span<const Var> cotangents, const std::vector<bool>& wanted)>;
+// Makes the results of an operation; an undefined one stays undefined.
+std::vector<Var> record_jointly(const char* op, std::vector<Tensor> results, std::span<const Var> inputs,
+                                JointRule f);
 
 // While one lives, operations of this thread record nothing.
 class NoGradGuard {

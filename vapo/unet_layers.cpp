@@ -42,8 +42,8 @@ Var ResidualBlock::operator()(const Var& x, const BlockContext& context) const {
   if (!linear_) {
     h = norm2_.silu(h, {}, {}, dropout);
   } else if (o.scale_shift) {
-    Var both = (*linear_)(context.e);
-    h = norm2_.silu(h, slice(both, 1, {0, o.out}), slice(both, 1, {o.out, 2 * o.out}), dropout);
+    std::vector<Var> both = split((*linear_)(context.e), 1, 2);
+    h = norm2_.silu(h, both[0], both[1], dropout);
   } else {
     h = norm2_.silu(h + reshape(to((*linear_)(context.e), h.dtype()), {h.dim(0), 1, 1, o.out}), {}, {}, dropout);
   }
@@ -88,8 +88,9 @@ Var AttentionBlock::operator()(const Var& h, const BlockContext&) const {
   int64_t packs = options_.new_order ? 1 : options_.heads, width = c / packs;
   // (N,T,3C) as packs of [q, k, v], each `width` channels
   Var qkv = reshape(qkv_(reshape(norm_(h), {n, pixels, c})), {n, pixels, packs, 3 * width});
-  auto part = [&](int64_t i) { return reshape(slice(qkv, 3, {i * width, (i + 1) * width}), {n, pixels, c}); };
-  return h + reshape(proj_out_(attention(part(0), part(1), part(2), options_.heads)), h.shape());
+  std::vector<Var> parts = split(qkv, 3, 3);
+  for (Var& part : parts) part = reshape(part, {n, pixels, c});
+  return h + reshape(proj_out_(attention(parts[0], parts[1], parts[2], options_.heads)), h.shape());
 }
 
 void AttentionBlock::parameters(const nn::ParameterVisitor& visit) {

@@ -142,6 +142,13 @@ std::vector<Row> move_rows() {
       {"permute", [](Vars x) { return permute(x[0], {}); }, {{}}},
       {"concat", [](Vars x) { return concat(x, 1); }, {{2, 3}, {2, 1}, {2, 0}, {2, 4}}},
       {"concat", [](Vars x) { return concat(x, -2); }, {{1, 3}, {4, 3}}},
+      {"split", [](Vars x) { return split(x[0], 1, 3)[1]; }, {{2, 6, 2}}},
+      {"split, all pieces used",
+       [](Vars x) {
+         auto y = split(x[0], -1, 2);
+         return concat({y[1], y[0]}, 0);
+       },
+       {{2, 4}}},
       {"concat of one twice",
        [](Vars x) {
          return concat({x[0], x[0]}, 0);
