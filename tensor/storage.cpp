@@ -81,7 +81,7 @@ class Cache {
     auto [index, bytes] = size_class(n);
     Lock lock(*this);
     current_ -= static_cast<int64_t>(bytes);
-#ifdef __SANITIZE_ADDRESS__  // a cached block would hide a use after free
+#ifdef VAPO_SANITIZED  // a cached block would hide a use after free
     reserved_ -= static_cast<int64_t>(bytes);
     std::free(p);
 #else

@@ -57,9 +57,9 @@ struct Pack {
   // Of a normal number between 2^-126 and 2^126: in f32 from the estimate, by two of Newton's steps.
   friend VAPO_PACK Pack reciprocal(Pack x) {
     if constexpr (sizeof(T) == 4) {
-      Register r = hn::ApproximateReciprocal(x.r), one = hn::Set(d, T(1));
-      if (lanes < 16) r = hn::MulAdd(r, hn::NegMulAdd(x.r, r, one), r);  // AVX-512's estimate has 14 bits already
-      return hn::MulAdd(r, hn::NegMulAdd(x.r, r, one), r);
+      Register y = hn::ApproximateReciprocal(x.r), one = hn::Set(d, T(1));
+      if (lanes < 16) y = hn::MulAdd(y, hn::NegMulAdd(x.r, y, one), y);  // AVX-512's estimate has 14 bits already
+      return hn::MulAdd(y, hn::NegMulAdd(x.r, y, one), y);
     } else {
       return Pack(1.) / x;
     }

@@ -279,7 +279,7 @@ TEST_CASE("a file that cannot be read is an IoError with the path and the system
   fs::path sparse = folder.path / "sparse";  // larger than any memory
   put(sparse, "x");
   fs::resize_file(sparse, uintmax_t{1} << 43);
-#ifndef __SANITIZE_ADDRESS__  // which reserves more addresses than any limit allows
+#ifndef VAPO_SANITIZED  // which reserves more addresses than any limit allows
   rlimit old{};
   REQUIRE(getrlimit(RLIMIT_AS, &old) == 0);
   rlimit low = old;
