@@ -22,6 +22,7 @@ MemoryStats memory_stats() { return {}; }
 void reset_peak_memory() {}
 void release_cached_memory() {}
 void set_memory_limit(int64_t) {}
+bool norm_in_one_pass(const NormSize&, int64_t, DType, int) { no_cuda("norm_in_one_pass"); }
 
 #define VAPO_STUB(entry, result, ...) \
   result entry(__VA_ARGS__) { no_cuda(#entry); }

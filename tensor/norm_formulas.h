@@ -49,45 +49,69 @@ VAPO_FN void norm_vjp_coefficients(int64_t channels, double m, double rstd, cons
                                    T* kh, T* ky, T* k1) {
   double mk = 0, mky = 0;
   for (int64_t j = 0; j < channels; ++j) {
-    mk += static_cast<double>(a[j]) * static_cast<double>(ds[j]) / m;
-    mky += static_cast<double>(a[j]) * static_cast<double>(da[j]) / m;
+    mk += static_cast<double>(a[j]) * static_cast<double>(ds[j]);
+    mky += static_cast<double>(a[j]) * static_cast<double>(da[j]);
   }
   for (int64_t j = 0; j < channels; ++j) {
     kh[j] = static_cast<T>(rstd * static_cast<double>(a[j]));
-    ky[j] = static_cast<T>(-rstd * mky), k1[j] = static_cast<T>(-rstd * mk);
+    ky[j] = static_cast<T>(-rstd * (mky / m)), k1[j] = static_cast<T>(-rstd * (mk / m));
   }
+}
+
+// Means over the group, for the second derivative.
+struct NormMeans2 {
+  double u = 0, uy = 0, k = 0, ky = 0, uk = 0;
+  double e = 0, ey = 0;  // of e·a + h·ua, and of that times ŷ
+};
+template <class T>
+VAPO_FN NormMeans2 norm_means2(int64_t channels, double m, const T* a, const NormSums2<T>& sum) {
+  auto d = [](const T* values, int64_t j) { return static_cast<double>(values[j]); };
+  NormMeans2 mean;
+  for (int64_t j = 0; j < channels; ++j) {
+    mean.u += d(sum.u, j), mean.uy += d(sum.uy, j);
+    mean.k += d(a, j) * d(sum.h, j), mean.ky += d(a, j) * d(sum.hy, j), mean.uk += d(a, j) * d(sum.hu, j);
+  }
+  mean.u /= m, mean.uy /= m, mean.k /= m, mean.ky /= m, mean.uk /= m;
+  return mean;
+}
+// Channel j's ż, da and ds, and its share in the sums of e·a + h·ua and of that times ŷ.
+template <class T>
+VAPO_FN void norm_vjp2_channel(int64_t j, double rstd, const NormMeans2& mean, const T* a, const T* ua, const T* us,
+                               const NormSums2<T>& sum, const NormMap2<T>& k, T* da, T* ds, double* share,
+                               double* share_y) {
+  auto d = [j](const T* values) { return static_cast<double>(values[j]); };
+  double cu = d(a) * rstd, cy = d(ua) - cu * mean.uy, c1 = d(us) - cu * mean.u;
+  double e = cu * d(sum.wu) + cy * d(sum.wy) + c1 * d(sum.w);
+  double ey = cu * d(sum.wuy) + cy * d(sum.wyy) + c1 * d(sum.wy);
+  k.zu[j] = static_cast<T>(cu), k.zy[j] = static_cast<T>(cy), k.z1[j] = static_cast<T>(c1);
+  ds[j] = static_cast<T>(e);
+  da[j] = static_cast<T>(ey + rstd * (d(sum.hu) - mean.u * d(sum.h) - mean.uy * d(sum.hy)));
+  *share = e * d(a) + d(sum.h) * d(ua), *share_y = ey * d(a) + d(sum.hy) * d(ua);
+}
+// Channel j's coefficients of dx.
+template <class T>
+VAPO_FN void norm_vjp2_map(int64_t j, double rstd, const NormMeans2& mean, const T* a, const T* ua,
+                           const NormMap2<T>& k) {
+  double s = mean.uk - mean.u * mean.k - mean.uy * mean.ky, r2 = rstd * rstd, aj = static_cast<double>(a[j]);
+  k.e[j] = static_cast<T>(rstd * aj);
+  k.h[j] = static_cast<T>(rstd * static_cast<double>(ua[j]) - r2 * aj * mean.uy);
+  k.u[j] = static_cast<T>(-r2 * mean.ky);
+  k.y[j] = static_cast<T>(-rstd * mean.ey - r2 * (s - 2 * mean.uy * mean.ky));
+  k.one[j] = static_cast<T>(-rstd * mean.e + r2 * (mean.u * mean.ky + mean.k * mean.uy));
 }
 
 // The coefficients of dx and dg, and da and ds themselves. All arrays start at the group's first channel.
 template <class T>
 VAPO_FN void norm_vjp2_coefficients(int64_t channels, double m, double rstd, const T* a, const T* ua, const T* us,
                                     const NormSums2<T>& sum, const NormMap2<T>& k, T* da, T* ds) {
-  auto d = [](const T* values, int64_t j) { return static_cast<double>(values[j]); };
-  double mu = 0, muy = 0, mk = 0, mky = 0, muk = 0;
+  NormMeans2 mean = norm_means2(channels, m, a, sum);
   for (int64_t j = 0; j < channels; ++j) {
-    mu += d(sum.u, j) / m, muy += d(sum.uy, j) / m;
-    mk += d(a, j) * d(sum.h, j) / m, mky += d(a, j) * d(sum.hy, j) / m;
-    muk += d(a, j) * d(sum.hu, j) / m;
+    double share, share_y;
+    norm_vjp2_channel(j, rstd, mean, a, ua, us, sum, k, da, ds, &share, &share_y);
+    mean.e += share, mean.ey += share_y;
   }
-  double me = 0, mey = 0;  // of e·a + h·ua, and of that times ŷ
-  for (int64_t j = 0; j < channels; ++j) {
-    double cu = d(a, j) * rstd, cy = d(ua, j) - cu * muy, c1 = d(us, j) - cu * mu;
-    double e = cu * d(sum.wu, j) + cy * d(sum.wy, j) + c1 * d(sum.w, j);
-    double ey = cu * d(sum.wuy, j) + cy * d(sum.wyy, j) + c1 * d(sum.wy, j);
-    k.zu[j] = static_cast<T>(cu), k.zy[j] = static_cast<T>(cy), k.z1[j] = static_cast<T>(c1);
-    ds[j] = static_cast<T>(e);
-    da[j] = static_cast<T>(ey + rstd * (d(sum.hu, j) - mu * d(sum.h, j) - muy * d(sum.hy, j)));
-    me += (e * d(a, j) + d(sum.h, j) * d(ua, j)) / m;
-    mey += (ey * d(a, j) + d(sum.hy, j) * d(ua, j)) / m;
-  }
-  double s = muk - mu * mk - muy * mky, r2 = rstd * rstd;
-  for (int64_t j = 0; j < channels; ++j) {
-    k.e[j] = static_cast<T>(rstd * d(a, j));
-    k.h[j] = static_cast<T>(rstd * d(ua, j) - r2 * d(a, j) * muy);
-    k.u[j] = static_cast<T>(-r2 * mky);
-    k.y[j] = static_cast<T>(-rstd * mey - r2 * (s - 2 * muy * mky));
-    k.one[j] = static_cast<T>(-rstd * me + r2 * (mu * mky + mk * muy));
-  }
+  mean.e /= m, mean.ey /= m;
+  for (int64_t j = 0; j < channels; ++j) norm_vjp2_map(j, rstd, mean, a, ua, k);
 }
 
 }  // namespace vapo

@@ -47,17 +47,34 @@ void add_bias(const char* op, const Tensor& bias, const Tensor& y);
 constexpr int block_size = 256;
 
 #ifdef __CUDACC__
-// Starts kernel(arguments…) on the stream, and throws, naming `op`, where that fails.
+// Starts kernel(arguments…) on the stream, with `shared_bytes` of dynamic shared memory, and throws, naming `op`,
+// where that fails.
 template <class... Parameters, class... Arguments>
-void launch(const char* op, void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
+void launch_with_shared(const char* op, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                        const Arguments&... arguments) {
+  if (shared_bytes > (48 << 10))  // what a kernel gets without asking
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+          op);
 #ifdef VAPO_EMULATED_CUDA  // tests/cuda runs the kernels on the CPU
-  emulated_launch(grid, block, [=] { kernel(arguments...); });
+  emulated_launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); });
 #else
   // clang-format off
-  kernel<<<grid, block, 0, stream()>>>(arguments...);
+  kernel<<<grid, block, shared_bytes, stream()>>>(arguments...);
   // clang-format on
 #endif
   check(cudaGetLastError(), op);
+}
+template <class... Parameters, class... Arguments>
+void launch(const char* op, void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
+  launch_with_shared(op, kernel, grid, block, 0, arguments...);
+}
+__device__ inline unsigned char* dynamic_shared() {  // aligned for 16 bytes
+#ifdef VAPO_EMULATED_CUDA
+  return emulated::dynamic_shared;
+#else
+  extern __shared__ __align__(16) unsigned char memory[];
+  return memory;
+#endif
 }
 
 // Blocks for n elements: enough for every multiprocessor of a Hopper GPU, the rest by strides.

@@ -1,34 +1,29 @@
-// Group normalisation as on the CPU: per-channel sums in one pass, coefficients from tensor/norm_formulas.h,
-// results in a second pass. And softmax over rows, one block each.
+// Group normalisation. Rows that fit into shared memory take norm_rows.cu; what is here, for all others, is as on
+// the CPU: per-channel sums in one pass, coefficients from tensor/norm_formulas.h, results in a second pass.
 
-#include <algorithm>
-
-#include "tensor/cuda/context.h"
-#include "tensor/norm_formulas.h"
+#include "tensor/cuda/norm_element.h"
 
 namespace vapo::cuda {
 namespace {
 
-constexpr int tile = 32, rows = 8;  // a block's channels and pixels
-
-// Sums over the pixels of f(i, c)[k] for k < count, i the element, c the channel of its sample: sums[k·N·C + n·C +
-// c].
+// Sums over the pixels of f(i, c)[k] for k < count, i the element, c the channel of its sample:
+// sums[k·N·C + n·C + c]. Of a block, x is the channel and y the pixel.
 template <class T, int count, class F>
 __global__ void channel_sums_kernel(NormSize size, F f, T* sums) {
-  __shared__ T shared[rows][tile + 1];
-  int64_t n = blockIdx.y, c = static_cast<int64_t>(blockIdx.x) * tile + threadIdx.x;
+  __shared__ T shared[2 * block_size];
+  int64_t n = blockIdx.y, c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   T total[count] = {};
   if (c < size.channels)
-    for (int64_t p = threadIdx.y; p < size.pixels; p += rows)
+    for (int64_t p = threadIdx.y; p < size.pixels; p += blockDim.y)
       f((n * size.pixels + p) * size.channels + c, n * size.channels + c, total);
 #pragma unroll
   for (int k = 0; k < count; ++k) {
     __syncthreads();
-    shared[threadIdx.y][threadIdx.x] = total[k];
+    shared[threadIdx.y * (blockDim.x + 1) + threadIdx.x] = total[k];
     __syncthreads();
     if (threadIdx.y == 0 && c < size.channels) {
       T sum = 0;
-      for (int i = 0; i < rows; ++i) sum += shared[i][threadIdx.x];
+      for (unsigned i = 0; i < blockDim.y; ++i) sum += shared[i * (blockDim.x + 1) + threadIdx.x];
       sums[k * size.n * size.channels + n * size.channels + c] = sum;
     }
   }
@@ -38,11 +33,14 @@ void channel_sums(const char* op, const NormSize& size, const F& f, T* sums) {
   if (size.n == 0) return;
   constexpr int64_t most = 65535;
   VAPO_CHECK(size.n <= most, "[{}] {} samples, at most {} in one call", op, size.n, most);
+  int64_t tile = 32;
+  while (tile / 2 >= size.channels) tile /= 2;
   dim3 grid(static_cast<unsigned>((size.channels + tile - 1) / tile), static_cast<unsigned>(size.n));
-  launch(op, channel_sums_kernel<T, count, F>, grid, dim3(tile, rows), size, f, sums);
+  launch(op, channel_sums_kernel<T, count, F>, grid,
+         dim3(static_cast<unsigned>(tile), static_cast<unsigned>(block_size / tile)), size, f, sums);
 }
 
-// What every element's function reads: ŷ = (x − mean)·rstd, z = a·ŷ + s, m.
+// What every element's function reads.
 template <class T, bool silu>
 struct Element {
   using C = Compute<T>;
@@ -52,19 +50,10 @@ struct Element {
   const C *a, *s, *mean, *rstd;
   const uint8_t* mask;
   C mask_scale;
-  struct Values {
-    C y, z, m;
-  };
-  __device__ Values at(int64_t i, int64_t nc) const {
+  __device__ NormElement<C, silu> at(int64_t i, int64_t nc) const {
     int64_t n = nc / size.channels, g = nc % size.channels / (size.channels / groups);
     C y = (x[i] - mean[n * groups + g]) * rstd[n * groups + g];
     return {y, a[nc] * y + s[nc], mask ? static_cast<C>(mask[i]) * mask_scale : C(1)};
-  }
-  __device__ C slope(C z) const {
-    if constexpr (silu)
-      return SiluD1::apply<C>(z, 0);
-    else
-      return C(1);
   }
   __device__ int64_t channel_of(int64_t i) const {
     return i / (size.pixels * size.channels) * size.channels + i % size.channels;
@@ -112,23 +101,14 @@ template <class T, bool silu>
 struct Forward {
   Element<T, silu> e;
   T* y;
-  __device__ void operator()(int64_t i) const {
-    auto v = e.at(i, e.channel_of(i));
-    Compute<T> z = v.z;
-    if constexpr (silu) z = Silu::apply<Compute<T>>(z, 0);
-    y[i] = static_cast<T>(v.m * z);
-  }
+  __device__ void operator()(int64_t i) const { y[i] = static_cast<T>(e.at(i, e.channel_of(i)).value()); }
 };
 
 template <class T, bool silu>
 struct VjpSums {
   Element<T, silu> e;
   const T* g;
-  __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const {
-    auto v = e.at(i, nc);
-    Compute<T> h = v.m * g[i] * e.slope(v.z);
-    total[0] += h, total[1] += h * v.y;
-  }
+  __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const { e.at(i, nc).add_vjp(g[i], total); }
 };
 template <class T>
 struct VjpCoefficients {
@@ -150,8 +130,7 @@ struct VjpMap {
   T* dx;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
-    auto v = e.at(i, nc);
-    dx[i] = static_cast<T>(kh[nc] * (v.m * g[i] * e.slope(v.z)) + ky[nc] * v.y + k1[nc]);
+    dx[i] = static_cast<T>(e.at(i, nc).vjp(g[i], kh[nc], ky[nc], k1[nc]));
   }
 };
 
@@ -160,34 +139,9 @@ struct Vjp2Sums {
   Element<T, silu> e;
   const T *g, *u;
   __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const {
-    auto v = e.at(i, nc);
-    Compute<T> vu = u[i], mg = v.m * g[i], h = mg * e.slope(v.z);
-    total[0] += vu, total[1] += vu * v.y, total[2] += h, total[3] += h * v.y, total[4] += h * vu;
-    if constexpr (silu) {
-      Compute<T> w = mg * SiluD2::apply<Compute<T>>(v.z, 0), wy = w * v.y;
-      total[5] += w, total[6] += wy, total[7] += wy * v.y, total[8] += w * vu, total[9] += wy * vu;
-    }
+    e.at(i, nc).add_vjp2(g[i], u[i], total);
   }
 };
-template <class T>
-__host__ __device__ NormSums2<T> sums_at(T* base, int64_t step, int64_t at) {
-  T* p = base + at;
-  return {p,
-          p + step,
-          p + 2 * step,
-          p + 3 * step,
-          p + 4 * step,
-          p + 5 * step,
-          p + 6 * step,
-          p + 7 * step,
-          p + 8 * step,
-          p + 9 * step};
-}
-template <class T>
-__host__ __device__ NormMap2<T> map_at(T* base, int64_t step, int64_t at) {
-  T* p = base + at;
-  return {p, p + step, p + 2 * step, p + 3 * step, p + 4 * step, p + 5 * step, p + 6 * step, p + 7 * step};
-}
 template <class T>
 struct Vjp2Coefficients {
   NormSize size;
@@ -209,12 +163,9 @@ struct Vjp2Map {
   T *dx, *dg;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
-    auto v = e.at(i, nc);
-    Compute<T> vu = u[i], mg = v.m * g[i], slope = e.slope(v.z), dz = k.zu[nc] * vu + k.zy[nc] * v.y + k.z1[nc];
-    Compute<T> out = k.h[nc] * mg * slope + k.u[nc] * vu + k.y[nc] * v.y + k.one[nc];
-    if constexpr (silu) out += k.e[nc] * (mg * SiluD2::apply<Compute<T>>(v.z, 0) * dz);
-    dx[i] = static_cast<T>(out);
-    dg[i] = static_cast<T>(v.m * slope * dz);
+    Compute<T> x2, g2;
+    e.at(i, nc).vjp2(g[i], u[i], coefficients_at(k, nc), &x2, &g2);
+    dx[i] = static_cast<T>(x2), dg[i] = static_cast<T>(g2);
   }
 };
 
@@ -266,88 +217,26 @@ void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tenso
                             pointer<T>(out.dg)});
 }
 
-// f(T{}, bool constant) for the dtype and φ.
-template <class F>
-void with_kind(const Tensor& x, bool silu, const F& f) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    if (silu)
-      f(zero, std::true_type{});
-    else
-      f(zero, std::false_type{});
-  });
-}
-
-// ---- softmax: one block a row
-
-template <class T>
-__device__ T block_max(T x) {
-  __shared__ T parts[32];
-  for (int offset = 16; offset > 0; offset /= 2) {
-    T other = __shfl_down_sync(0xffffffffu, x, offset);
-    x = other > x ? other : x;
-  }
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
-  __syncthreads();
-  T top = parts[0];
-  for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) top = parts[i] > top ? parts[i] : top;
-  return top;
-}
-template <class T>
-__global__ void softmax_kernel(const T* x, int64_t n, T* y) {
-  using C = Compute<T>;
-  const T* in = x + blockIdx.x * n;
-  C top = -INFINITY, total = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_size) top = in[i] > top ? C(in[i]) : top;
-  top = block_max(top);
-  for (int64_t i = threadIdx.x; i < n; i += block_size) total += exp(C(in[i]) - top);
-  total = block_sum(total);
-  for (int64_t i = threadIdx.x; i < n; i += block_size)
-    y[blockIdx.x * n + i] = static_cast<T>(exp(C(in[i]) - top) / total);
-}
-template <class T>
-__global__ void softmax_vjp_kernel(const T* y, const T* g, int64_t n, T* dx) {
-  const T *out = y + blockIdx.x * n, *cotangent = g + blockIdx.x * n;
-  Compute<T> inner = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_size) inner += out[i] * cotangent[i];
-  inner = block_sum(inner);
-  for (int64_t i = threadIdx.x; i < n; i += block_size)
-    dx[blockIdx.x * n + i] = static_cast<T>(out[i] * (cotangent[i] - inner));
-}
-
 }  // namespace
 
 void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
                 const kernel::Normalized& out) {
+  if (group_norm_in_rows(size, x, a, s, p, out)) return;
   with_kind(x, p.silu,
             [&](auto zero, auto silu) { forward_of<decltype(zero), silu.value>(size, x, a, s, p, out); });
 }
 void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                     const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+  if (out.dx.defined() && group_norm_vjp_in_rows(size, x, a, s, g, stats, p, out)) return;
   with_kind(x, p.silu,
             [&](auto zero, auto silu) { vjp_of<decltype(zero), silu.value>(size, x, a, s, g, stats, p, out); });
 }
 void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                      const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
                      const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+  if (group_norm_vjp2_in_rows(size, x, a, s, g, u, ua, us, stats, p, out)) return;
   with_kind(x, p.silu, [&](auto zero, auto silu) {
     vjp2_of<decltype(zero), silu.value>(size, x, a, s, g, u, ua, us, stats, p, out);
-  });
-}
-
-void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
-  if (count == 0) return;
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    launch("softmax", softmax_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(x), n, pointer<T>(y));
-  });
-}
-void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
-  if (count == 0) return;
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    launch("softmax_vjp", softmax_vjp_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(y),
-           pointer<T>(g), n, pointer<T>(dx));
   });
 }
 

@@ -1,4 +1,5 @@
-// Optimizer steps: every parameter's tensors are read and written once, up to `most` tensors in one launch.
+// Optimizer steps, up to `most` tensors in one launch. Adam and SGD read and write every parameter's tensors once;
+// LAMB, which needs two norms of each before it can move it, reads the parameter and its moments twice.
 
 #include <algorithm>
 #include <cmath>
@@ -26,17 +27,16 @@ __global__ void slots_kernel(Batch<T> batch, F f) {
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < batch.count[slot]; i += step)
     f(i, batch.param[slot], batch.grad[slot], batch.m[slot], batch.v[slot], batch.ema[slot]);
 }
-// f over every element of the slots of one dtype.
+// f(batch, grid) over the slots of one dtype, at most `most_blocks` to a slot.
 template <class T, class F>
-void over_slots(const char* op, std::span<const Slot> slots, const F& f) {
+void for_batches(std::span<const Slot> slots, int64_t most_blocks, const F& f) {
   Batch<T> batch;
   size_t used = 0;
   int64_t longest = 0;
   auto flush = [&] {
     if (used == 0) return;
-    dim3 grid(static_cast<unsigned>(std::clamp<int64_t>((longest + 1023) / 1024, 1, 1024)),
-              static_cast<unsigned>(used));
-    launch(op, slots_kernel<T, F>, grid, block_size, batch, f);
+    f(batch, dim3(static_cast<unsigned>(std::clamp<int64_t>((longest + 1023) / 1024, 1, most_blocks)),
+                  static_cast<unsigned>(used)));
     used = 0, longest = 0;
   };
   for (const Slot& s : slots) {
@@ -47,6 +47,13 @@ void over_slots(const char* op, std::span<const Slot> slots, const F& f) {
     if (++used == most) flush();
   }
   flush();
+}
+// f over every element.
+template <class T, class F>
+void over_slots(const char* op, std::span<const Slot> slots, const F& f) {
+  for_batches<T>(slots, 1024, [&](const Batch<T>& batch, dim3 grid) {
+    launch(op, slots_kernel<T, F>, grid, block_size, batch, f);
+  });
 }
 
 template <class T>
@@ -59,7 +66,7 @@ __device__ T clamped(T x, T bound) {
 struct Numbers {
   double lr, beta1, beta2, eps, weight_decay, momentum, grad_scale, clip_value, ema_decay, limit;
   int64_t step;
-  bool decoupled, clip_std, nesterov, direction_only;
+  bool decoupled, clip_std, nesterov;
   const double* squares;
   const StepScalars* scalars;
   Numbers(const AdamUpdate& u)
@@ -77,7 +84,6 @@ struct Numbers {
         decoupled(u.decoupled),
         clip_std(u.clip_std),
         nesterov(false),
-        direction_only(false),
         squares(pointer_or_null<double>(u.norm.squares)),
         scalars(step_scalars()) {}
   Numbers(const SgdUpdate& u)
@@ -95,7 +101,6 @@ struct Numbers {
         decoupled(false),
         clip_std(false),
         nesterov(u.nesterov),
-        direction_only(false),
         squares(pointer_or_null<double>(u.norm.squares)),
         scalars(step_scalars()) {}
   // false: nothing is to be written
@@ -117,7 +122,6 @@ template <class T>
 __global__ void constants_kernel(Numbers n, Constants<T>* k) {
   k->writes = n.settle();
   k->adam = adam_constants<T>(n);
-  k->adam.direction_only = n.direction_only;
   k->lr = static_cast<T>(n.lr), k->momentum = static_cast<T>(n.momentum);
   k->weight_decay = static_cast<T>(n.weight_decay), k->grad_scale = static_cast<T>(n.grad_scale);
   k->clip_value = static_cast<T>(n.clip_value), k->ema_rate = static_cast<T>(1 - n.ema_decay);
@@ -134,23 +138,24 @@ const Constants<T>* at(const Tensor& k) {
   return static_cast<const Constants<T>*>(k.raw());
 }
 
+// Moves the moments; m/(√v+ε), but for the first moment's correction.
+template <class T>
+__device__ T adam_direction(const AdamConstants<T>& k, T p, T g, T* m, T* v) {
+  T grad = clamped(g * k.grad_scale, k.clip_value), m1 = *m, m2 = *v;
+  if (k.clip_std_factor >= 0) grad = clamped(grad, k.clip_std_factor * sqrt(m2) + T(0.1));
+  grad += k.l2 * p;
+  m1 += (T(1) - k.beta1) * (grad - m1);
+  m2 += (T(1) - k.beta2) * (grad * grad - m2);
+  *m = m1, *v = m2;
+  return m1 / (sqrt(m2) * k.root_correction + k.eps);
+}
 template <class T>
 struct Adam {
   const Constants<T>* constants;
   __device__ void operator()(int64_t i, T* p, const T* g, T* m, T* v, T* ema) const {
     if (!constants->writes) return;
     const AdamConstants<T>& k = constants->adam;
-    T w = p[i], grad = clamped(g[i] * k.grad_scale, k.clip_value), m1 = m[i], m2 = v[i];
-    if (k.clip_std_factor >= 0) grad = clamped(grad, k.clip_std_factor * sqrt(m2) + T(0.1));
-    grad += k.l2 * w;
-    m1 += (T(1) - k.beta1) * (grad - m1);
-    m2 += (T(1) - k.beta2) * (grad * grad - m2);
-    T direction = m1 / (sqrt(m2) * k.root_correction + k.eps);
-    m[i] = m1, v[i] = m2;
-    if (k.direction_only) {
-      ema[i] = direction;
-      return;
-    }
+    T w = p[i], direction = adam_direction(k, w, g[i], m + i, v + i);
     p[i] = w = w * k.shrink - k.step_size * direction;
     if (ema) ema[i] += k.ema_rate * (w - ema[i]);
   }
@@ -167,46 +172,41 @@ struct Sgd {
     if (ema) ema[i] += k.ema_rate * (p[i] - ema[i]);
   }
 };
+// LAMB's first pass: the moments, and Σp² and Σd² of each slot in `gridDim.x` parts, d = m̂/(√v̂+ε) + decay·p.
 template <class T>
-struct Decay {  // d ← d/(1 − β₁^t) + decay·p
-  const Constants<T>* k;
-  T decay;
-  const T* p;
-  T* d;
-  __device__ void operator()(int64_t i) const {
-    if (k->writes) d[i] = k->adam.first_correction * d[i] + decay * p[i];
+__global__ void lamb_norms_kernel(Batch<T> batch, const Constants<T>* k, T decay, double* parts) {
+  int slot = static_cast<int>(blockIdx.y);
+  double size = 0, length = 0;
+  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x, n = k->writes ? batch.count[slot] : 0;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+    T p = batch.param[slot][i];
+    T d = adam_direction(k->adam, p, batch.grad[slot][i], batch.m[slot] + i, batch.v[slot] + i);
+    d = k->adam.first_correction * d + decay * p;
+    size += static_cast<double>(p) * static_cast<double>(p),
+        length += static_cast<double>(d) * static_cast<double>(d);
   }
-};
+  size = block_sum(size), length = block_sum(length);
+  if (threadIdx.x > 0) return;
+  double* part = parts + 2 * (static_cast<int64_t>(slot) * gridDim.x + blockIdx.x);
+  part[0] = size, part[1] = length;
+}
+// The second, in as many blocks: p ← p − lr·‖p‖/‖d‖·d.
 template <class T>
-struct Move {  // p ← p − lr·‖p‖/‖d‖·d
-  const Constants<T>* k;
-  const double *p_squares, *d_squares;
-  const T* d;
-  T *p, *ema;
-  __device__ void operator()(int64_t i) const {
-    if (!k->writes) return;
-    double ratio = *p_squares > 0 && *d_squares > 0 ? sqrt(*p_squares) / sqrt(*d_squares) : 1;
-    p[i] -= static_cast<T>(static_cast<double>(k->lr) * ratio) * d[i];
-    if (ema) ema[i] += k->ema_rate * (p[i] - ema[i]);
+__global__ void lamb_move_kernel(Batch<T> batch, const Constants<T>* constants, T decay, const double* parts) {
+  int slot = static_cast<int>(blockIdx.y);
+  const double* part = parts + 2 * (static_cast<int64_t>(slot) * gridDim.x + threadIdx.x);
+  bool has_part = threadIdx.x < gridDim.x;
+  double size = block_sum(has_part ? part[0] : 0), length = block_sum(has_part ? part[1] : 0);
+  if (!constants->writes) return;
+  const AdamConstants<T>& k = constants->adam;
+  T rate = static_cast<T>(static_cast<double>(k.lr) * (size > 0 && length > 0 ? sqrt(size) / sqrt(length) : 1));
+  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < batch.count[slot]; i += step) {
+    T p = batch.param[slot][i];
+    T d = batch.m[slot][i] / (sqrt(batch.v[slot][i]) * k.root_correction + k.eps);
+    batch.param[slot][i] = p -= rate * (k.first_correction * d + decay * p);
+    if (T* ema = batch.ema[slot]) ema[i] += k.ema_rate * (p - ema[i]);
   }
-};
-
-template <class T>
-void lamb_of(const Slot& s, const AdamUpdate& update) {
-  Numbers numbers = update;
-  numbers.weight_decay = 0, numbers.direction_only = true;
-  Tensor k = constants<T>("lamb_update", numbers);
-  Tensor direction = Tensor::zeros(s.param.shape(), s.param.options());
-  Slot one = s;
-  one.ema = direction;
-  over_slots<T>("lamb_update", std::span(&one, 1), Adam<T>{at<T>(k)});
-  for_each("lamb_update", s.param.numel(),
-           Decay<T>{at<T>(k), static_cast<T>(update.weight_decay), pointer<T>(s.param), pointer<T>(direction)});
-  Tensor size = scratch(1, DType::f64), length = scratch(1, DType::f64);
-  sum_squares(std::span(&s.param, 1), size), sum_squares(std::span(&direction, 1), length);
-  for_each("lamb_update", s.param.numel(),
-           Move<T>{at<T>(k), pointer<double>(size), pointer<double>(length), pointer<T>(direction),
-                   pointer<T>(s.param), pointer_or_null<T>(s.ema)});
 }
 
 // f(T{}) for each dtype that the slots have.
@@ -236,8 +236,18 @@ void sgd_update(std::span<const Slot> slots, const SgdUpdate& update) {
   });
 }
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  for (const Slot& s : slots)
-    dispatch_floating(s.param.dtype(), [&](auto zero) { lamb_of<decltype(zero)>(s, update); });
+  Numbers numbers = update;
+  numbers.weight_decay = 0;  // it is part of the direction
+  for_dtypes(slots, [&](auto zero) {
+    using T = decltype(zero);
+    Tensor k = constants<T>("lamb_update", numbers);
+    T decay = static_cast<T>(update.weight_decay);
+    for_batches<T>(slots, block_size, [&](const Batch<T>& batch, dim3 grid) {
+      Tensor parts = scratch(2 * int64_t{grid.x} * grid.y, DType::f64);
+      launch("lamb_update", lamb_norms_kernel<T>, grid, block_size, batch, at<T>(k), decay, pointer<double>(parts));
+      launch("lamb_update", lamb_move_kernel<T>, grid, block_size, batch, at<T>(k), decay, pointer<double>(parts));
+    });
+  });
 }
 
 }  // namespace vapo::cuda

@@ -97,17 +97,25 @@ void reduce(const T* x, int64_t outer, int64_t count, int64_t inner, T* y) {
   pass<maximum>(pointer<double>(partial), outer, parts, inner, 1, y);
 }
 
-// Σx² of one tensor in `gridDim.x` parts.
+// Σx² of each of up to `most` tensors in `gridDim.x` parts.
+constexpr size_t most = 128;
 template <class T>
-__global__ void squares_kernel(const T* x, int64_t n, double* parts) {
+struct Batch {
+  const T* x[most];
+  int64_t count[most];
+};
+template <class T>
+__global__ void squares_kernel(Batch<T> batch, double* parts) {
+  const T* x = batch.x[blockIdx.y];
   double total = 0;
   int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < batch.count[blockIdx.y];
+       i += step) {
     double v = static_cast<double>(x[i]);
     total += v * v;
   }
   total = block_sum(total);
-  if (threadIdx.x == 0) parts[blockIdx.x] = total;
+  if (threadIdx.x == 0) parts[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = total;
 }
 
 template <class T>
@@ -133,21 +141,30 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
 
 void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   if (xs.empty()) return fill(0, y);
-  auto blocks_of = [](const Tensor& x) { return std::clamp<int64_t>((x.numel() + 4095) / 4096, 1, 256); };
-  int64_t total = 0;
-  for (const Tensor& x : xs) total += blocks_of(x);
-  Tensor parts = scratch(total, DType::f64);
+  constexpr int64_t most_blocks = 256;
+  Tensor parts = scratch(static_cast<int64_t>(xs.size()) * most_blocks, DType::f64);
   int64_t at = 0;
-  for (const Tensor& x : xs) {
-    int64_t blocks = blocks_of(x);
-    dispatch_stored(x.dtype(), [&](auto zero) {
+  for (DType t : {DType::f32, DType::f64, DType::bf16})
+    dispatch_stored(t, [&](auto zero) {
       using T = decltype(zero);
-      launch("sum_squares", squares_kernel<T>, static_cast<unsigned>(blocks), block_size, pointer<T>(x), x.numel(),
-             pointer<double>(parts) + at);
+      Batch<T> batch;
+      size_t used = 0;
+      int64_t longest = 0;
+      auto flush = [&] {
+        if (used == 0) return;
+        dim3 grid(static_cast<unsigned>(std::clamp<int64_t>((longest + 4095) / 4096, 1, most_blocks)),
+                  static_cast<unsigned>(used));
+        launch("sum_squares", squares_kernel<T>, grid, block_size, batch, pointer<double>(parts) + at);
+        at += int64_t{grid.x} * grid.y, used = 0, longest = 0;
+      };
+      for (const Tensor& x : xs) {
+        if (x.dtype() != t) continue;
+        batch.x[used] = pointer<T>(x), batch.count[used] = x.numel(), longest = std::max(longest, x.numel());
+        if (++used == most) flush();
+      }
+      flush();
     });
-    at += blocks;
-  }
-  reduce<false>(pointer<double>(parts), 1, total, 1, pointer<double>(y));
+  reduce<false>(pointer<double>(parts), 1, at, 1, pointer<double>(y));
 }
 
 bool all_finite(const Tensor& x) {

@@ -1,4 +1,5 @@
-// A launch that the device refuses: one clear error, and the next one works. Exits with 77 where there is no GPU.
+// Launches that the device refuses: one clear error each, and the next one works. Exits with 77 where there is no
+// GPU.
 
 #include <cstdio>
 #include <string>
@@ -8,6 +9,13 @@
 
 namespace {
 __global__ void write(float* x) { *x = 3; }
+// x ← what the block's first thread left at the end of its shared memory
+__global__ void write_shared(float* x, int bytes) {
+  float* last = reinterpret_cast<float*>(vapo::cuda::dynamic_shared() + bytes) - 1;
+  if (threadIdx.x == 0) *last = 5;
+  __syncthreads();
+  if (threadIdx.x == 1) *x = *last;
+}
 }  // namespace
 
 int main() {
@@ -30,5 +38,21 @@ int main() {
   bool good = named && before == 0 && after == 3;
   std::printf("%s  a failed launch: '%s', then %g and %g\n", good ? "PASS" : "FAIL", message.c_str(), before,
               after);
-  return !good;
+
+  // Shared memory: more than a kernel has without asking, and more than there is.
+  constexpr int some = 90 << 10, too_much = 1 << 20;
+  message.clear();
+  try {
+    cuda::launch_with_shared("write_shared", write_shared, 1, 32, too_much, cuda::pointer<float>(x), too_much);
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  before = x.item();
+  cuda::launch_with_shared("write_shared", write_shared, 1, 32, some, cuda::pointer<float>(x), some);
+  after = x.item();
+  bool shared = message.find("write_shared") != message.npos && message.find("invalid") != message.npos &&
+                before == 3 && after == 5;
+  std::printf("%s  too much shared memory: '%s', then %g and %g\n", shared ? "PASS" : "FAIL", message.c_str(),
+              before, after);
+  return !(good && shared);
 }

@@ -11,6 +11,7 @@
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
+#include "tensor/backend.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
 #include "tensor/storage.h"
@@ -85,8 +86,11 @@ std::vector<Row> table() {
   op("sum of tall columns", {{9000, 3}}, [](V x) { return sum(x[0], {0}); });
   op("norm", {{5, 40}}, [](V x) { return norm(x[0], {1}); });
   op("broadcast_to", {{3, 1}}, [](V x) { return broadcast_to(x[0], {2, 3, 4}); });
-  add_row("sum_squares, all_finite", {{37, 11}, {5}}, [](const Tensors& x) {
-    return Tensors{kernel::sum_squares(x), Tensor::scalar(kernel::all_finite(x[0]) ? 1 : 0, DType::f64)};
+  add_row("sum_squares, all_finite", {{37, 11}, {5}, {90, 100}}, [](const Tensors& x) {
+    Tensors many;  // more than travel with one launch, of two dtypes
+    for (size_t i = 0; i < 150; ++i) many.push_back(i % 5 == 0 ? x[i % 3].to(DType::f64) : x[i % 3]);
+    return Tensors{kernel::sum_squares(x), kernel::sum_squares(many),
+                   Tensor::scalar(kernel::all_finite(x[0]) ? 1 : 0, DType::f64)};
   });
   for (bool ta : {false, true})
     for (bool tb : {false, true})
@@ -106,9 +110,24 @@ std::vector<Row> table() {
   op("avg_pool2d", {{2, 5, 6, 3}}, [](V x) { return avg_pool2d(x[0], 2); });
   op("upsample_nearest2d", {{2, 3, 2, 5}}, [](V x) { return upsample_nearest2d(x[0], {2, 3}); });
   op("pad2d", {{2, 3, 4, 2}}, [](V x) { return pad2d(x[0], {.left = 1, .right = -1, .top = 2, .bottom = 0}); });
-  for (auto [x, groups] :
-       {std::pair(Shape{2, 5, 6, 12}, 3), {{3, 1, 1, 6}, 2}, {{2, 9, 40}, 1}, {{2, 8, 8, 64}, 32}}) {
+  for (auto [x, groups] : {std::pair(Shape{2, 5, 6, 12}, 3),
+                           {{3, 1, 1, 6}, 2},
+                           {{2, 9, 40}, 1},
+                           {{2, 8, 8, 64}, 32},
+                           {{2, 7, 5, 12}, 12},
+                           {{3, 1, 1, 8}, 2},
+                           {{1, 90, 80, 3}, 1},  // of the three derivatives some fit into shared memory, by dtype
+                           {{1, 400, 300, 1}, 1}}) {  // none does
     Shape nc{x[0], x.back()};
+    add_row(fmt::format("group_norm {} groups {} without dx", x.str(), groups), {x, nc, nc, x},
+            [groups = groups](const Tensors& v) {
+              kernel::GroupNorm p{.groups = groups, .silu = true};
+              DType stored = compute_dtype(v[0].dtype());
+              Tensor a = v[1].to(stored), s = v[2].to(stored);
+              auto out = kernel::group_norm_vjp(v[0], a, s, v[3], kernel::group_norm(v[0], a, s, p), p, false);
+              return Tensors{out.da, out.ds};
+            });
+    rows.back().in_bf16 = true;
     for (int kind = 0; kind < 3; ++kind)
       op(fmt::format("group_norm {} groups {} kind {}", x.str(), groups, kind), {x, nc, nc},
          [=, groups = groups](V v) {
@@ -145,20 +164,29 @@ std::vector<Row> table() {
       TensorOptions o = x[0].options();
       return Tensors{draw == 0 ? randn(s, key, o, 8) : draw == 1 ? rand(s, key, -1, 3, o) : rademacher(s, key, o)};
     });
-  for (int kind = 0; kind < 4; ++kind)
+  enum { adam, adamw, lamb, sgd, lamb_of_many, lamb_clipped, lamb_not_finite };
+  for (int kind = adam; kind <= lamb_not_finite; ++kind)
     add_row(fmt::format("optimizer {}", kind), {{37}, {5, 70}}, [kind](const Tensors& x) {
-      Tensors state;
+      Tensors state, gradients;
       std::vector<kernel::Slot> slots;
-      for (const Tensor& t : x) {
-        kernel::Slot s{t.clone(), kernel::affine(t, 0.5, 0.1), kernel::affine(t, 0.1, 0),
-                       kernel::affine(kernel::unary<Square>(t), 0.2, 0.01), kernel::affine(t, 0.9, 0)};
+      for (size_t i = 0; i < (kind == lamb_of_many ? 150 : 2); ++i) {
+        const Tensor& t = x[i % 2];
+        kernel::Slot s{kernel::affine(t, 1 + 0.01 * static_cast<double>(i), 0), kernel::affine(t, 0.5, 0.1),
+                       kernel::affine(t, 0.1, 0), kernel::affine(kernel::unary<Square>(t), 0.2, 0.01),
+                       kernel::affine(t, 0.9, 0)};
         slots.push_back(s);
+        gradients.push_back(s.grad);
         state.insert(state.end(), {s.param, s.m, s.v, s.ema});
       }
-      kernel::AdamUpdate u{1e-2, 0.9, 0.99, 1e-8, 0.01, kind != 0, 7, 0.8, 0.6, kind == 1, 0.99};
-      if (kind < 2) kernel::adam_update(slots, u);
-      if (kind == 2) kernel::lamb_update(slots, u);
-      if (kind == 3) kernel::sgd_update(slots, {1e-2, 0.9, 0.01, true, 0.8, 0.6, 0.99});
+      kernel::AdamUpdate u{1e-2, 0.9, 0.99, 1e-8, 0.01, kind != adam, 7, 0.8, 0.6, kind == adamw, 0.99};
+      if (kind == lamb_clipped) u.norm = {kernel::sum_squares(gradients), 0.5};
+      if (kind == lamb_not_finite) u.norm = {kernel::affine(kernel::sum_squares(gradients), INFINITY, 0), 0.5};
+      if (kind <= adamw)
+        kernel::adam_update(slots, u);
+      else if (kind == sgd)
+        kernel::sgd_update(slots, {1e-2, 0.9, 0.01, true, 0.8, 0.6, 0.99});
+      else
+        kernel::lamb_update(slots, u);
       return state;
     });
   return rows;
@@ -204,6 +232,30 @@ int main() {
       failed += !good, ++count;
       fmt::print("{}  {:44} {}  NMSE {:.1e} {}\n", good ? "PASS" : "FAIL", row.name, name_of(t), worst, wrong);
     }
+  // Both ways to normalise were met: in shared memory, and by sums and a second pass.
+  struct Way {
+    NormSize size;
+    int64_t groups;
+    DType dtype;
+    bool once[3];
+  };
+  for (const Way& w : {Way{{2, 64, 64}, 32, DType::f32, {true, true, true}},
+                       {{2, 64, 64}, 32, DType::f64, {true, true, true}},
+                       {{3, 1, 6}, 2, DType::bf16, {true, true, true}},
+                       {{1, 7200, 3}, 1, DType::f32, {true, true, false}},
+                       {{1, 7200, 3}, 1, DType::bf16, {true, true, true}},
+                       {{1, 120000, 1}, 1, DType::f32, {false, false, false}},
+                       {{1, 120000, 1}, 1, DType::bf16, {false, false, false}}}) {
+    std::string once;
+    bool good = true;
+    for (int derivative = 0; derivative < 3; ++derivative) {
+      bool fits = cuda::norm_in_one_pass(w.size, w.groups, w.dtype, derivative);
+      good &= fits == w.once[derivative], once += fits ? '1' : '2';
+    }
+    failed += !good, ++count;
+    fmt::print("{}  passes of group_norm, ({},{},{}) groups {} {}: {}\n", good ? "PASS" : "FAIL", w.size.n,
+               w.size.pixels, w.size.channels, w.groups, name_of(w.dtype), once);
+  }
   Tensor here = Tensor::ones({2}), there = here.to(Device::cuda);
   const Tensor both[] = {here, there};
   for (auto [name, f] : {std::pair<const char*, std::function<void()>>("add", [&] { add(here, there); }),

@@ -1,23 +1,27 @@
 #pragma once
 // A stand-in for the CUDA runtime that runs kernels on the CPU, so that their arithmetic, indexing and barriers are
-// tested where there is no GPU. A launch runs its threads one after the other; the first barrier it meets starts it
-// again with a thread of its own for each. Device memory is filled with NaN when it is handed out.
+// tested where there is no GPU. A launch whose first thread meets a barrier runs the threads of a block as fibers
+// (fibers.h), others run them one after the other. Device memory is filled with NaN when it is handed out.
 
 #define __CUDACC__ 1
 #define __global__
 #define __device__
 #define __host__
 #define __shared__ static
+#define __launch_bounds__(...)
 
-#include <barrier>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <thread>
+#include <map>
+#include <memory>
 #include <utility>
 #include <vector>
+
+#include "fibers.h"
 
 using std::cos, std::exp, std::log, std::nextafter, std::sin, std::sqrt;
 
@@ -27,18 +31,23 @@ struct dim3 {
   unsigned count() const { return x * y * z; }
   dim3 at(unsigned i) const { return {i % x, i / x % y, i / x / y}; }
 };
-inline thread_local dim3 threadIdx, blockIdx;
-inline dim3 gridDim, blockDim;
+inline dim3 threadIdx, blockIdx, gridDim, blockDim;
 
 namespace emulated {
-struct MeetsBarrier {};
-inline std::barrier<>* barrier = nullptr;  // null: threads run one after the other
+inline Fibers* fibers = nullptr;  // null: threads run one after the other
 inline double lanes[2048];
+inline unsigned char* dynamic_shared = nullptr;  // of the block that runs
+
+inline void pass_on() {  // to the next thread
+  fibers->yield();
+  threadIdx = blockDim.at(fibers->current());
+}
 }  // namespace emulated
 
 inline void __syncthreads() {
-  if (!emulated::barrier) throw emulated::MeetsBarrier();
-  emulated::barrier->arrive_and_wait();
+  if (!emulated::fibers) emulated::give_up("a thread meets a barrier that the first one did not");
+  emulated::fibers->barrier();
+  emulated::pass_on();
 }
 template <class T>
 T __shfl_down_sync(unsigned, T x, int offset) {
@@ -59,47 +68,75 @@ inline void submit(std::function<void()> work) { captured ? captured->work.push_
 }  // namespace emulated
 
 template <class F>
-void run_kernel(dim3 grid, dim3 block, const F& kernel) {
+void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const F& kernel) {
   gridDim = grid, blockDim = block;
-  try {
-    for (unsigned b = 0; b < grid.count(); ++b)
-      for (unsigned t = 0; t < block.count(); ++t) {
-        blockIdx = grid.at(b), threadIdx = block.at(t);
-        kernel();
-      }
-    return;
-  } catch (const emulated::MeetsBarrier&) {  // at the first thread's first barrier: nothing has been written yet
-  }
-  std::barrier<> inside(block.count()), after(block.count());
-  emulated::barrier = &inside;
-  std::vector<std::thread> threads;
-  for (unsigned t = 0; t < block.count(); ++t)
-    threads.emplace_back([&, t] {
+  auto shared = std::make_unique<unsigned char[]>(shared_bytes);
+  auto start_block = [&](unsigned b) {
+    blockIdx = grid.at(b);
+    std::memset(shared.get(), 0xff, shared_bytes);
+  };
+  emulated::dynamic_shared = shared.get();
+  unsigned threads = block.count();
+  uint64_t started = 0, ended = 0;
+  emulated::Fibers fibers(threads, [&] {
+    for (unsigned b = 0; b < grid.count(); ++b) {
+      if (started++ % threads == 0) start_block(b);
+      blockIdx = grid.at(b), threadIdx = block.at(emulated::fibers->current());
+      kernel();
+      if (!emulated::fibers->any_barrier()) return;  // the first thread: none of the others has begun
+      uint64_t all = uint64_t{threads} * (b + 1);
+      for (++ended; ended < all;) emulated::pass_on();
+    }
+  });
+  emulated::fibers = &fibers;
+  fibers.run();
+  emulated::fibers = nullptr;
+  if (fibers.any_barrier()) return;
+  for (unsigned b = 0; b < grid.count(); ++b)
+    for (unsigned t = b == 0 ? 1 : 0; t < threads; ++t) {
+      if (t == 0) start_block(b);
       threadIdx = block.at(t);
-      for (unsigned b = 0; b < grid.count(); ++b) {
-        blockIdx = grid.at(b);
-        kernel();
-        after.arrive_and_wait();
-      }
-    });
-  for (std::thread& t : threads) t.join();
-  emulated::barrier = nullptr;
+      kernel();
+    }
 }
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9
+};
 namespace emulated {
 inline cudaError_t last_error = cudaSuccess;
+constexpr size_t shared_without_asking = 48 << 10, most_shared = 227 << 10;  // of a block on a Hopper GPU
+inline std::map<const void*, size_t> shared_asked;                           // kernel -> bytes
+}  // namespace emulated
+
+enum { cudaFuncAttributeMaxDynamicSharedMemorySize, cudaDevAttrMaxSharedMemoryPerBlockOptin };
+inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
+  return *value = static_cast<int>(emulated::most_shared), cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, int, int bytes) {
+  if (bytes < 0 || static_cast<size_t>(bytes) > emulated::most_shared)
+    return emulated::last_error = cudaErrorInvalidValue;
+  return emulated::shared_asked[reinterpret_cast<const void*>(kernel)] = static_cast<size_t>(bytes), cudaSuccess;
 }
 
+// `kernel`: the function, of which `run` is a call
 template <class F>
-void emulated_launch(dim3 grid, dim3 block, const F& kernel) {
+void emulated_launch(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, const F& run) {
   bool possible = grid.x >= 1 && grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
                   grid.z <= 65535 && block.count() >= 1 && block.count() <= 1024;
   if (!possible) {
     emulated::last_error = cudaErrorInvalidConfiguration;
     return;
   }
-  emulated::submit([=] { run_kernel(grid, block, kernel); });
+  if (shared_bytes > std::max(emulated::shared_without_asking, emulated::shared_asked[kernel])) {
+    emulated::last_error = cudaErrorInvalidValue;
+    return;
+  }
+  emulated::submit([=] { run_kernel(grid, block, shared_bytes, run); });
 }
 
 enum cudaMemcpyKind { cudaMemcpyDefault, cudaMemcpyDeviceToDevice };
@@ -112,7 +149,9 @@ struct cudaDeviceProp {
 
 inline cudaError_t cudaGetLastError() { return std::exchange(emulated::last_error, cudaSuccess); }
 inline const char* cudaGetErrorString(cudaError_t e) {
-  return e == cudaErrorInvalidConfiguration ? "invalid configuration argument" : "emulated";
+  return e == cudaErrorInvalidConfiguration ? "invalid configuration argument"
+         : e == cudaErrorInvalidValue       ? "invalid argument"
+                                            : "emulated";
 }
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }

@@ -1,0 +1,279 @@
+// The kernels of one pass: each element is copied into shared memory by the thread that works on it, sums over the
+// pixels are exchanged between the threads, coefficients come from tensor/norm_formulas.h, and results are written
+// from what lies there.
+
+#include "tensor/cuda/norm_rows.h"
+
+namespace vapo::cuda {
+namespace {
+
+template <class T>
+struct Operands {
+  const T *x, *g, *u;
+  const Compute<T>*a, *s;
+  Compute<T>*mean, *rstd;
+  const uint8_t* mask;
+  Compute<T> mask_scale;
+};
+
+// What a thread's channels have in common; with it, its elements.
+template <class C, bool silu, int vec>
+struct Channels {
+  C mean[vec], rstd[vec], a[vec], s[vec], mask_scale;
+  struct Elements {
+    NormElement<C, silu> at[vec];
+  };
+
+  template <class T>
+  __device__ Channels(const Place<vec>& at, const Operands<T>& o, const C* means, const C* rstds)
+      : mask_scale(o.mask_scale) {
+    for (int v = 0; v < vec; ++v) {
+      int64_t c = at.nc + at.slot * vec + v;
+      mean[v] = means[at.group_of(v)], rstd[v] = rstds[at.group_of(v)], a[v] = o.a[c], s[v] = o.s[c];
+    }
+  }
+  template <class T>
+  __device__ Elements elements(const T* x, const uint8_t* mask) const {
+    Pack<T, vec> values = pack<vec>(x);
+    Pack<uint8_t, vec> kept{};
+    if (mask) kept = pack<vec>(mask);
+    Elements e;
+    for (int v = 0; v < vec; ++v) {
+      C y = (C(values.at[v]) - mean[v]) * rstd[v];
+      e.at[v] = {y, a[v] * y + s[v], mask ? static_cast<C>(kept.at[v]) * mask_scale : C(1)};
+    }
+    return e;
+  }
+};
+
+template <class T, bool silu, int vec>
+__global__ void __launch_bounds__(most_threads) forward_kernel(Rows r, Operands<T> o, double eps, T* y) {
+  using C = Compute<T>;
+  Place<vec> at(r);
+  T* x = shared_at<T>(r.operand[0]);
+  C *sums = shared_at<C>(r.sums), *centre = shared_at<C>(r.map), *mean = centre + r.width, *rstd = mean + r.width;
+  at.each([&](int i, int64_t j) { copy_to_shared<T, vec>(x + i, o.x + j); });
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+
+  C total[vec][1] = {};
+  at.each([&](int i, int64_t) {
+    Pack<T, vec> values = pack<vec>(x + i);
+    for (int v = 0; v < vec; ++v) total[v][0] += C(values.at[v]);
+  });
+  sum_pixels<1>(at, total);
+  int groups = r.width / r.group;
+  double m = static_cast<double>(r.pixels) * r.group;
+  at.share(groups, [&](int i) {
+    double sum = 0;
+    for (int c = i * r.group; c < (i + 1) * r.group; ++c) sum += static_cast<double>(sums[c]);
+    centre[i] = static_cast<C>(sum / m);
+  });
+  __syncthreads();
+
+  C moments[vec][2] = {}, centres[vec];
+  for (int v = 0; v < vec; ++v) centres[v] = centre[at.group_of(v)];
+  at.each([&](int i, int64_t) {
+    Pack<T, vec> values = pack<vec>(x + i);
+    for (int v = 0; v < vec; ++v) {
+      C d = C(values.at[v]) - centres[v];
+      moments[v][0] += d, moments[v][1] += d * d;
+    }
+  });
+  sum_pixels<2>(at, moments);
+  at.share(groups, [&](int i) {
+    double sum = 0, squares = 0, mean_of_group, rstd_of_group;
+    for (int c = i * r.group; c < (i + 1) * r.group; ++c)
+      sum += static_cast<double>(sums[c]), squares += static_cast<double>(sums[r.width + c]);
+    norm_statistics(1, m, eps, centre + i, &sum, &squares, &mean_of_group, &rstd_of_group);
+    o.mean[at.ng + i] = mean[i] = static_cast<C>(mean_of_group);
+    o.rstd[at.ng + i] = rstd[i] = static_cast<C>(rstd_of_group);
+  });
+  __syncthreads();
+
+  Channels<C, silu, vec> channels(at, o, mean, rstd);
+  at.each([&](int i, int64_t j) {
+    auto e = channels.elements(x + i, o.mask ? o.mask + j : nullptr);
+    Pack<T, vec> out;
+    for (int v = 0; v < vec; ++v) out.at[v] = static_cast<T>(e.at[v].value());
+    pack<vec>(y + j) = out;
+  });
+}
+
+template <class T, bool silu, int vec>
+__global__ void __launch_bounds__(most_threads)
+    vjp_kernel(Rows r, Operands<T> o, T* dx, Compute<T>* da, Compute<T>* ds) {
+  using C = Compute<T>;
+  Place<vec> at(r);
+  T *x = shared_at<T>(r.operand[0]), *g = shared_at<T>(r.operand[1]);
+  uint8_t* mask = o.mask ? shared_at<uint8_t>(r.mask) : nullptr;
+  at.each([&](int i, int64_t j) {
+    copy_to_shared<T, vec>(x + i, o.x + j), copy_to_shared<T, vec>(g + i, o.g + j);
+    if (mask) copy_to_shared<uint8_t, vec>(mask + i, o.mask + j);
+  });
+  __pipeline_commit();
+  Channels<C, silu, vec> channels(at, o, o.mean + at.ng, o.rstd + at.ng);
+  auto elements = [&](int i) { return channels.elements(x + i, mask ? mask + i : nullptr); };
+  __pipeline_wait_prior(0);
+
+  C total[vec][2] = {};
+  at.each([&](int i, int64_t) {
+    auto e = elements(i);
+    Pack<T, vec> vg = pack<vec>(g + i);
+    for (int v = 0; v < vec; ++v) e.at[v].add_vjp(C(vg.at[v]), total[v]);
+  });
+  sum_pixels<2>(at, total);
+  C *sums = shared_at<C>(r.sums), *kh = shared_at<C>(r.map), *ky = kh + r.width, *k1 = ky + r.width;
+  at.share(r.width, [&](int c) { ds[at.nc + c] = sums[c], da[at.nc + c] = sums[r.width + c]; });
+  at.share(r.width / r.group, [&](int i) {
+    int c = i * r.group;
+    norm_vjp_coefficients(r.group, static_cast<double>(r.pixels) * r.group, static_cast<double>(o.rstd[at.ng + i]),
+                          o.a + at.nc + c, sums + c, sums + r.width + c, kh + c, ky + c, k1 + c);
+  });
+  __syncthreads();
+
+  C h[vec], y[vec], one[vec];
+  for (int v = 0; v < vec; ++v)
+    h[v] = kh[at.slot * vec + v], y[v] = ky[at.slot * vec + v], one[v] = k1[at.slot * vec + v];
+  at.each([&](int i, int64_t j) {
+    auto e = elements(i);
+    Pack<T, vec> out, vg = pack<vec>(g + i);
+    for (int v = 0; v < vec; ++v) out.at[v] = static_cast<T>(e.at[v].vjp(C(vg.at[v]), h[v], y[v], one[v]));
+    pack<vec>(dx + j) = out;
+  });
+}
+
+template <class T, bool silu, int vec>
+__global__ void __launch_bounds__(most_threads)
+    vjp2_kernel(Rows r, Operands<T> o, const Compute<T>* ua, const Compute<T>* us, T* dx, T* dg, Compute<T>* da,
+                Compute<T>* ds) {
+  using C = Compute<T>;
+  Place<vec> at(r);
+  T *x = shared_at<T>(r.operand[0]), *g = shared_at<T>(r.operand[1]), *u = shared_at<T>(r.operand[2]);
+  uint8_t* mask = o.mask ? shared_at<uint8_t>(r.mask) : nullptr;
+  at.each([&](int i, int64_t j) {
+    copy_to_shared<T, vec>(x + i, o.x + j), copy_to_shared<T, vec>(g + i, o.g + j);
+    copy_to_shared<T, vec>(u + i, o.u + j);
+    if (mask) copy_to_shared<uint8_t, vec>(mask + i, o.mask + j);
+  });
+  __pipeline_commit();
+  Channels<C, silu, vec> channels(at, o, o.mean + at.ng, o.rstd + at.ng);
+  auto elements = [&](int i) { return channels.elements(x + i, mask ? mask + i : nullptr); };
+  __pipeline_wait_prior(0);
+
+  constexpr int count = NormElement<C, silu>::vjp2_sums;
+  C total[vec][count] = {};
+  at.each([&](int i, int64_t) {
+    auto e = elements(i);
+    Pack<T, vec> vg = pack<vec>(g + i), vu = pack<vec>(u + i);
+    for (int v = 0; v < vec; ++v) e.at[v].add_vjp2(C(vg.at[v]), C(vu.at[v]), total[v]);
+  });
+  C* sums = shared_at<C>(r.sums);
+  at.share((10 - count) * r.width, [&](int i) { sums[count * r.width + i] = 0; });
+  sum_pixels<count>(at, total);
+
+  double m = static_cast<double>(r.pixels) * r.group, *shares = shared_at<double>(r.shares);
+  C* map = shared_at<C>(r.map);
+  auto channel = [&](int c, const auto& f) {  // f(j, rstd, group's first channel here, and in (N, C))
+    f(c % r.group, static_cast<double>(o.rstd[at.ng + c / r.group]), c - c % r.group, at.nc + c - c % r.group);
+  };
+  at.share(r.width, [&](int c) {
+    channel(c, [&](int j, double rstd, int first, int64_t nc) {
+      NormSums2<C> sum = sums_at(sums, r.width, first);
+      norm_vjp2_channel(j, rstd, norm_means2(r.group, m, o.a + nc, sum), o.a + nc, ua + nc, us + nc, sum,
+                        map_at(map, r.width, first), da + nc, ds + nc, shares + c, shares + r.width + c);
+    });
+  });
+  __syncthreads();
+  at.share(r.width, [&](int c) {
+    channel(c, [&](int j, double rstd, int first, int64_t nc) {
+      NormMeans2 mean = norm_means2(r.group, m, o.a + nc, sums_at(sums, r.width, first));
+      for (int i = first; i < first + r.group; ++i) mean.e += shares[i], mean.ey += shares[r.width + i];
+      mean.e /= m, mean.ey /= m;
+      norm_vjp2_map(j, rstd, mean, o.a + nc, ua + nc, map_at(map, r.width, first));
+    });
+  });
+  __syncthreads();
+
+  NormCoefficients2<C> k[vec];
+  for (int v = 0; v < vec; ++v) k[v] = coefficients_at(map_at(map, r.width, 0), at.slot * vec + v);
+  at.each([&](int i, int64_t j) {
+    auto e = elements(i);
+    Pack<T, vec> vg = pack<vec>(g + i), vu = pack<vec>(u + i), x2, g2;
+    for (int v = 0; v < vec; ++v) {
+      C out_x, out_g;
+      e.at[v].vjp2(C(vg.at[v]), C(vu.at[v]), k[v], &out_x, &out_g);
+      x2.at[v] = static_cast<T>(out_x), g2.at[v] = static_cast<T>(out_g);
+    }
+    pack<vec>(dx + j) = x2, pack<vec>(dg + j) = g2;
+  });
+}
+
+// f(rows, T{}, φ, vector's length) where rows fit.
+template <class F>
+bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNorm& p, int derivative, const F& f) {
+  std::optional<Rows> rows = rows_for(size, p.groups, x.dtype(), derivative, p.mask.defined());
+  if (!rows || size.n == 0) return rows.has_value();
+  with_kind(x, p.silu, [&](auto zero, auto silu) {
+    if (rows->vec > 1)
+      f(*rows, zero, silu, std::integral_constant<int, 16 / sizeof(Compute<decltype(zero)>)>{});
+    else
+      f(*rows, zero, silu, std::integral_constant<int, 1>{});
+  });
+  return true;
+}
+template <class... Parameters, class... Arguments>
+void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const NormSize& size, const Rows& r,
+                 const Arguments&... arguments) {
+  launch_with_shared(op, kernel, static_cast<unsigned>(size.n * r.spans), static_cast<unsigned>(r.threads),
+                     static_cast<size_t>(r.bytes), r, arguments...);
+}
+template <class T>
+Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Tensor& a, const Tensor& s,
+                     const kernel::Normalized& stats, const kernel::GroupNorm& p) {
+  using C = Compute<T>;
+  return {pointer<T>(x),
+          pointer_or_null<T>(g),
+          pointer_or_null<T>(u),
+          pointer<C>(a),
+          pointer<C>(s),
+          pointer<C>(stats.mean),
+          pointer<C>(stats.rstd),
+          pointer_or_null<uint8_t>(p.mask),
+          static_cast<C>(p.mask_scale)};
+}
+
+}  // namespace
+
+bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                        const kernel::GroupNorm& p, const kernel::Normalized& out) {
+  return in_rows(size, x, p, 0, [&](const Rows& r, auto zero, auto silu, auto vec) {
+    using T = decltype(zero);
+    launch_rows("group_norm", forward_kernel<T, silu.value, vec.value>, size, r,
+                operands<T>(x, {}, {}, a, s, out, p), p.eps, pointer<T>(out.y));
+  });
+}
+bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNorm& p,
+                            const kernel::NormGrads& out) {
+  return in_rows(size, x, p, 1, [&](const Rows& r, auto zero, auto silu, auto vec) {
+    using T = decltype(zero);
+    using C = Compute<T>;
+    launch_rows("group_norm_vjp", vjp_kernel<T, silu.value, vec.value>, size, r,
+                operands<T>(x, g, {}, a, s, stats, p), pointer<T>(out.dx), pointer<C>(out.da), pointer<C>(out.ds));
+  });
+}
+bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                             const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
+                             const kernel::Normalized& stats, const kernel::GroupNorm& p,
+                             const kernel::NormGrads2& out) {
+  return in_rows(size, x, p, 2, [&](const Rows& r, auto zero, auto silu, auto vec) {
+    using T = decltype(zero);
+    using C = Compute<T>;
+    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu.value, vec.value>, size, r,
+                operands<T>(x, g, u, a, s, stats, p), pointer<C>(ua), pointer<C>(us), pointer<T>(out.dx),
+                pointer<T>(out.dg), pointer<C>(out.da), pointer<C>(out.ds));
+  });
+}
+
+}  // namespace vapo::cuda
