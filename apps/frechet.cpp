@@ -34,6 +34,9 @@ struct Side {  // real images or samples
   data::FeatureStatistics statistics;
 };
 
+bool names_a_set(const std::string& name) { return !name.ends_with(".npy") && !name.ends_with(".npz"); }
+std::string set_of(const std::string& name) { return name.substr(0, name.find(':')); }
+
 Side side_of(const ImageClassifier& classifier, const std::string& name, const std::string& path) {
   if (name.ends_with(".npz")) {
     Side side{name, {}, data::read_feature_statistics(name)};
@@ -72,9 +75,8 @@ int frechet(const FrechetOptions& options) {
                  {"ref", real.name},
                  {"ref_n", real.statistics.count}};
   if (!options.samples.empty()) {
-    auto set_of = [](const std::string& name) { return name.substr(0, name.find(':')); };
-    bool same_set = set_of(options.samples) == set_of(options.reference);
-    Side samples = side_of(classifier, options.samples, same_set ? options.data : "");
+    bool other_set = names_a_set(options.reference) && set_of(options.samples) != set_of(options.reference);
+    Side samples = side_of(classifier, options.samples, other_set ? "" : options.data);
     data::FrechetDistance f = data::frechet_distance(real.statistics, samples.statistics);
     result["samples"] = samples.name;
     result["samples_n"] = samples.statistics.count;
@@ -110,7 +112,8 @@ void add_frechet(CLI::App& app, Action& action) {
                    "Real images: NAME, NAME:train (the default), NAME:test, a file .npy; or statistics, .npz")
       ->required();
   command->add_option("--samples", o->samples, "Samples: .npy, u8 (N,H,W,C) of 0..255; or as for --ref");
-  command->add_option("--data", o->data, "Where the set of --ref lies (default: $VAPO_DATA/…)");
+  command->add_option("--data", o->data,
+                      "Where the set lies, of --ref where the two differ (default: $VAPO_DATA/…)");
   command->add_option("--save-ref", o->save,
                       "Write the statistics of the real images: .npz with mu, sigma and count");
   command->add_flag("--halves", o->halves, "Also between two random halves of the real images: a floor");
