@@ -31,15 +31,16 @@ struct Problem {
   int64_t tiles_h() const { return (oh + 3) / 4; }
   int64_t tiles_w() const { return (ow + 3) / 4; }
   int64_t tiles() const { return n * tiles_h() * tiles_w(); }
-  // Tiles in a chunk: as many as the second-level cache holds the transforms of, or, where that would read the
-  // transformed weights too often, enough to hide them.
-  int64_t chunk() const {
+  // Tiles in a chunk, of `own` that a thread has: as many as the second-level cache holds the transforms of, or,
+  // where that would pass over the transformed weights too often, enough to hide them. `passes` over the weights a
+  // chunk, and over transforms that left the cache.
+  int64_t chunk(int64_t own, double passes, double passes_spilled) const {
     constexpr int64_t cache = 1 << 20;
-    int64_t one = 4 * frequencies * (c + o), fit = cache / one;
-    double kept = static_cast<double>(frequencies * c * o) * 4 / static_cast<double>(std::max<int64_t>(fit, 1));
-    double spilled = static_cast<double>(frequencies * c * o) * 4 / 192 + 2.0 * static_cast<double>(one);
+    int64_t one = 4 * frequencies * (c + o), fit = std::max<int64_t>(cache / one, 1);
+    double weights = passes * 4 * static_cast<double>(frequencies * c * o);
+    double kept = weights / static_cast<double>(fit),
+           spilled = weights / 192 + passes_spilled * static_cast<double>(one);
     int64_t best = kept < spilled ? std::max<int64_t>(fit / 12 * 12, 12) : 192;
-    int64_t own = (tiles() + num_threads() - 1) / num_threads();
     int64_t chunks = std::max<int64_t>(1, (own + best - 1) / best);
     return (own + chunks - 1) / chunks;
   }
@@ -67,7 +68,8 @@ void point(Pointer image, int64_t h, int64_t w, int64_t c, int64_t n, int64_t ro
 // f(first tile, count) over chunks of tiles, on all threads.
 template <class F>
 void over_chunks(const Problem& p, const F& f) {
-  int64_t tiles = p.tiles(), chunk = p.chunk(), chunks = (tiles + chunk - 1) / chunk;
+  int64_t tiles = p.tiles(), chunk = p.chunk((tiles + num_threads() - 1) / num_threads(), 1, 2),
+          chunks = (tiles + chunk - 1) / chunk;
   parallel_for(chunks, 1, 1,
                [&](int64_t begin, int64_t end) { f(begin * chunk, std::min(tiles, end * chunk), chunk); });
 }
@@ -158,7 +160,7 @@ void winograd_weight_grad(const ConvGeometry& s, const float* x, const float* g,
   int64_t cols = padded(s.o), size = frequencies * s.c * cols;
   std::vector<Tensor> sums(static_cast<size_t>(num_threads()));  // one for each part of the tiles
   int64_t tiles = p.tiles(), parts = std::min<int64_t>(num_threads(), tiles), per = (tiles + parts - 1) / parts;
-  int64_t chunk = std::min<int64_t>(per, 192);
+  int64_t chunk = p.chunk(per, 2, 3);  // sums are read and written
   parallel_for(parts, 1, 1, [&](int64_t part_begin, int64_t part_end) {
     for (int64_t part = part_begin; part < part_end; ++part) {
       int64_t begin = part * per, end = std::min(tiles, begin + per);
