@@ -31,6 +31,7 @@ parser.add_argument("--device", default="cpu")
 parser.add_argument("--mode", choices=["eager", "compiled"], default="eager")
 parser.add_argument("--channels-last", action="store_true")
 parser.add_argument("--bf16", action="store_true", help="bf16 autocast")
+parser.add_argument("--tf32", action="store_true", help="TF32 products and convolutions")
 
 
 def published_loss(phi, dphi, dphi_dt, t, data, eps):
@@ -117,4 +118,5 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
     serve.main(arguments, Step(arguments))
