@@ -21,7 +21,7 @@ prepare() {
     libpng-dev libpng16-16
     libjpeg62-turbo-dev libjpeg62-turbo
     liblapacke-dev liblapacke liblapack3 libblas3 libtmglib3 libgfortran5 libquadmath0
-    libzip-dev libzip4
+    libzip-dev libzip4 libssl3 libbz2-1.0
     zlib1g-dev zlib1g)
   rm -rf "$bundle"
   mkdir -p "$bundle"
