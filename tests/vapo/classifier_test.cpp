@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
 
 #include "autograd/check_grads.h"
 #include "autograd/grad.h"
@@ -53,6 +54,32 @@ TEST_CASE("grey and colour images of odd sizes to features and logits; the param
   CHECK(names[9] == "stage1.norm2.bias (6)");
   CHECK(names[10] == "linear.weight (7,54)");
   CHECK(names[13] == "head.bias (4)");
+}
+
+TEST_CASE("the features, out of the operations they are made of") {
+  NoGradGuard no_grad;
+  Classifier network(tiny, 6);
+  std::map<std::string, Var> w;
+  network.parameters([&](const std::string& name, Var& p) {
+    if (name.find("norm") != std::string::npos) p = Var::leaf(randn(p.shape(), {.seed = 7, .step = w.size()}));
+    w[name] = p;
+  });
+  Tensor x = randn({2, 6, 5, 3}, {.seed = 8});
+  auto conv = [&](const Var& h, const std::string& name, int64_t stride) {
+    return conv2d(h, w[name + ".weight"], w[name + ".bias"], {.stride = stride, .padding = 1});
+  };
+  auto norm = [&](const Var& h, const std::string& name) {
+    return group_norm(h, w[name + ".weight"], w[name + ".bias"], tiny.groups);
+  };
+  Var h = silu(conv(x, "conv", 1));
+  h = silu(norm(conv(h, "stage1.conv1", 2), "stage1.norm1"));
+  h = silu(norm(conv(h, "stage1.conv2", 1), "stage1.norm2"));
+  CHECK(h.shape() == Shape{2, 3, 3, 6});
+  Var expected = silu(linear(reshape(h, {2, 54}), w["linear.weight"], w["linear.bias"]));
+  Var features = network.features(x);
+  REQUIRE(features.shape() == expected.shape());
+  for (int64_t i = 0; i < features.numel(); ++i)
+    CHECK(features.value().at(i) == doctest::Approx(expected.value().at(i)).epsilon(1e-4));
 }
 
 TEST_CASE("the logits are a linear map of the features; dropout is by key") {
