@@ -19,9 +19,9 @@ WORKLOADS = {
 }
 VARIANTS = {
     "PyTorch eager": [],
-    "PyTorch compiled": ["--mode", "compiled"],
     "PyTorch eager, channels last": ["--channels-last"],
     "PyTorch compiled, channels last": ["--mode", "compiled", "--channels-last"],
+    "PyTorch compiled": ["--mode", "compiled"],
 }
 
 
@@ -45,7 +45,7 @@ def arguments():
 
 
 def variants(args, network, sampling):
-    """Precision -> variant -> command. The likelier ones first, for the time may not last for all."""
+    """Precision -> variant -> command. Those that are ready soon first, for the time may not last for all."""
     common = [args.python, contest.HERE / "torch_unet.py", "--serve", "--network", network, "--batch", args.batch]
     common += ["--threads", args.threads, *(["--sampling"] if sampling else [])]
     wanted = {n: o for n, o in VARIANTS.items() if not (args.quick and "compiled" in n)}
