@@ -16,6 +16,7 @@ namespace vapo::cpu::VAPO_ISA {
 
 namespace hn = hwy::HWY_NAMESPACE;
 #define VAPO_PACK __attribute__((always_inline)) inline
+#define VAPO_INLINE __attribute__((always_inline))  // of a lambda
 
 template <class T>
 struct Pack {

@@ -1,9 +1,11 @@
-// Group normalisation's loops, compiled once for each instruction set. Pixels are taken in blocks, and a vector of
-// channels through a block, so that the sums of a block stay in registers.
+// Group normalisation's loops, compiled once for each instruction set. Pixels are taken in blocks, and some vectors
+// of channels through a block, so that the sums of a block stay in registers and memory is read nearly in its
+// order.
 
 #include "tensor/cpu/simd_norm.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tensor/cpu/pack.h"
 #include "tensor/functions.h"
@@ -11,152 +13,203 @@
 namespace vapo::cpu::VAPO_ISA {
 namespace {
 
-constexpr int64_t block = 8;  // pixels
+// V vectors of neighbouring channels as one value.
+template <class T, int V>
+struct Packs {
+  Pack<T> p[V];
+  Packs() = default;
+  VAPO_PACK explicit Packs(double value) {
+    for_each([&](int k) VAPO_INLINE { p[k] = Pack<T>(value); });
+  }
+  template <class F>
+  VAPO_PACK static void for_each(F f) {
+    [&]<int... k>(std::integer_sequence<int, k...>) VAPO_INLINE { (f(k), ...); }
+    (std::make_integer_sequence<int, V>{});
+  }
+  template <class F>
+  VAPO_PACK static Packs of(F f) {
+    Packs y;
+    for_each([&](int k) VAPO_INLINE { y.p[k] = f(k); });
+    return y;
+  }
+  friend VAPO_PACK Packs operator+(const Packs& a, const Packs& b) {
+    return of([&](int k) VAPO_INLINE { return a.p[k] + b.p[k]; });
+  }
+  friend VAPO_PACK Packs operator-(const Packs& a, const Packs& b) {
+    return of([&](int k) VAPO_INLINE { return a.p[k] - b.p[k]; });
+  }
+  friend VAPO_PACK Packs operator*(const Packs& a, const Packs& b) {
+    return of([&](int k) VAPO_INLINE { return a.p[k] * b.p[k]; });
+  }
+  friend VAPO_PACK Packs multiply_add(const Packs& a, const Packs& b, const Packs& c) {
+    return of([&](int k) VAPO_INLINE { return multiply_add(a.p[k], b.p[k], c.p[k]); });
+  }
+};
+template <class F, class T, int V>
+VAPO_PACK Packs<T, V> apply(const Packs<T, V>& x) {
+  return Packs<T, V>::of([&](int k) VAPO_INLINE { return F::apply(x.p[k], 0); });
+}
 
-// f(c, access, first pixel, last pixel) for every vector of channels of every block of pixels; access loads and
-// stores a whole vector, or what is left of the channels.
-template <class T>
+// Loads and stores V whole vectors, or what is left of the channels.
+template <class T, int V>
 struct Whole {
-  using P = Pack<T>;
-  VAPO_PACK P load(const T* p) const { return P::load(p); }
-  VAPO_PACK void store(P x, T* p) const { x.store(p); }
-  static constexpr int64_t count = P::lanes;
+  using P = Packs<T, V>;
+  static constexpr int64_t lanes = Pack<T>::lanes;
+  VAPO_PACK P load(const T* p) const {
+    return P::of([&](int k) VAPO_INLINE { return Pack<T>::load(p + k * lanes); });
+  }
+  VAPO_PACK void store(const P& x, T* p) const {
+    P::for_each([&](int k) VAPO_INLINE { x.p[k].store(p + k * lanes); });
+  }
+  VAPO_PACK P load_bytes(const uint8_t* p) const {
+    alignas(64) T m[V * lanes];
+    for (int64_t k = 0; k < V * lanes; ++k) m[k] = static_cast<T>(p[k]);
+    return load(m);
+  }
 };
 template <class T>
 struct Part {
-  using P = Pack<T>;
+  using P = Packs<T, 1>;
   int64_t count;
-  VAPO_PACK P load(const T* p) const { return P::load_part(p, count); }
-  VAPO_PACK void store(P x, T* p) const { x.store_part(p, count); }
+  VAPO_PACK P load(const T* p) const {
+    return P::of([&](int) VAPO_INLINE { return Pack<T>::load_part(p, count); });
+  }
+  VAPO_PACK void store(const P& x, T* p) const { x.p[0].store_part(p, count); }
+  VAPO_PACK P load_bytes(const uint8_t* p) const {
+    alignas(64) T m[Pack<T>::lanes] = {};
+    for (int64_t k = 0; k < count; ++k) m[k] = static_cast<T>(p[k]);
+    return P::of([&](int) VAPO_INLINE { return Pack<T>::load(m); });
+  }
 };
-template <class T, class F>
+// f(c, access, first pixel, last pixel) for all channels of every block of pixels, V vectors at once where there
+// are as many.
+template <int V, class T, class F>
 VAPO_PACK void for_channels(const NormRows<T>& n, F f) {
-  constexpr int64_t lanes = Pack<T>::lanes;
+  constexpr int64_t lanes = Pack<T>::lanes, block = V > 4 ? 16 : 8;
   for (int64_t begin = 0; begin < n.pixels; begin += block) {
     int64_t end = std::min(n.pixels, begin + block), c = 0;
-    for (; c + lanes <= n.channels; c += lanes) f(c, Whole<T>{}, begin, end);
+    for (; c + V * lanes <= n.channels; c += V * lanes) f(c, Whole<T, V>{}, begin, end);
+    if constexpr (V > 1)
+      for (; c + lanes <= n.channels; c += lanes) f(c, Whole<T, 1>{}, begin, end);
     if (c < n.channels) f(c, Part<T>{n.channels - c}, begin, end);
   }
 }
 template <class T, class Access>
-VAPO_PACK void add_to(T* sums, int64_t c, const Access& at, Pack<T> x, bool first) {
+VAPO_PACK void add_to(T* sums, int64_t c, const Access& at, const typename Access::P& x, bool first) {
   at.store(first ? x : at.load(sums + c) + x, sums + c);
 }
 
 template <class T, class Access>
-VAPO_PACK Pack<T> masked(const NormRows<T>& n, const Access& at, int64_t i, Pack<T> x) {
+VAPO_PACK typename Access::P masked(const NormRows<T>& n, const Access& at, int64_t i,
+                                    const typename Access::P& x) {
   if (!n.mask) return x;
-  alignas(64) T m[Pack<T>::lanes] = {};
-  for (int64_t k = 0; k < at.count; ++k) m[k] = static_cast<T>(n.mask[i + k]);
-  return x * Pack<T>::load(m) * Pack<T>(static_cast<double>(n.mask_scale));
+  return x * at.load_bytes(n.mask + i) * typename Access::P(static_cast<double>(n.mask_scale));
 }
 
 template <class T>
 void moments(const NormRows<T>& n, const T* x, T* sum, T* squares) {
-  for_channels(
-      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> origin = at.load(x + c), s(0.), s2(0.);
-        for (int64_t p = begin; p < end; ++p) {
-          Pack<T> d = at.load(x + p * n.stride + c) - origin;
-          s = s + d, s2 = multiply_add(d, d, s2);
-        }
-        add_to(sum, c, at, s, begin == 0), add_to(squares, c, at, s2, begin == 0);
-      });
+  for_channels<8>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
+    using P = typename decltype(at)::P;
+    P origin = at.load(x + c), s(0.), s2(0.);
+    for (int64_t p = begin; p < end; ++p) {
+      P d = at.load(x + p * n.stride + c) - origin;
+      s = s + d, s2 = multiply_add(d, d, s2);
+    }
+    add_to(sum, c, at, s, begin == 0), add_to(squares, c, at, s2, begin == 0);
+  });
 }
 
 template <class T, bool silu>
 void forward(const NormRows<T>& n, const T* x, T* y) {
-  for_channels(
-      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c);
-        for (int64_t p = begin; p < end; ++p) {
-          int64_t i = p * n.stride + c;
-          Pack<T> z = multiply_add(a, multiply_add(r, at.load(x + i), q), s);
-          if constexpr (silu) z = Silu::apply(z, 0);
-          at.store(masked(n, at, i, z), y + i);
-        }
-      });
+  for_channels<silu ? 2 : 4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
+    using P = typename decltype(at)::P;
+    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c);
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t i = p * n.stride + c;
+      P z = multiply_add(a, multiply_add(r, at.load(x + i), q), s);
+      if constexpr (silu) z = apply<Silu>(z);
+      at.store(masked(n, at, i, z), y + i);
+    }
+  });
 }
 
 template <class T, bool silu>
 void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* sum_hy) {
-  for_channels(
-      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), s0(0.),
-                s1(0.);
-        for (int64_t p = begin; p < end; ++p) {
-          int64_t i = p * n.stride + c;
-          Pack<T> y = multiply_add(r, at.load(x + i), q), d = masked(n, at, i, at.load(g + i));
-          if constexpr (silu) d = d * SiluD1::apply(multiply_add(a, y, s), 0);
-          s0 = s0 + d, s1 = multiply_add(d, y, s1);
-          at.store(d, h + i);
-        }
-        add_to(sum_h, c, at, s0, begin == 0), add_to(sum_hy, c, at, s1, begin == 0);
-      });
+  for_channels<silu ? 2 : 4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
+    using P = typename decltype(at)::P;
+    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), s0(0.), s1(0.);
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t i = p * n.stride + c;
+      P y = multiply_add(r, at.load(x + i), q), d = masked(n, at, i, at.load(g + i));
+      if constexpr (silu) d = d * apply<SiluD1>(multiply_add(a, y, s));
+      s0 = s0 + d, s1 = multiply_add(d, y, s1);
+      at.store(d, h + i);
+    }
+    add_to(sum_h, c, at, s0, begin == 0), add_to(sum_hy, c, at, s1, begin == 0);
+  });
 }
 
 template <class T>
 void vjp_map(const NormRows<T>& n, const T* x, const T* kh, const T* ky, const T* k1, T* h_dx) {
-  for_channels(
-      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c),
-                v1 = at.load(k1 + c);
-        for (int64_t p = begin; p < end; ++p) {
-          int64_t i = p * n.stride + c;
-          Pack<T> y = multiply_add(r, at.load(x + i), q);
-          at.store(multiply_add(vh, at.load(h_dx + i), multiply_add(vy, y, v1)), h_dx + i);
-        }
-      });
+  for_channels<4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
+    using P = typename decltype(at)::P;
+    P r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c), v1 = at.load(k1 + c);
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t i = p * n.stride + c;
+      P y = multiply_add(r, at.load(x + i), q);
+      at.store(multiply_add(vh, at.load(h_dx + i), multiply_add(vy, y, v1)), h_dx + i);
+    }
+  });
 }
 
 template <class T, bool silu>
 void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormSums2<T>& to) {
-  for_channels(
-      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), zero(0.);
-        Pack<T> su = zero, suy = zero, sh = zero, shy = zero, shu = zero, sw = zero, swy = zero, swyy = zero,
-                swu = zero, swuy = zero;
-        for (int64_t p = begin; p < end; ++p) {
-          int64_t i = p * n.stride + c;
-          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), h = masked(n, at, i, at.load(g + i));
-          su = su + vu, suy = multiply_add(vu, y, suy);
-          if constexpr (silu) {
-            Pack<T> z = multiply_add(a, y, s), w = h * SiluD2::apply(z, 0), wy = w * y;
-            h = h * SiluD1::apply(z, 0);
-            sw = sw + w, swy = swy + wy, swyy = multiply_add(wy, y, swyy);
-            swu = multiply_add(w, vu, swu), swuy = multiply_add(wy, vu, swuy);
-          }
-          sh = sh + h, shy = multiply_add(h, y, shy), shu = multiply_add(h, vu, shu);
-        }
-        bool first = begin == 0;
-        add_to(to.u, c, at, su, first), add_to(to.uy, c, at, suy, first), add_to(to.h, c, at, sh, first);
-        add_to(to.hy, c, at, shy, first), add_to(to.hu, c, at, shu, first), add_to(to.w, c, at, sw, first);
-        add_to(to.wy, c, at, swy, first), add_to(to.wyy, c, at, swyy, first), add_to(to.wu, c, at, swu, first);
-        add_to(to.wuy, c, at, swuy, first);
-      });
+  for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
+    using P = typename decltype(at)::P;
+    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), zero(0.);
+    P su = zero, suy = zero, sh = zero, shy = zero, shu = zero, sw = zero, swy = zero, swyy = zero, swu = zero,
+      swuy = zero;
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t i = p * n.stride + c;
+      P y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), h = masked(n, at, i, at.load(g + i));
+      su = su + vu, suy = multiply_add(vu, y, suy);
+      if constexpr (silu) {
+        P z = multiply_add(a, y, s), w = h * apply<SiluD2>(z), wy = w * y;
+        h = h * apply<SiluD1>(z);
+        sw = sw + w, swy = swy + wy, swyy = multiply_add(wy, y, swyy);
+        swu = multiply_add(w, vu, swu), swuy = multiply_add(wy, vu, swuy);
+      }
+      sh = sh + h, shy = multiply_add(h, y, shy), shu = multiply_add(h, vu, shu);
+    }
+    bool first = begin == 0;
+    add_to(to.u, c, at, su, first), add_to(to.uy, c, at, suy, first), add_to(to.h, c, at, sh, first);
+    add_to(to.hy, c, at, shy, first), add_to(to.hu, c, at, shu, first), add_to(to.w, c, at, sw, first);
+    add_to(to.wy, c, at, swy, first), add_to(to.wyy, c, at, swyy, first), add_to(to.wu, c, at, swu, first);
+    add_to(to.wuy, c, at, swuy, first);
+  });
 }
 
 template <class T, bool silu>
 void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormMap2<T>& k, T* dx, T* dg) {
-  for_channels(
-      n, [&](int64_t c, auto at, int64_t begin, int64_t end) __attribute__((always_inline)) {
-        Pack<T> r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
-                zu = at.load(k.zu + c), zy = at.load(k.zy + c), z1 = at.load(k.z1 + c), ke = at.load(k.e + c),
-                kh = at.load(k.h + c), ku = at.load(k.u + c), ky = at.load(k.y + c), k1 = at.load(k.one + c);
-        for (int64_t p = begin; p < end; ++p) {
-          int64_t i = p * n.stride + c;
-          Pack<T> y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), vg = at.load(g + i);
-          Pack<T> change = masked(n, at, i, multiply_add(zu, vu, multiply_add(zy, y, z1)));  // m·ż
-          Pack<T> h = masked(n, at, i, vg), out = multiply_add(ku, vu, multiply_add(ky, y, k1));
-          if constexpr (silu) {
-            Pack<T> z = multiply_add(a, y, s), slope = SiluD1::apply(z, 0);
-            out = multiply_add(ke, vg * SiluD2::apply(z, 0) * change, out);
-            h = h * slope, change = change * slope;
-          }
-          at.store(multiply_add(kh, h, out), dx + i);
-          at.store(change, dg + i);
-        }
-      });
+  for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
+    using P = typename decltype(at)::P;
+    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
+      zu = at.load(k.zu + c), zy = at.load(k.zy + c), z1 = at.load(k.z1 + c), ke = at.load(k.e + c),
+      kh = at.load(k.h + c), ku = at.load(k.u + c), ky = at.load(k.y + c), k1 = at.load(k.one + c);
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t i = p * n.stride + c;
+      P y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), vg = at.load(g + i);
+      P change = masked(n, at, i, multiply_add(zu, vu, multiply_add(zy, y, z1)));  // m·ż
+      P h = masked(n, at, i, vg), out = multiply_add(ku, vu, multiply_add(ky, y, k1));
+      if constexpr (silu) {
+        P z = multiply_add(a, y, s), slope = apply<SiluD1>(z);
+        out = multiply_add(ke, vg * apply<SiluD2>(z) * change, out);
+        h = h * slope, change = change * slope;
+      }
+      at.store(multiply_add(kh, h, out), dx + i);
+      at.store(change, dg + i);
+    }
+  });
 }
 
 template <class T>
