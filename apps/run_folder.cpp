@@ -15,21 +15,36 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPrefix = "checkpoint-", kSuffix = ".safetensors";
+constexpr std::string_view kGridPrefix = "samples-", kGridSuffix = ".png";
 
-std::optional<int64_t> step_of(std::string_view name) {
-  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return {};
-  name = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
+std::optional<int64_t> step_of(std::string_view name, std::string_view prefix = kPrefix,
+                               std::string_view suffix = kSuffix) {
+  if (!name.starts_with(prefix) || !name.ends_with(suffix) || name.size() < prefix.size() + suffix.size())
+    return {};
+  name = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
   int64_t step = -1;
   auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
   if (error != std::errc() || end != name.data() + name.size() || step < 0) return {};
   return step;
 }
 
+// The steps in the names PREFIX STEP SUFFIX of a folder, in no order.
+std::vector<int64_t> steps_in(const fs::path& folder, std::string_view prefix, std::string_view suffix) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (auto step = step_of(it->path().filename().string(), prefix, suffix)) steps.push_back(*step);
+  }
+  return steps;
+}
+
 }  // namespace
 
 fs::path RunFolder::checkpoint(int64_t step) const { return path_ / fmt::format("{}{}{}", kPrefix, step, kSuffix); }
 
-fs::path RunFolder::samples(int64_t step) const { return path_ / fmt::format("samples-{}.png", step); }
+fs::path RunFolder::samples(int64_t step) const {
+  return path_ / fmt::format("{}{}{}", kGridPrefix, step, kGridSuffix);
+}
 
 void RunFolder::create() const {
   std::error_code error;
@@ -46,12 +61,14 @@ bool RunFolder::holds_a_run() const {
 }
 
 std::vector<int64_t> RunFolder::checkpoints() const {
-  std::vector<int64_t> steps;
-  std::error_code error;
-  for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) {
-    if (auto step = step_of(it->path().filename().string())) steps.push_back(*step);
-  }
+  std::vector<int64_t> steps = steps_in(path_, kPrefix, kSuffix);
   std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+std::vector<int64_t> RunFolder::grids() const {
+  std::vector<int64_t> steps = steps_in(path_, kGridPrefix, kGridSuffix);
+  std::sort(steps.begin(), steps.end());
   return steps;
 }
 

@@ -22,6 +22,7 @@ class RunFolder {
   void create() const;                       // throws IoError
   bool holds_a_run() const;                  // a config or a checkpoint is there
   std::vector<int64_t> checkpoints() const;  // their steps, newest first
+  std::vector<int64_t> grids() const;        // the steps of the grids of samples, oldest first
   void point_latest_to(int64_t step) const;  // atomically
   void keep_newest(int64_t count) const;     // removes older checkpoints
   void remove_temporary_files() const;       // what a killed run left behind

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -164,44 +166,76 @@ const char* file_name(DType t) {
   }
 }
 
-}  // namespace
+struct Layout {
+  std::vector<Entry> entries;  // in the order of the file
+  std::map<std::string, std::string> metadata;
+};
 
-TensorFile parse_safetensors(std::string_view bytes, const std::string& name) {
-  if (bytes.size() < 8) refuse(name, "it has {} bytes, a header needs at least 8", bytes.size());
+// Of the header in a file of `bytes`, whose first eight are `begin`.
+uint64_t header_length(const char* begin, uint64_t bytes, const std::string& name) {
+  if (bytes < 8) refuse(name, "it has {} bytes, a header needs at least 8", bytes);
   uint64_t length;
-  std::memcpy(&length, bytes.data(), 8);
+  std::memcpy(&length, begin, 8);
   if (length > largest_header)
     refuse(name, "its header would have {} bytes, at most {} are allowed", length, largest_header);
-  if (length > bytes.size() - 8)
-    refuse(name, "its header has {} bytes, the file only {}: truncated", length, bytes.size() - 8);
-  json header = parse_header(bytes.substr(8, length), name);
-  std::string_view data = bytes.substr(8 + length);
+  if (length > bytes - 8) refuse(name, "its header has {} bytes, the file only {}: truncated", length, bytes - 8);
+  return length;
+}
 
-  TensorFile file;
-  std::vector<Entry> entries;
+Layout read_layout(std::string_view text, uint64_t data_bytes, const std::string& name) {
+  json header = parse_header(text, name);
+  Layout layout;
   for (const auto& [key, value] : header.items()) {
     if (key != "__metadata__") {
-      entries.push_back(read_entry(key, value, data.size(), name));
+      layout.entries.push_back(read_entry(key, value, data_bytes, name));
       continue;
     }
     if (!value.is_object()) refuse(name, "__metadata__ is not an object");
     for (const auto& [k, v] : value.items()) {
       if (!v.is_string()) refuse(name, "metadata '{}' is not a string", printable(k));
-      file.metadata[k] = v.get<std::string>();
+      layout.metadata[k] = v.get<std::string>();
     }
   }
-  std::sort(entries.begin(), entries.end(),
+  std::sort(layout.entries.begin(), layout.entries.end(),
             [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   uint64_t at = 0;
-  for (const Entry& e : entries) {
+  for (const Entry& e : layout.entries) {
     if (e.begin != at)
       refuse(name, "tensor '{}' begins at byte {}, expected {}: tensors overlap or leave a gap", printable(e.name),
              e.begin, at);
     at = e.end;
   }
-  if (at != data.size()) refuse(name, "{} bytes after the last tensor belong to none", data.size() - at);
-  for (const Entry& e : entries) file.tensors[e.name] = read_elements(e, data.data() + e.begin);
+  if (at != data_bytes) refuse(name, "{} bytes after the last tensor belong to none", data_bytes - at);
+  return layout;
+}
+
+}  // namespace
+
+TensorFile parse_safetensors(std::string_view bytes, const std::string& name) {
+  uint64_t length = header_length(bytes.data(), bytes.size(), name);
+  std::string_view data = bytes.substr(8 + length);
+  Layout layout = read_layout(bytes.substr(8, length), data.size(), name);
+  TensorFile file{{}, std::move(layout.metadata)};
+  for (const Entry& e : layout.entries) file.tensors[e.name] = read_elements(e, data.data() + e.begin);
   return file;
+}
+
+TensorFileHeader read_safetensors_header(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  if (!in) throw IoError(fmt::format("cannot open '{}': {}", path.string(), std::strerror(errno)));
+  auto take = [&](size_t n) {
+    std::string bytes(n, '\0');
+    if (!in.read(bytes.data(), static_cast<std::streamsize>(n)))
+      throw IoError(fmt::format("cannot read '{}'", path.string()));
+    return bytes;
+  };
+  uint64_t size = static_cast<uint64_t>(in.tellg());
+  in.seekg(0);
+  uint64_t length = header_length(take(std::min<uint64_t>(size, 8)).data(), size, path.string());
+  Layout layout = read_layout(take(length), size - 8 - length, path.string());
+  TensorFileHeader header{{}, std::move(layout.metadata)};
+  for (const Entry& e : layout.entries) header.shapes[e.name] = e.shape;
+  return header;
 }
 
 TensorFile read_safetensors(const std::filesystem::path& path) {

@@ -21,6 +21,13 @@ struct TensorFile {
 TensorFile read_safetensors(const std::filesystem::path& path);
 TensorFile parse_safetensors(std::string_view bytes, const std::string& name);  // the same, from memory
 
+struct TensorFileHeader {
+  std::map<std::string, Shape> shapes;  // of the tensors, by name
+  std::map<std::string, std::string> metadata;
+};
+// The same of the header alone: quick, whatever the size of the file.
+TensorFileHeader read_safetensors_header(const std::filesystem::path& path);
+
 // Writes to a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the folder: a reader sees
 // the old file or the new one, never a part. On failure nothing is left behind; throws IoError.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);

@@ -105,6 +105,21 @@ TEST_CASE("safetensors: every dtype, rank 0 to 8, empty tensors and metadata com
   CHECK(parse_safetensors(safetensors_bytes("{}   "), "f").tensors.empty());
 }
 
+TEST_CASE("safetensors: the header alone tells names, shapes and metadata, and is held to the file's size") {
+  Folder folder;
+  fs::path path = folder.path / "x.safetensors";
+  write_safetensors(path, {{{"a", Tensor::zeros({2, 3})}, {"none", Tensor::zeros({0})}}, {{"step", "12"}}});
+  TensorFileHeader header = read_safetensors_header(path);
+  CHECK(header.shapes == std::map<std::string, Shape>{{"a", {2, 3}}, {"none", {0}}});
+  CHECK(header.metadata == std::map<std::string, std::string>{{"step", "12"}});
+  fs::resize_file(path, fs::file_size(path) - 1);
+  CHECK(has(message<InputError>([&] { read_safetensors_header(path); }), "'a' ends at byte 24 of 23"));
+  fs::resize_file(path, 5);
+  CHECK(has(message<InputError>([&] { read_safetensors_header(path); }), "5 bytes"));
+  CHECK(has(message<IoError>([&] { read_safetensors_header(folder.path / "missing"); }), "No such file"));
+  CHECK(has(message<IoError>([&] { read_safetensors_header(folder.path); }), folder.path.string()));
+}
+
 TEST_CASE("safetensors: the layout is the format's, and its other dtypes are widened") {
   auto one = [](const char* dtype, int size, std::string_view data) {
     std::string header = fmt::format(R"({{"a":{{"dtype":"{}","shape":[{}],"data_offsets":[0,{}]}}}})", dtype,
