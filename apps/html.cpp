@@ -8,10 +8,13 @@
 #include <span>
 
 #include "data/image_file.h"
+#include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 
 namespace vapo::app {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 void strip_zeros(std::string& decimal) {
   if (decimal.find('.') == std::string::npos) return;
@@ -141,6 +144,22 @@ std::string picture_html(const std::filesystem::path& file, std::string_view alt
   return fmt::format("<img{} width=\"{}\" height=\"{}\" alt=\"{}\" src=\"data:image/{};base64,{}\">",
                      scale > 1 ? " class=\"pixels\"" : "", scale * image.dim(1), scale * image.dim(0), escaped(alt),
                      bytes.starts_with("\x89PNG") ? "png" : "jpeg", base64(bytes));
+}
+
+std::string problem_html(std::string_view text) { return "<p class=\"problem\">" + escaped(text) + "</p>\n"; }
+
+std::string figure_html(const std::filesystem::path& file, const std::string& caption, int64_t least,
+                        Section& section) {
+  std::string picture;
+  try {
+    picture = picture_html(file, caption, least);
+    ++section.pictures;
+  } catch (const Error& e) {
+    picture = problem_html(fmt::format("Not shown: {}", e.what()));
+    section.problems.push_back(e.what());
+    ++section.missing;
+  }
+  return fmt::format("<figure>{}\n<figcaption>{}</figcaption></figure>\n", picture, escaped(caption));
 }
 
 }  // namespace vapo::app

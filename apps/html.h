@@ -2,12 +2,18 @@
 // Pieces of an HTML page: escaped text, rounded numbers, pictures inside the page.
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-
-#include "apps/command.h"
+#include <vector>
 
 namespace vapo::app {
+
+struct Section {  // of a page
+  std::string id, title = {}, html = {};
+  std::vector<std::string> problems = {};  // what could not be shown, one line each
+  int64_t pictures = 0, missing = 0;       // shown; named and not there or unreadable
+};
 
 // Any text as HTML's text or attribute value: & < > " ' by reference; control characters except tab and newline
 // become U+FFFD.
@@ -21,7 +27,7 @@ std::string grouped(int64_t n);
 
 // A value of a result as HTML: a rounded number has its full value as title; arrays of scalars are lists with
 // commas, null is "–".
-std::string value_html(const Json& value);
+std::string value_html(const nlohmann::ordered_json& value);
 
 std::string base64(std::string_view bytes);  // RFC 4648, padded
 
@@ -29,5 +35,10 @@ std::string base64(std::string_view bytes);  // RFC 4648, padded
 // is enlarged by the integer that brings it nearest below `least`, its pixels sharp. Throws IoError or InputError
 // naming the file where it cannot be decoded.
 std::string picture_html(const std::filesystem::path& file, std::string_view alt, int64_t least = 0);
+// <figure> with the picture and its caption, which is the picture's text alternative too; a picture that cannot be
+// shown is told in its place and in the section's problems.
+std::string figure_html(const std::filesystem::path& file, const std::string& caption, int64_t least,
+                        Section& section);
+std::string problem_html(std::string_view text);
 
 }  // namespace vapo::app

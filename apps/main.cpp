@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   app::add_classifier(cli, action);
   app::add_frechet(cli, action);
   app::add_info(cli, action);
+  app::add_report(cli, action);
   app::add_bench(cli, action);
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 

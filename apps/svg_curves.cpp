@@ -36,7 +36,8 @@ struct Range {
 struct Axis {
   Range range;
   bool logarithmic = false;
-  double begin = 0, end = 0;  // places of range.low and range.high
+  double begin = 0, end = 0;       // places of range.low and range.high
+  std::vector<double> ticks = {};  // values
   double operator()(double v) const {
     double share = logarithmic ? std::log(v / range.low) / std::log(range.high / range.low)
                                : (v - range.low) / (range.high - range.low);
@@ -63,7 +64,7 @@ Extent extent_of(const std::vector<Curve>& curves) {
 }
 
 Axis y_axis(Range range, Scale scale) {
-  Axis axis{.begin = kHeight - kBottom, .end = kTop};
+  Axis axis{.range = range, .begin = kHeight - kBottom, .end = kTop};
   axis.logarithmic = scale == Scale::logarithmic_if_it_fits && range.low > 0 && range.high >= 30 * range.low;
   if (axis.logarithmic) {
     axis.range = {range.low / 1.1, range.high * 1.1};
@@ -122,19 +123,31 @@ std::string curve_svg(const Curve& c, size_t number, const Axis& x, const Axis& 
   return fmt::format("<g class=\"curve-{}\"><path d=\"{}\"/>{}</g>\n", number, path, marks);
 }
 
-std::string ticks_svg(const Axis& x, const Axis& y, const std::vector<double>& x_ticks,
-                      const std::vector<double>& y_ticks) {
+// As many digits as tell neighbouring ticks apart.
+std::string tick_label(const Axis& axis, double v) {
+  if (axis.logarithmic || axis.ticks.size() < 2) return rounded(v);
+  double step = axis.ticks[1] - axis.ticks[0];
+  double largest = std::max(std::abs(axis.ticks.front()), std::abs(axis.ticks.back()));
+  return rounded(v, 2 + static_cast<int>(std::log10(largest / step)));
+}
+
+size_t letters_in(const std::string& utf8) {
+  return static_cast<size_t>(std::count_if(utf8.begin(), utf8.end(),
+                                           [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+std::string axes_svg(const Axis& x, const Axis& y) {
   std::string out;
-  for (double v : y_ticks)
+  for (double v : y.ticks)
     out += fmt::format(
         "<path class=\"rule\" d=\"M{:.1f} {:.1f}H{:.1f}\"/><text x=\"{:.1f}\" y=\"{:.1f}\" "
         "text-anchor=\"end\">{}</text>\n",
-        x.begin, y(v), x.end, x.begin - 6, y(v) + 3.8, rounded(v));
-  for (double v : x_ticks)
+        x.begin, y(v), x.end, x.begin - 6, y(v) + 3.8, tick_label(y, v));
+  for (double v : x.ticks)
     out += fmt::format(
         "<path class=\"axis\" d=\"M{0:.1f} {1:.1f}v4\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" "
         "text-anchor=\"middle\">{3}</text>\n",
-        x(v), y.begin, y.begin + 16, rounded(v, 7));
+        x(v), y.begin, y.begin + 16, tick_label(x, v));
   return out + fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", x.begin, y.begin, x.end);
 }
 
@@ -185,20 +198,19 @@ std::string curves_html(const CurveFigure& figure, const std::string& id) {
   Extent extent = extent_of(figure.curves);
   if (extent.values == 0) return "";
   Axis y = y_axis(extent.y, figure.scale);
-  std::vector<double> y_ticks =
+  y.ticks =
       y.logarithmic ? logarithmic_ticks(y.range.low, y.range.high) : round_ticks(y.range.low, y.range.high, 5);
   size_t letters = 1;
-  for (double v : y_ticks) {
-    std::string text = rounded(v);
-    auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
-    letters = std::max(letters, static_cast<size_t>(std::count_if(text.begin(), text.end(), begins)));
-  }
+  for (double v : y.ticks) letters = std::max(letters, letters_in(tick_label(y, v)));
   extent.x.widen_if_a_point();
-  Axis x{.range = extent.x, .begin = kLetter * static_cast<double>(letters) + 10, .end = kWidth - kRight};
-  std::vector<double> x_ticks = round_ticks(x.range.low, x.range.high, 5);
-  if (!x_ticks.empty() &&
-      kLetter / 2 * static_cast<double>(rounded(x_ticks.back(), 7).size()) > kWidth - x(x_ticks.back()))
-    x_ticks.pop_back();  // its label would be cut off
+  Axis x{.range = extent.x,
+         .begin = kLetter * static_cast<double>(letters) + 10,
+         .end = kWidth - kRight,
+         .ticks = round_ticks(extent.x.low, extent.x.high, 5)};
+  auto cut_off = [&](double v) {
+    return x(v) + kLetter / 2 * static_cast<double>(letters_in(tick_label(x, v))) > kWidth;
+  };
+  if (x.ticks.size() > 1 && cut_off(x.ticks.back())) x.ticks.pop_back();
 
   std::string words = y.logarithmic ? "Logarithmic axis. " : "", legend, drawn;
   for (size_t i = 0; i < figure.curves.size(); ++i) {
@@ -219,8 +231,8 @@ std::string curves_html(const CurveFigure& figure, const std::string& id) {
       fmt::arg("title", escaped(figure.title)),
       fmt::arg("legend", legend.empty() ? "" : " <span class=\"keys\">" + legend + "</span>"),
       fmt::arg("width", kWidth), fmt::arg("height", kHeight), fmt::arg("id", id), fmt::arg("words", escaped(words)),
-      fmt::arg("ticks", ticks_svg(x, y, x_ticks, y_ticks)), fmt::arg("right", kWidth - kRight),
-      fmt::arg("bottom", kHeight - 4), fmt::arg("x_label", escaped(figure.x_label)), fmt::arg("curves", drawn),
+      fmt::arg("ticks", axes_svg(x, y)), fmt::arg("right", kWidth - kRight), fmt::arg("bottom", kHeight - 4),
+      fmt::arg("x_label", escaped(figure.x_label)), fmt::arg("curves", drawn),
       fmt::arg("note", note.empty() ? "" : fmt::format("<p class=\"note\">{}</p>\n", escaped(note))));
 }
 

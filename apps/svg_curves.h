@@ -14,7 +14,7 @@ struct Curve {
 
 struct CurveFigure {
   std::string title;
-  std::string note;  // a line below, may be empty
+  std::string note = {};  // a line below, may be empty
   std::string x_label = "step";
   std::vector<Curve> curves;  // at most 4
   enum class Scale { linear, from_zero, logarithmic_if_it_fits } scale = Scale::linear;
