@@ -12,7 +12,7 @@ build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-de
   libprotobuf-dev protobuf-compiler
   libzip-dev
   zlib1g-dev)
-test=(doctest-dev clang-format-14 git)
+test=(doctest-dev clang-format-14 git chromium-headless-shell)
 
 packages=()
 for set in "${@:-build}"; do
