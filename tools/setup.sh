@@ -12,13 +12,14 @@ build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-de
   libprotobuf-dev protobuf-compiler
   libzip-dev
   zlib1g-dev)
-test=(doctest-dev clang-format-14 git chromium-headless-shell)
+test=(doctest-dev clang-format-14 git)
+optional=(chromium-headless-shell)  # of "test": what needs it is skipped where it cannot be had
 
 packages=()
 for set in "${@:-build}"; do
   case $set in
     build) packages+=("${build[@]}") ;;
-    test) packages+=("${test[@]}") ;;
+    test) packages+=("${test[@]}" "${optional[@]}") ;;
     *) echo "setup.sh: '$set' is no set of packages: build, test" >&2 && exit 2 ;;
   esac
 done
@@ -33,16 +34,25 @@ for package in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
 done
 [ ${#missing[@]} = 0 ] && exit 0
+is_optional() { [[ " ${optional[*]} " == *" $1 "* ]]; }
+needed=0
+for package in "${missing[@]}"; do is_optional "$package" || needed=1; done
 
 as_root=()
 if [ "$(id -u)" != 0 ]; then
   if ! command -v sudo >/dev/null; then
     echo "setup.sh: these packages are missing: ${missing[*]}" >&2
     echo "setup.sh: run as root: apt-get install ${missing[*]}" >&2
-    exit 1
+    exit $needed
   fi
   as_root=(sudo)
 fi
-echo "installing: ${missing[*]}" >&2
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+packages=()
+for package in "${missing[@]}"; do
+  ! is_optional "$package" || apt-cache show "$package" >/dev/null 2>&1 || continue
+  packages+=("$package")
+done
+[ ${#packages[@]} = 0 ] && exit 0
+echo "installing: ${packages[*]}" >&2
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
