@@ -124,6 +124,11 @@ std::string value_html(const Json& value) {
   return value.dump();  // true, false, and integers beyond int64
 }
 
+std::string fact_html(std::string_view name, const std::string& html, size_t letters) {
+  const char* width = letters > 48 ? " class=\"long\"" : letters > 17 ? " class=\"middling\"" : "";
+  return fmt::format("<div{}><dt>{}</dt><dd>{}</dd></div>\n", width, escaped(name), html);
+}
+
 std::string base64(std::string_view bytes) {
   constexpr char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;

@@ -25,6 +25,9 @@ std::string rounded(double x, int digits = 4);
 // "12,345": a comma every three digits from five digits on.
 std::string grouped(int64_t n);
 
+// An entry of <dl class="facts">: wider where the value, `letters` long, needs it.
+std::string fact_html(std::string_view name, const std::string& html, size_t letters);
+
 // A value of a result as HTML: a rounded number has its full value as title; arrays of scalars are lists with
 // commas, null is "–".
 std::string value_html(const nlohmann::ordered_json& value);

@@ -71,7 +71,7 @@ std::vector<fs::path> folders_in(const fs::path& dir) {
 // "steps_per_second": "steps per second".
 std::string label(std::string key) {
   std::replace(key.begin(), key.end(), '_', ' ');
-  return escaped(key);
+  return key;
 }
 
 // The time of a checkpoint in a request counts from the epoch of the file system's clock.
@@ -82,16 +82,28 @@ std::string time_html(int64_t seconds) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(t));
 }
 
+size_t letters_of(const Json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().size();
+  return value.is_structured() ? value.dump().size() : 0;
+}
+
 std::string facts(const Json& object) {
   std::string out = "<dl class=\"facts\">\n";
   for (const auto& [key, value] : object.items()) {
     bool time = key == "checkpoint_time" && value.is_number_integer() && std::abs(value.get<double>()) < 9e9;
-    bool short_enough =
-        !value.is_structured() && !(value.is_string() && value.get_ref<const std::string&>().size() > 40);
-    out += fmt::format("<div{}><dt>{}</dt><dd>{}</dd></div>\n", short_enough ? "" : " class=\"long\"", label(key),
-                       time ? time_html(value.get<int64_t>()) : value_html(value));
+    out += time ? fact_html(label(key), time_html(value.get<int64_t>()), 23)
+                : fact_html(label(key), value_html(value), letters_of(value));
   }
   return out + "</dl>\n";
+}
+
+// A table that scrolls by itself where the page is narrower.
+std::string scrolling_table(const std::string& caption, const std::string& head, const std::string& body) {
+  return fmt::format(
+      "<figure class=\"table\"><figcaption>{0}</figcaption>\n<div class=\"wide\" role=\"region\" "
+      "aria-label=\"{0}\" "
+      "tabindex=\"0\"><table>\n<thead><tr>{1}</tr></thead>\n<tbody>\n{2}</tbody></table></div></figure>\n",
+      escaped(caption), head, body);
 }
 
 std::string table_html(const Json& table) {
@@ -104,21 +116,17 @@ std::string table_html(const Json& table) {
       throw InputError(fmt::format("table \"{}\": a row of {} cells, {} columns", caption, row.size(), width));
     for (size_t i = 0; i < width; ++i) numeric[i] = numeric[i] && (row[i].is_number() || row[i].is_null());
   }
-  std::string out = fmt::format(
-      "<div class=\"wide\" role=\"region\" aria-label=\"{0}\" "
-      "tabindex=\"0\"><table>\n<caption>{0}</caption>\n<thead><tr>",
-      escaped(caption));
+  std::string head, body;
   for (size_t i = 0; i < width; ++i)
-    out += fmt::format("<th scope=\"col\"{}>{}</th>", numeric[i] ? " class=\"number\"" : "",
-                       escaped(columns[i].get_ref<const std::string&>()));
-  out += "</tr></thead>\n<tbody>\n";
+    head += fmt::format("<th scope=\"col\"{}>{}</th>", numeric[i] ? " class=\"number\"" : "",
+                        escaped(columns[i].get_ref<const std::string&>()));
   for (const Json& row : rows) {
-    out += "<tr>";
+    body += "<tr>";
     for (size_t i = 0; i < width; ++i)
-      out += fmt::format("<td{}>{}</td>", numeric[i] ? " class=\"number\"" : "", value_html(row[i]));
-    out += "</tr>\n";
+      body += fmt::format("<td{}>{}</td>", numeric[i] ? " class=\"number\"" : "", value_html(row[i]));
+    body += "</tr>\n";
   }
-  return out + "</tbody></table></div>\n";
+  return scrolling_table(caption, head, body);
 }
 
 std::string poster_row(const Json& pair, const std::string& link) {
@@ -169,7 +177,8 @@ std::vector<EvaluationRecord> find_evaluations(const fs::path& dir) {
   for (const fs::path& folder : places) {
     bool density = !fs::exists(folder / "result.json", error) && fs::exists(folder / "summary.json", error);
     EvaluationRecord e{.folder = folder, .name = folder.lexically_relative(dir).string()};
-    if (e.name == ".") e.name = fs::absolute(dir).lexically_normal().filename().string();
+    if (folder.parent_path() == dir / "evaluations") e.name = folder.filename().string();
+    if (folder == dir) e.name = fs::absolute(dir).lexically_normal().filename().string();
     try {
       if (density) {
         e.result = density_result(folder);
@@ -207,8 +216,7 @@ EvaluationSection evaluation_section(const EvaluationRecord& evaluation, const s
     section.problems.push_back(problem);
     body = problem_html(problem);
   }
-  if (section.title != evaluation.name && "evaluations/" + section.title != evaluation.name)
-    section.where = evaluation.name;
+  if (section.title != evaluation.name) section.where = evaluation.name;
   std::string where =
       section.where.empty() ? "" : fmt::format(" <span class=\"where\">{}</span>", escaped(section.where));
   section.html = fmt::format("<section aria-labelledby=\"{0}\">\n<h3 id=\"{0}\">{1}{2}</h3>\n{3}</section>\n", id,
@@ -217,12 +225,10 @@ EvaluationSection evaluation_section(const EvaluationRecord& evaluation, const s
 }
 
 std::string poster_table(const std::string& rows) {
-  return "<div class=\"wide\" role=\"region\" aria-label=\"Numbers of the poster beside ours\" "
-         "tabindex=\"0\"><table>\n"
-         "<caption>Numbers of the poster beside ours</caption>\n"
-         "<thead><tr><th scope=\"col\">quantity</th><th scope=\"col\" class=\"number\">poster</th>"
-         "<th scope=\"col\" class=\"number\">ours</th></tr></thead>\n<tbody>\n" +
-         rows + "</tbody></table></div>\n";
+  return scrolling_table("Numbers of the poster beside ours",
+                         "<th scope=\"col\">quantity</th><th scope=\"col\" class=\"number\">poster</th>"
+                         "<th scope=\"col\" class=\"number\">ours</th>",
+                         rows);
 }
 
 }  // namespace vapo::app

@@ -12,7 +12,7 @@ namespace vapo::app {
 
 struct EvaluationRecord {
   std::filesystem::path folder;
-  std::string name = {};     // of the folder, as seen from where the search began
+  std::string name = {};     // of the folder
   Json result = nullptr;     // as apps/evaluation.h writes it; null where it is not there or cannot be read
   std::string problem = {};  // then: why
   bool unfinished = false;   // request.json is there and no result.json

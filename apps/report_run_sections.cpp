@@ -121,14 +121,14 @@ Section run_section(const RunRecord& run) {
   std::vector<std::pair<std::string, std::string>> facts;
   if (run.config) facts = config_facts(*run.config, run);
   if (!run.config) facts = {{"Steps", grouped(run.step())}};
-  if (run.parameters > 0) facts.push_back({"Parameters", grouped(run.parameters)});
+  if (run.parameters > 0)
+    facts.insert(facts.begin() + (run.config ? 2 : 1), {"Parameters", grouped(run.parameters)});
   if (run.log.seconds > 0) facts.push_back({"Time, as logged", duration(run.log.seconds)});
   if (run.log.peak_bytes > 0)
     facts.push_back({"Tensors at the peak", rounded(run.log.peak_bytes / 1048576) + " MiB"});
   if (!run.checkpoint.empty()) facts.push_back({"Newest checkpoint", run.checkpoint});
   Section section{"run", "The run", "<dl class=\"facts\">\n", run.problems};
-  for (const auto& [name, text] : facts)
-    section.html += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", name, escaped(text));
+  for (const auto& [name, text] : facts) section.html += fact_html(name, escaped(text), text.size());
   section.html += "</dl>\n";
   for (const std::string& problem : run.problems) section.html += problem_html(problem);
   if (!run.config_text.empty())

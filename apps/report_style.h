@@ -35,7 +35,7 @@ h3 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 h4 { font: 600 .95rem/1.4 var(--sans); margin: 1.6rem 0 .5rem; color: var(--quiet); }
 .lead { font-size: 1.15rem; margin: 0 0 1.6rem; }
 .where { font: 400 .8rem var(--mono); color: var(--quiet); overflow-wrap: anywhere; }
-small, .note, figcaption, caption, footer { font-family: var(--sans); font-size: .85rem; line-height: 1.45; color: var(--quiet); }
+small, .note, figcaption, footer { font-family: var(--sans); font-size: .85rem; line-height: 1.45; color: var(--quiet); }
 small { display: block; font-weight: 400; max-width: 34rem; }
 .note { margin: .2rem 0 0; }
 
@@ -44,16 +44,18 @@ nav ul { list-style: none; margin: 0; padding: 0; max-width: none; }
 nav ul ul { columns: 16rem; column-gap: 2rem; padding-left: 1.2rem; }
 nav li { break-inside: avoid; overflow-wrap: anywhere; }
 
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13.5rem), 1fr)); gap: 0 1.6rem; margin: .4rem 0 1.2rem;
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 8.5rem), 1fr)); gap: 0 1.6rem; margin: .4rem 0 1.2rem;
   font: .9rem/1.45 var(--sans); }
 .facts div { padding: .4rem 0; border-top: 1px solid var(--rule); min-width: 0; }
+.facts .middling { grid-column: span 2; }
 .facts .long { grid-column: 1 / -1; }
 dt { color: var(--quiet); font-size: .8rem; }
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 
-.wide { overflow-x: auto; margin: 1.2rem 0; }
+.table { margin: 1.4rem 0; }
+.table figcaption { margin: 0 0 .5rem; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font: .9rem/1.45 var(--sans); font-variant-numeric: tabular-nums lining-nums; }
-caption { text-align: left; padding-bottom: .5rem; max-width: 42rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem 1.4rem .35rem 0; border-top: 1px solid var(--rule); font-weight: 400; }
 thead th { font-weight: 600; border-top: 0; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
 tbody tr:first-child > * { border-top: 0; }
@@ -66,7 +68,7 @@ figcaption { margin-top: .5rem; max-width: 42rem; }
 img { display: block; max-width: 100%; height: auto; background: #fff; }
 .pixels { image-rendering: pixelated; }
 .figures { display: grid; gap: 2rem; margin: 1.4rem 0; justify-items: start; }
-.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 8.5rem), 1fr)); gap: 1rem; margin: 1.4rem 0; }
+.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10rem), 1fr)); gap: 1rem; margin: 1.4rem 0; }
 .grids figcaption { margin-top: .25rem; }
 
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 2rem 2.5rem; margin: 1.4rem 0; }
