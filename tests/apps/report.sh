@@ -112,7 +112,7 @@ holds $page '4 samples a grid from seed 0, the same noise in each; heun, 2 steps
 holds $page 'held-out'
 holds $page '<span title="1234.5678">1235</span>'
 holds $page '<td class="number"><span title="1.23456789e-07">1.235×10⁻⁷</span></td>'
-holds $page '<span title="50000">50,000</span>'
+holds $page '<dt>n</dt><dd>50,000</dd>'
 holds $page '<dt>checkpoint time</dt><dd>2025-'
 holds $page '<a href="#evaluation-5">FID &lt;CIFAR-10&gt;</a> <small>not comparable, because the network &amp; the set are others</small>'
 [ "$(grep -c 'not comparable' $page)" = 2 ] || fail "the poster's numbers are not in the overview and in the evaluation"
