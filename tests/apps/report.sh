@@ -93,7 +93,7 @@ head -c 200 images/samples-20.png >images/evaluations/nasty/damaged.png
 result cut </dev/null
 result mistyped <<<'{"command": "mistyped", "request": {}, "summary": {}, "tables": [{"caption": "c", "columns": ["a", "b"], "rows": [[1]]}], "figures": [], "beside_poster": [], "remarks": []}'
 result outside <<<'{"command": "outside", "request": {}, "summary": {}, "tables": [], "figures": [{"file": "../../samples-20.png", "caption": ""}], "beside_poster": [], "remarks": []}'
-result deep <<<"$(printf '{"a":%.0s' {1..5000})"
+result deep <<<"{\"command\": \"deep\", \"request\": {\"a\": $(printf '[%.0s' {1..5000})$(printf ']%.0s' {1..5000})}, \"summary\": {}, \"tables\": [], \"figures\": [], \"beside_poster\": [], \"remarks\": []}"
 mkdir images/evaluations/begun && echo '{"command": "begun"}' >images/evaluations/begun/request.json
 
 expect 0 "$vapo" report images --title '<script>alert("&")</script>' --json
