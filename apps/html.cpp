@@ -114,7 +114,8 @@ std::string value_html(const Json& value) {
   if (value.is_string()) return escaped(value.get_ref<const std::string&>());
   if (value.is_null()) return "<span title=\"no finite number\">–</span>";
   if (value.is_number_float()) return titled(rounded(value.get<double>()), value.dump());
-  if (value.is_number_integer() && value <= INT64_MAX) return titled(grouped(value.get<int64_t>()), value.dump());
+  bool beyond = value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX};
+  if (value.is_number_integer() && !beyond) return titled(grouped(value.get<int64_t>()), value.dump());
   if (is_list(value)) {
     std::string out;
     for (const Json& item : value) out += (out.empty() ? "" : ", ") + value_html(item);

@@ -51,11 +51,11 @@ TEST_CASE("numbers are rounded to four digits, and say whether they were") {
   CHECK(rounded(1.0049999) == "1.005");
   CHECK(rounded(0.99999) == "1.000");
   CHECK(rounded(0.00012345) == "0.0001234");  // the nearest double lies below the half
-  CHECK(rounded(1.2345e-7) == "1.234×10⁻⁷");
+  CHECK(rounded(1.2346e-7) == "1.235×10⁻⁷");
   CHECK(rounded(1e-8) == "10⁻⁸");
   CHECK(rounded(-2e12) == "−2×10¹²");
   CHECK(rounded(12345.6) == "12,350");
-  CHECK(rounded(999999) == "10⁶");
+  CHECK(rounded(999999) == "1.000×10⁶");
   CHECK(rounded(9999) == "9999");
   CHECK(rounded(0.1 + 0.2) == "0.3");
   CHECK(rounded(NAN) == "–");
