@@ -134,8 +134,11 @@ std::string poster_row(const Json& pair, const std::string& link) {
   if (!link.empty()) quantity = fmt::format("<a href=\"#{}\">{}</a>", link, quantity);
   if (const auto& because = pair.at("not_comparable_because").get_ref<const std::string&>(); !because.empty())
     quantity += fmt::format(" <small>not comparable, because {}</small>", escaped(because));
-  return fmt::format("<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
-                     quantity, value_html(pair.at("poster")), value_html(pair.at("ours")));
+  auto cell = [](const Json& value) {
+    return fmt::format("<td{}>{}</td>", value.is_string() ? "" : " class=\"number\"", value_html(value));
+  };
+  return fmt::format("<tr><th scope=\"row\">{}</th>{}{}</tr>\n", quantity, cell(pair.at("poster")),
+                     cell(pair.at("ours")));
 }
 
 std::string named_figure_html(const fs::path& folder, const Json& figure, Section& section) {

@@ -85,7 +85,8 @@ result nasty <<JSON
  "figures": [{"file": "grid.png", "caption": "A grid $nasty"}, {"file": "missing.png", "caption": "Not there"},
    {"file": "damaged.png", "caption": "Cut short"}],
  "beside_poster": [{"quantity": "FID <CIFAR-10>", "poster": 11.35, "ours": 12.3456, "not_comparable_because": "the network & the set are others"},
-   {"quantity": "AUROC", "poster": 0.84, "ours": 0.851234, "not_comparable_because": ""}],
+   {"quantity": "AUROC", "poster": 0.84, "ours": 0.851234, "not_comparable_because": ""},
+   {"quantity": "mean energy", "poster": "becomes level", "ours": "grows", "not_comparable_because": ""}],
  "remarks": ["$nasty", "x < y"]}
 JSON
 cp images/samples-20.png images/evaluations/nasty/grid.png
@@ -117,6 +118,7 @@ holds $page '<dt>checkpoint time</dt><dd>2025-'
 holds $page '<a href="#evaluation-5">FID &lt;CIFAR-10&gt;</a> <small>not comparable, because the network &amp; the set are others</small>'
 [ "$(grep -c 'not comparable' $page)" = 2 ] || fail "the poster's numbers are not in the overview and in the evaluation"
 holds $page '<td class="number">11.35</td><td class="number"><span title="12.3456">12.35</span></td>'
+holds $page '<td>becomes level</td><td>grows</td>'
 holds $page '<figcaption>Cut short</figcaption>'
 holds $page 'begun and not finished'
 [ "$(grep -c '<h3 ' $page)" = 7 ] || fail "not a heading for each evaluation"
