@@ -18,6 +18,9 @@ using Action = std::function<int()>;  // what the command line asked for; return
 // One per subcommand: declares it, and sets `action` when it is chosen.
 void add_train(CLI::App& app, Action& action);
 void add_sample(CLI::App& app, Action& action);
+void add_interpolate(CLI::App& app, Action& action);
+void add_compose(CLI::App& app, Action& action);
+void add_inpaint(CLI::App& app, Action& action);
 void add_density(CLI::App& app, Action& action);
 void add_likelihood(CLI::App& app, Action& action);
 void add_classifier(CLI::App& app, Action& action);

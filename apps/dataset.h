@@ -26,7 +26,8 @@ enum Stream : uint32_t {
   kLabelStream,
   kValidationTimeStream,
   kValidationNoiseStream,
-  kLoaderStream,            // and the two after it
+  kLoaderStream,  // and the two after it
+  kMaskStream = kLoaderStream + 3,
   kDropoutStream = 1 << 20  // and one for every block of every part of a batch
 };
 

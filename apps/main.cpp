@@ -41,6 +41,9 @@ int main(int argc, char** argv) {
   app::Action action;
   app::add_train(cli, action);
   app::add_sample(cli, action);
+  app::add_interpolate(cli, action);
+  app::add_compose(cli, action);
+  app::add_inpaint(cli, action);
   app::add_density(cli, action);
   app::add_likelihood(cli, action);
   app::add_classifier(cli, action);

@@ -169,12 +169,12 @@ Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file) {
   return {s[0], s[1], s[2]};
 }
 
-Energy Model::marginal() const { return marginal_energy(*potential, path, config.energy.marginal_t); }
+Energy Model::marginal(const Potential& phi) const { return marginal_energy(phi, path, config.energy.marginal_t); }
 
-Energy Model::boltzmann() const {
+Energy Model::boltzmann(const Potential& phi) const {
   const Config::Energy& e = config.energy;
-  if (e.boltzmann == "given") return boltzmann_energy(*potential, e.boltzmann_t, e.f, e.g_squared);
-  return boltzmann_energy(*potential, e.boltzmann_t, path.f(e.boltzmann_t), path.g_squared(e.boltzmann_t));
+  if (e.boltzmann == "given") return boltzmann_energy(phi, e.boltzmann_t, e.f, e.g_squared);
+  return boltzmann_energy(phi, e.boltzmann_t, path.f(e.boltzmann_t), path.g_squared(e.boltzmann_t));
 }
 
 Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, Device device) {

@@ -38,7 +38,7 @@ struct Model {
   std::filesystem::path file;
   Config config;
   Path path;
-  std::unique_ptr<Potential> potential;
+  std::shared_ptr<Potential> potential;
   Shape sample;                           // of one: (D), or (H,W,C) of images in [−1,1]
   data::Standardization standardization;  // of points
   int64_t step = 0;
@@ -47,8 +47,11 @@ struct Model {
   bool of_images() const { return sample.rank() == 3; }
   int64_t dims() const { return sample.numel(); }
 
-  Energy marginal() const;
-  Energy boltzmann() const;
+  // Of its potential, or of one made of it, which must outlive them.
+  Energy marginal() const { return marginal(*potential); }
+  Energy boltzmann() const { return boltzmann(*potential); }
+  Energy marginal(const Potential& phi) const;
+  Energy boltzmann(const Potential& phi) const;
 };
 // `dir_or_file` as find_checkpoint takes it. Weights: the averages where there are any, unless `last_weights`.
 Model open_model(const std::filesystem::path& dir_or_file, bool last_weights = false, Device device = Device::cpu);

@@ -5,8 +5,7 @@
 #include <cmath>
 #include <optional>
 
-#include "apps/command.h"
-#include "apps/sampling.h"
+#include "apps/sampler_options.h"
 #include "data/image_file.h"
 #include "data/npz.h"
 #include "data/statistics.h"
@@ -19,28 +18,12 @@ namespace {
 
 struct SampleOptions {
   CommonOptions common;
+  SamplerOptions sampler;
+  ClassOptions of_class;
   std::string model, save, grid;
-  std::optional<int64_t> n, label, batch_size;
-  int64_t seed = 0, columns = 0;
-  std::optional<std::string> method, energy;
-  std::optional<int64_t> steps;
-  std::optional<double> rtol, atol, t_end, step_size, temperature;
-  bool last_weights = false;
+  std::optional<int64_t> n;
+  int64_t columns = 0;
 };
-
-template <class T>
-void override_by(T& value, const std::optional<T>& given) {
-  if (given) value = *given;
-}
-
-Tensor labels_of(const Model& model, int64_t label, int64_t n) {
-  int64_t classes = classes_of(model.config);
-  if (classes == 0)
-    throw InputError(fmt::format("{}: the model has no classes; leave out --class", model.file.string()));
-  if (label >= classes)
-    throw InputError(fmt::format("--class {}: the model has classes 0 to {}", label, classes - 1));
-  return Tensor::from(std::vector<int64_t>(static_cast<size_t>(n), label), {n});
-}
 
 void add_points(Json& result, const SampleOptions& options, const Tensor& x) {
   if (!options.save.empty()) write_npy(options.save, x);
@@ -71,22 +54,11 @@ void add_images(Json& result, const SampleOptions& options, const Tensor& x) {
 
 int sample(const SampleOptions& options) {
   Device device = options.common.apply();
-  Model model = open_model(options.model, options.last_weights, device);
-  Config::Sample s = model.config.sample;
-  override_by(s.method, options.method);
-  override_by(s.energy, options.energy);
-  override_by(s.method == "sgld" ? s.sgld_steps : s.steps, options.steps);
-  override_by(s.rtol, options.rtol);
-  override_by(s.atol, options.atol);
-  override_by(s.t_end, options.t_end);
-  override_by(s.step_size, options.step_size);
-  override_by(s.temperature, options.temperature);
-
-  override_by(s.batch_size, options.batch_size);
-
-  SampleRequest request{.n = options.n.value_or(model.of_images() ? 64 : 1000),
-                        .seed = static_cast<uint64_t>(options.seed)};
-  if (options.label) request.labels = labels_of(model, *options.label, request.n);
+  Model model = open_model(options.model, options.sampler.last_weights, device);
+  Config::Sample s = options.sampler.over(model.config.sample);
+  SampleRequest request = options.sampler.request(options.n.value_or(model.of_images() ? 64 : 1000));
+  request.labels = options.of_class.labels(model, request.n);
+  request.guidance = options.of_class.weight();
   if (!options.grid.empty() && !model.of_images())
     throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
   Samples samples = draw_samples(model, s, request);
@@ -100,7 +72,11 @@ int sample(const SampleOptions& options) {
                  {"method", s.method},
                  {"nfe", samples.nfe},
                  {"seconds", samples.seconds},
-                 {"seed", options.seed}};
+                 {"seed", options.sampler.seed}};
+  if (request.labels.defined()) {
+    result["class"] = options.of_class.classes;
+    result["guidance"] = request.guidance;
+  }
   if (model.of_images())
     add_images(result, options, samples.x);
   else
@@ -117,32 +93,13 @@ void add_sample(CLI::App& app, Action& action) {
   command->add_option("MODEL", o->model, "Folder of a run, or a checkpoint")->required();
   command->add_option("-n,--number", o->n, "How many (default: 1000 points, 64 images)")
       ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
-  command->add_option("--class", o->label, "Images of this class (default: of none in particular)")
-      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
-  command->add_option("--batch-size", o->batch_size, "Samples made at once (default: the config's)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
-  command->add_option("--method", o->method, "euler, heun, rk23, rk45 or sgld (default: the config's)")
-      ->check(CLI::IsMember({"euler", "heun", "rk23", "rk45", "sgld"}));
-  command->add_option("--steps", o->steps, "Of euler, heun and sgld")
-      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
-  command->add_option("--rtol", o->rtol, "Relative tolerance of rk23 and rk45")->check(CLI::Range(1e-14, 1.0));
-  command->add_option("--atol", o->atol, "Absolute tolerance of rk23 and rk45")->check(CLI::Range(1e-14, 1e6));
-  command->add_option("--t-end", o->t_end, "Where the flow ends; beyond 1 the potential stays as at 1")
-      ->check(CLI::Range(0.0, 1e6));
-  command->add_option("--energy", o->energy, "Of sgld: marginal or boltzmann")
-      ->check(CLI::IsMember({"marginal", "boltzmann"}));
-  command->add_option("--step-size", o->step_size, "Of sgld")->check(CLI::Range(1e-12, 1e6));
-  command->add_option("--temperature", o->temperature, "Of sgld; 0 climbs the energy")
-      ->check(CLI::Range(0.0, 1e12));
-  command->add_option("--seed", o->seed, "Sample k of a seed starts from the same noise for every n")
-      ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}))
-      ->capture_default_str();
+  o->of_class.add_to(*command);
+  o->sampler.add_to(*command);
   command->add_option("--save", o->save,
                       "Write the samples to this file: points (n,D) .npy; images as 8-bit (n,H,W,C), .npy or .npz");
   command->add_option("--grid", o->grid, "Images as one picture, a .png file");
   command->add_option("--columns", o->columns, "Of the picture (default: about as many as rows)")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}));
-  command->add_flag("--last-weights", o->last_weights, "Use the last weights instead of their average");
   o->common.add_to(*command);
   command->callback([o, &action] { action = [o] { return sample(*o); }; });
 }

@@ -5,6 +5,7 @@
 #include "apps/command.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
+#include "vapo/composition.h"
 #include "vapo/likelihood.h"
 
 namespace vapo::app {
@@ -25,19 +26,25 @@ Tensor rows(const Tensor& x, int64_t begin, int64_t count) {
   return !x.defined() || count == x.dim(0) ? x : kernel::slice(x, 0, begin, begin + count, 1);
 }
 
-// Samples a batch: so many that the noise of every batch starts at a whole block of random numbers.
+// The model's potential as a request asks for it, of some of its rows.
+std::shared_ptr<Potential> potential_of(const Model& model, const SampleRequest& request, int64_t begin,
+                                        int64_t count) {
+  if (request.potential) return never_alone(request.potential(begin, count));
+  if (!request.labels.defined()) return never_alone(model.potential);
+  return never_alone(
+      guided(model.potential, classes_of(model.config), rows(request.labels, begin, count), request.guidance));
+}
+
+}  // namespace
+
 int64_t batch_of(const Model& model, const Config::Sample& s) {
   int64_t n = s.batch_size > 0 ? s.batch_size : model.of_images() ? kImageBatch : kPointBatch;
   while (n * model.dims() % 4 != 0) ++n;
   return n;
 }
 
-}  // namespace
-
-Field flow_field(const Model& model, const Tensor& labels) {
-  return [&phi = *model.potential, labels](const Tensor& x, double t) {
-    return gradient(phi, x, std::min(t, 1.0), labels);
-  };
+Field flow_field(const Potential& phi, const Tensor& labels) {
+  return [&phi, labels](const Tensor& x, double t) { return gradient(phi, x, std::min(t, 1.0), labels); };
 }
 
 OdeOptions ode_options(const Config::Sample& s) {
@@ -66,27 +73,33 @@ Tensor classes_in_turn(int64_t n, int64_t classes) {
 Samples draw_samples(const Model& model, const Config::Sample& s, const SampleRequest& request) {
   Stopwatch watch;
   Samples out;
-  int64_t batch = batch_of(model, s);
   auto before = [&] {
     if (request.before) request.before();
   };
-  out.x = in_batches(request.n, batch, [&](int64_t begin, int64_t count) {
-    Tensor noise = prior_noise(model, count, request.seed, begin);
-    Tensor labels = rows(request.labels, begin, count);
-    if (labels.defined()) labels = labels.to(model.device);
-    if (s.method != "sgld") {
-      Field flow = flow_field(model, labels);
-      Field field = [&](const Tensor& x, double t) { return before(), flow(x, t); };
-      OdeResult result = integrate(field, noise, s.t_start, s.t_end, ode_options(s));
-      out.nfe = std::max(out.nfe, result.nfe);
-      return result.x;
+  out.x = in_batches(request.n, batch_of(model, s), [&](int64_t begin, int64_t count) {
+    std::shared_ptr<Potential> phi = potential_of(model, request, begin, count);
+    Tensor start = request.start.defined() ? rows(request.start, begin, count).to(model.device)
+                                           : prior_noise(model, count, request.seed, request.first + begin);
+    if (s.method == "sgld") {
+      SgldOptions options = sgld_options(s, request.seed);
+      options.first = request.first + begin;
+      out.nfe = s.sgld_steps;
+      return sgld(s.energy == "boltzmann" ? model.boltzmann(*phi) : model.marginal(*phi), start, options,
+                  [&](const SgldReport&) { before(); });
     }
-    if (labels.defined()) throw InputError("sgld: samples of a class come from the flow. Hint: another --method");
-    SgldOptions options = sgld_options(s, request.seed);
-    options.key.step = static_cast<uint64_t>(begin / batch) << 32;  // each batch has its own noise
-    out.nfe = s.sgld_steps;
-    return sgld(s.energy == "boltzmann" ? model.boltzmann() : model.marginal(), noise, options,
-                [&](const SgldReport&) { before(); });
+    OdeResult result;
+    if (request.own_steps) {
+      TimedField field = [&](const Tensor& x, const Tensor& t) {
+        before();
+        return gradient(*phi, x, kernel::binary(kernel::Binary::minimum, t, Tensor::ones({}, t.options())));
+      };
+      result = integrate_each(field, start, s.t_start, s.t_end, ode_options(s));
+    } else {
+      Field flow = flow_field(*phi), field = [&](const Tensor&x, double t) { return before(), flow(x, t); };
+      result = integrate(field, start, s.t_start, s.t_end, ode_options(s));
+    }
+    out.nfe = std::max(out.nfe, result.nfe);
+    return result.x;
   });
   if (!model.of_images()) out.x = model.standardization.undo(out.x);
   out.seconds = watch.seconds();

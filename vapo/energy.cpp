@@ -36,6 +36,12 @@ Energy boltzmann_energy(const Potential& phi, double t, double f, double g_squar
   return [&phi, t, f, g_squared](const Var& x) { return quadratic_energy(phi, x, t, 4, f, g_squared); };
 }
 
+Energy tempered(Energy energy, double lambda) {
+  if (!(lambda > 0) || !std::isfinite(lambda))
+    throw InputError(fmt::format("tempered energy: the temperature {} must be positive", lambda));
+  return [energy = std::move(energy), lambda](const Var& x) { return energy(x) / lambda; };
+}
+
 EnergyGradient energy_gradient(const Energy& energy, const Tensor& x) {
   EnableGradGuard on;
   Var leaf = Var::leaf(x, "x"), value = energy(leaf);

@@ -18,6 +18,8 @@ Energy marginal_energy(const Potential& phi, const Path& path, double t);
 // Φ_B(x) = (4Φ(x,t) + f‖x‖²)/g² (poster, C). At an exact solution this is 2 log ρ̄ − (f/g²)‖x‖², a sharpened
 // density. f and g² are given by hand (published: f = −1, g = 1 at t = 1) or taken from the path at t.
 Energy boltzmann_energy(const Potential& phi, double t, double f, double g_squared);
+// E/λ: where SGLD at temperature 1 goes as it does on E at λ, in steps λ times as long.
+Energy tempered(Energy energy, double lambda);
 
 // ∇E (N,…) and E (N); no history.
 struct EnergyGradient {

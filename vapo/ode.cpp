@@ -1,67 +1,19 @@
-// Runge–Kutta pairs after Bogacki & Shampine (rk23) and Dormand & Prince (rk45, interpolant of Shampine 1986), with
-// the step control of SciPy's solve_ivp. Times between two steps are read off the pair's interpolant: they cost no
-// evaluation.
+// Times between two steps are read off the pair's interpolant: they cost no evaluation.
 
 #include "vapo/ode.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include "nn/names.h"
 #include "tensor/kernels.h"
+#include "vapo/runge_kutta.h"
 
 namespace vapo {
 namespace {
 
-constexpr int max_stages = 7;  // with the derivative at the end of the step, which is the next step's first
-
-struct Pair {
-  int stages;          // s; k_s is the derivative at the new point
-  double error_order;  // of the lower of the two methods
-  double c[max_stages];
-  double a[max_stages][max_stages];   // a[s] are the weights of the step itself
-  double e[max_stages];               // their difference to the lower method's
-  double interpolant[max_stages][4];  // weight of k_j at θ in the step: Σ_p interpolant[j][p] θ^{p+1}
-};
-
-constexpr Pair bogacki_shampine = {3,
-                                   2,
-                                   {0, 1. / 2, 3. / 4, 1},
-                                   {{}, {1. / 2}, {0, 3. / 4}, {2. / 9, 1. / 3, 4. / 9}},
-                                   {5. / 72, -1. / 12, -1. / 9, 1. / 8},
-                                   {{1, -4. / 3, 5. / 9}, {0, 1, -2. / 3}, {0, 4. / 3, -8. / 9}, {0, -1, 1}}};
-
-constexpr Pair dormand_prince = {
-    6,
-    4,
-    {0, 1. / 5, 3. / 10, 4. / 5, 8. / 9, 1, 1},
-    {{},
-     {1. / 5},
-     {3. / 40, 9. / 40},
-     {44. / 45, -56. / 15, 32. / 9},
-     {19372. / 6561, -25360. / 2187, 64448. / 6561, -212. / 729},
-     {9017. / 3168, -355. / 33, 46732. / 5247, 49. / 176, -5103. / 18656},
-     {35. / 384, 0, 500. / 1113, 125. / 192, -2187. / 6784, 11. / 84}},
-    {-71. / 57600, 0, 71. / 16695, -71. / 1920, 17253. / 339200, -22. / 525, 1. / 40},
-    {{1, -8048581381. / 2820520608, 8663915743. / 2820520608, -12715105075. / 11282082432},
-     {},
-     {0, 131558114200. / 32700410799, -68118460800. / 10900136933, 87487479700. / 32700410799},
-     {0, -1754552775. / 470086768, 14199869525. / 1410260304, -10690763975. / 1880347072},
-     {0, 127303824393. / 49829197408, -318862633887. / 49829197408, 701980252875. / 199316789632},
-     {0, -282668133. / 205662961, 2019193451. / 616988883, -1453857185. / 822651844},
-     {0, 40617522. / 29380423, -110615467. / 29380423, 69997945. / 29380423}}};
-
-// y + h Σ_j w_j k_j in one pass, in y's dtype.
-template <class T>
-void combine_into(T* out, const T* y, const T* const* k, const T* w, int terms, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    T total = 0;
-    for (int j = 0; j < terms; ++j) total += w[j] * k[j][i];
-    out[i] = y[i] + total;
-  }
-}
+using namespace runge_kutta;
 
 template <class T>
 Tensor combine_as(const Tensor& y, double h, std::span<const Tensor> ks, const double* weights) {
@@ -178,25 +130,18 @@ class Solver {
     }
   }
 
-  // RMS of value/(atol + rtol·max(|a|, |b|)) with value = h Σ w_j k_j, over the whole batch or the worst sample.
+  // runge_kutta's norm of h Σ w_j k_j, over the whole batch or of the worst sample
   template <class T>
   double scaled_norm_as(double h, std::span<const Tensor> ks, const double* w, const Tensor& a,
                         const Tensor& b) const {
-    const T *pa = a.data<T>(), *pb = b.data<T>();
-    const T* k[max_stages];
-    for (size_t j = 0; j < ks.size(); ++j) k[j] = ks[j].data<T>();
     int64_t rows = o_.per_sample_norm ? a.shape()[0] : 1, width = a.numel() / rows;
     double worst = 0;
     for (int64_t row = 0; row < rows; ++row) {
-      double squares = 0;
-      for (int64_t i = row * width; i < (row + 1) * width; ++i) {
-        double value = 0;
-        for (size_t j = 0; j < ks.size(); ++j) value += w[j] * static_cast<double>(k[j][i]);
-        double largest = std::max(std::abs(static_cast<double>(pa[i])), std::abs(static_cast<double>(pb[i])));
-        double ratio = h * value / (o_.atol + rtol_ * largest);
-        squares += ratio * ratio;
-      }
-      double norm = std::sqrt(squares / static_cast<double>(width));
+      int64_t at = row * width;
+      const T* k[max_stages];
+      for (size_t j = 0; j < ks.size(); ++j) k[j] = ks[j].data<T>() + at;
+      double norm =
+          runge_kutta::scaled_norm(h, k, w, ks.size(), a.data<T>() + at, b.data<T>() + at, width, o_.atol, rtol_);
       if (!(norm <= worst)) worst = norm;  // a NaN stays
       if (std::isnan(worst)) return worst;
     }
@@ -217,25 +162,20 @@ class Solver {
                                     : scaled_norm_as<float>(h, ks, w, y_, y_new);
   }
 
-  // Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, II.4.
   double first_step(const Tensor& f0, double error_order) {
     double length = std::abs(end_ - t_);
     const double one[] = {1};
     double d0 = scaled_norm(1, {1}, {&y_, 1}), d1 = scaled_norm(1, {1}, {&f0, 1});
-    double h0 = std::min(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1, length);
+    double h0 = trial_step(d0, d1, length);
     Tensor y1 = combine(y_, h0 * direction_, {&f0, 1}, one);
     const Tensor both[] = {evaluate(y1, t_ + h0 * direction_), f0};
     double d2 = scaled_norm(1, {1, -1}, both) / h0;
-    double h1 = d1 <= 1e-15 && d2 <= 1e-15 ? std::max(1e-6, h0 * 1e-3)
-                                           : std::pow(0.01 / std::max(d1, d2), 1 / (error_order + 1));
-    return std::min({100 * h0, h1, length});
+    return runge_kutta::first_step(h0, d1, d2, error_order, length);
   }
 
   void adaptive_steps(const Pair& pair) {
-    if (!(o_.rtol >= 0 && o_.atol >= 0 && o_.rtol + o_.atol > 0))
-      throw InputError(
-          fmt::format("ode: rtol = {} and atol = {} must not be negative, nor both 0", o_.rtol, o_.atol));
-    rtol_ = std::max(o_.rtol, 100 * std::numeric_limits<double>::epsilon());
+    check_tolerances(o_);
+    rtol_ = sound_rtol(o_.rtol);
     std::array<Tensor, max_stages> k;
     k[0] = evaluate(y_, t_);
     if (!kernel::all_finite(k[0])) diverged(t_);
@@ -245,8 +185,7 @@ class Solver {
 
   // Moves t_ and y_ by one accepted step; returns the size of the next to try.
   double one_step(const Pair& pair, std::array<Tensor, max_stages>& k, double size) {
-    constexpr double safety = 0.9, min_factor = 0.2, max_factor = 10;
-    double smallest = 10 * std::abs(std::nextafter(t_, direction_ * std::numeric_limits<double>::infinity()) - t_);
+    double smallest = smallest_step(t_, direction_);
     size = std::max(size, smallest);
     for (bool rejected = false;; rejected = true) {
       if (!(size >= smallest)) throw DivergedError(fmt::format("ode: the step size underflows at t = {}", t_));
@@ -262,9 +201,8 @@ class Solver {
         k[i] = evaluate(y, i == s ? next : t_ + pair.c[i] * h);
       }
       double error = scaled_norm(h, pair.e, std::span(k).first(s + 1), y);
-      double factor = safety * std::pow(error, -1 / (pair.error_order + 1));
       if (!(error < 1 && kernel::all_finite(y))) {  // an infinity or a NaN too is a step too long
-        size *= error >= 1 ? std::max(min_factor, factor) : min_factor;
+        size *= shorter(error, pair.error_order);
         continue;
       }
       report_until(next, [&](double t) {
@@ -279,7 +217,7 @@ class Solver {
       y_ = std::move(y);
       t_ = next;
       k[0] = std::move(k[s]);
-      return size * std::min(factor, rejected ? 1 : max_factor);  // error 0: the factor is infinite
+      return size * longer(error, pair.error_order, rejected);
     }
   }
 
@@ -302,11 +240,7 @@ OdeMethod ode_method_from_name(const std::string& name) {
 }
 
 OdeResult integrate(const Field& field, const Tensor& x0, double t0, double t1, const OdeOptions& options) {
-  VAPO_CHECK(x0.rank() >= 1 && (x0.dtype() == DType::f32 || x0.dtype() == DType::f64),
-             "[integrate] x0 is {} {}, expected f32 or f64 with a batch dimension", name_of(x0.dtype()),
-             x0.shape().str());
-  if (!std::isfinite(t0) || !std::isfinite(t1)) throw InputError(fmt::format("ode: from t = {} to {}", t0, t1));
-  if (!kernel::all_finite(x0)) throw DivergedError(fmt::format("ode: the state is not finite at t = {}", t0));
+  check_start(x0, t0, t1);
   return Solver(field, x0, t0, t1, options).run();
 }
 

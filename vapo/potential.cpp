@@ -15,12 +15,16 @@ Shape row_shape(const Shape& s) {
 Tensor rows(const Tensor& x) { return x.reshape(row_shape(x.shape())); }
 Var rows(const Var& x) { return x.rank() == 2 ? x : reshape(x, row_shape(x.shape())); }
 
-Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y) {
+Tensor gradient(const Potential& phi, const Tensor& x, const Tensor& t, const Tensor& y) {
   VAPO_CHECK(x.rank() >= 2, "[gradient] x has shape {}, expected (N,D) or (N,H,W,C)", x.shape().str());
   EnableGradGuard on;
   Var leaf = Var::leaf(x, "x"), ones(Tensor::ones({x.dim(0)}, x.options()));
-  Var value = phi(leaf, Tensor::full({x.dim(0)}, t, x.options()), y);
+  Var value = phi(leaf, t, y);
   return grad({&value, 1}, {&leaf, 1}, {}, {&ones, 1})[0].value();
+}
+
+Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y) {
+  return gradient(phi, x, Tensor::full({x.shape()[0]}, t, x.options()), y);
 }
 
 }  // namespace vapo

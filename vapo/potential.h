@@ -31,7 +31,8 @@ class Potential : public nn::Module {
 Tensor rows(const Tensor& x);
 Var rows(const Var& x);
 
-// ∇ₓΦ, shaped like x, at x and one time for all; no history.
+// ∇ₓΦ, shaped like x, at x and one time for all, or a time for each (N); no history.
 Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y = {});
+Tensor gradient(const Potential& phi, const Tensor& x, const Tensor& t, const Tensor& y = {});
 
 }  // namespace vapo

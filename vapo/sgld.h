@@ -13,6 +13,9 @@ struct SgldOptions {
   double temperature = 1;   // λ; 0 = gradient ascent
   int64_t steps = 1000;
   RandomKey key = {};  // key.step counts from here
+  // x0 holds the chains from this one on: chain k has the same noise whatever others run beside it. first·D must be
+  // a multiple of 4.
+  int64_t first = 0;
 };
 struct SgldReport {  // of one step, before the move
   int64_t step;

@@ -1,0 +1,178 @@
+#include "vapo/composition.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "vapo/wrapped_potential.h"
+
+namespace vapo {
+namespace {
+
+constexpr double tolerance = 1e-6;  // of a sum of weights
+
+Tensor repeated(const Tensor& x, size_t times) { return kernel::concat(std::vector<Tensor>(times, x), 0); }
+Var repeated(const Var& x, size_t times) { return concat(std::vector<Var>(times, x), 0); }
+
+class WeightedPotential : public WrappedPotential {
+ public:
+  // has_density: the weights sum to 1
+  WeightedPotential(std::shared_ptr<Potential> base, int64_t classes, std::vector<ClassTerm> terms,
+                    bool has_density)
+      : WrappedPotential(std::move(base)), classes_(classes), has_density_(has_density) {
+    for (ClassTerm& term : terms) {
+      if (!std::isfinite(term.weight)) throw InputError(fmt::format("composition: a weight is {}", term.weight));
+      check_labels(term.labels);
+      if (term.weight == 0) continue;
+      if (term.labels.defined()) term.labels = term.labels.to(Device::cpu);
+      terms_.push_back(std::move(term));
+    }
+    if (terms_.empty()) throw InputError("composition: no class has a weight other than 0");
+  }
+
+  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
+    return weighted(x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) { return base()(xs, ts, ys); });
+  }
+  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
+    return weighted(x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) {
+      return base().with_dropout(xs, ts, ys, key);
+    });
+  }
+  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
+    if (!has_density_) return {};
+    return weighted(x, t, y,
+                    [&](const Var& xs, const Var& ts, const Tensor& ys) { return base().log_density(xs, ts, ys); });
+  }
+
+ private:
+  void check_labels(const Tensor& labels) const {
+    if (!labels.defined()) return;
+    VAPO_CHECK(labels.rank() == 1 && labels.dtype() == DType::i64, "[composition] labels {} {}, expected i64 (N)",
+               name_of(labels.dtype()), labels.shape().str());
+    if (classes_ == 0) throw InputError("composition: labels for a network without classes");
+    for (int64_t label : labels.to_vector<int64_t>())
+      if (label < 0 || label >= classes_)
+        throw InputError(fmt::format("composition: class {}: the network has 0 to {}", label, classes_ - 1));
+  }
+
+  Tensor labels_of(const ClassTerm& term, int64_t n) const {
+    if (!term.labels.defined()) return Tensor::full({n}, static_cast<double>(classes_), DType::i64);
+    VAPO_CHECK(term.labels.dim(0) == 1 || term.labels.dim(0) == n, "[composition] {} labels for {} samples",
+               term.labels.dim(0), n);
+    return term.labels.dim(0) == n ? term.labels : repeated(term.labels, static_cast<size_t>(n));
+  }
+
+  // Σ w_i f(x, t, y_i), undefined where f is
+  template <class F>
+  Var weighted(const Var& x, const Var& t, const Tensor& y, const F& f) const {
+    VAPO_CHECK(!y.defined(), "[composition] labels for a potential whose labels are fixed");
+    int64_t n = x.dim(0);
+    size_t m = terms_.size();
+    if (m == 1) {
+      double w = terms_[0].weight;
+      Var u = f(x, t, classes_ > 0 ? labels_of(terms_[0], n) : Tensor());
+      return !u.defined() || w == 1 ? u : w * u;
+    }
+    std::vector<Tensor> labels;
+    std::vector<double> weights;
+    for (const ClassTerm& term : terms_) {
+      labels.push_back(labels_of(term, n));
+      weights.push_back(term.weight);
+    }
+    Var u = f(repeated(x, m), repeated(t, m), kernel::concat(labels, 0));
+    if (!u.defined()) return u;
+    int64_t count = static_cast<int64_t>(m);
+    Tensor w = Tensor::from(weights, {count, 1}).to(u.dtype()).to(u.device());
+    return sum(w * reshape(u, {count, n}), {0});
+  }
+
+  int64_t classes_;
+  std::vector<ClassTerm> terms_;
+  bool has_density_;
+};
+
+class TemperedPotential : public WrappedPotential {
+ public:
+  TemperedPotential(std::shared_ptr<Potential> base, double lambda)
+      : WrappedPotential(std::move(base)), lambda_(lambda) {
+    if (!(lambda > 0) || !std::isfinite(lambda))
+      throw InputError(fmt::format("tempered potential: the temperature {} must be positive", lambda));
+  }
+  Var operator()(const Var& x, const Var& t, const Tensor& y) const override { return base()(x, t, y) / lambda_; }
+  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
+    return base().with_dropout(x, t, y, key) / lambda_;
+  }
+  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
+    Var u = base().log_density(x, t, y);
+    return u.defined() ? u / lambda_ : u;
+  }
+
+ private:
+  double lambda_;
+};
+
+class AccompaniedPotential : public WrappedPotential {
+ public:
+  using WrappedPotential::WrappedPotential;
+  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
+    return accompanied(x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) { return base()(xs, ts, ys); });
+  }
+  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
+    return base().with_dropout(x, t, y, key);
+  }
+  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
+    return accompanied(
+        x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) { return base().log_density(xs, ts, ys); });
+  }
+
+ private:
+  template <class F>
+  static Var accompanied(const Var& x, const Var& t, const Tensor& y, const F& f) {
+    if (x.dim(0) != 1) return f(x, t, y);
+    Var u = f(repeated(x, 2), repeated(t, 2), y.defined() ? repeated(y, 2) : y);
+    return u.defined() ? slice(u, 0, {0, 1}) : u;
+  }
+};
+
+void check_sum(const std::vector<ClassTerm>& terms) {
+  double sum = 0;
+  for (const ClassTerm& term : terms) sum += term.weight;
+  if (!(std::abs(sum - 1) <= tolerance))
+    throw InputError(fmt::format("composition: the weights sum to {}, not to 1", sum));
+}
+
+}  // namespace
+
+std::shared_ptr<Potential> conditioned(std::shared_ptr<Potential> base, int64_t classes, const Tensor& labels) {
+  return guided(std::move(base), classes, labels, 0);
+}
+
+std::shared_ptr<Potential> guided(std::shared_ptr<Potential> base, int64_t classes, const Tensor& labels,
+                                  double w) {
+  return composed(std::move(base), classes, {{.labels = labels}}, w);
+}
+
+std::shared_ptr<Potential> composed(std::shared_ptr<Potential> base, int64_t classes, std::vector<ClassTerm> terms,
+                                    double w) {
+  check_sum(terms);
+  for (ClassTerm& term : terms) term.weight *= 1 + w;
+  terms.push_back({.weight = -w});
+  return std::make_shared<WeightedPotential>(std::move(base), classes, std::move(terms), true);
+}
+
+std::shared_ptr<Potential> composed_against_none(std::shared_ptr<Potential> base, int64_t classes,
+                                                 std::vector<ClassTerm> terms, double none_weight) {
+  bool has_density = std::abs(none_weight - 1) <= tolerance;
+  for (const ClassTerm& term : terms) none_weight -= term.weight;
+  terms.push_back({.weight = none_weight});
+  return std::make_shared<WeightedPotential>(std::move(base), classes, std::move(terms), has_density);
+}
+
+std::shared_ptr<Potential> tempered(std::shared_ptr<Potential> base, double lambda) {
+  return std::make_shared<TemperedPotential>(std::move(base), lambda);
+}
+
+std::shared_ptr<Potential> never_alone(std::shared_ptr<Potential> base) {
+  return std::make_shared<AccompaniedPotential>(std::move(base));
+}
+
+}  // namespace vapo
