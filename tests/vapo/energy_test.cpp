@@ -120,6 +120,19 @@ TEST_CASE("SGLD goes on from key.step, reports before each move, and repeats its
             sgld(gaussian_energy, part, {.step_size = 0.1, .steps = 6, .key = {.seed = 2, .step = 4}}), whole) > 0);
 }
 
+TEST_CASE("a chain of SGLD has its own noise, whatever runs beside it") {
+  Tensor x0 = randn({8, 2}, {.seed = 2});
+  SgldOptions options{.step_size = 0.1, .steps = 5, .key = {.seed = 1}};
+  Tensor whole = sgld(gaussian_energy, x0, options);
+  for (int64_t first : {2, 4, 6}) {
+    options.first = first;
+    Tensor part = sgld(gaussian_energy, kernel::slice(x0, 0, first, 8, 1), options);
+    CHECK(largest_difference(part, kernel::slice(whole, 0, first, 8, 1)) == 0);
+  }
+  options.first = 1;
+  CHECK_THROWS_AS(sgld(gaussian_energy, x0, options), Error);
+}
+
 TEST_CASE("SGLD that runs away is an error") {
   Energy upwards = [](const Var& x) { return sum(square(square(x)), {1}); };
   Tensor x0 = Tensor::ones({2, 2});
