@@ -1,6 +1,7 @@
 #pragma once
 // Inpainting: some pixels of x are known, the flow paints the others. A potential of the free pixels is Φ with the
-// known ones held, so that its gradient is 0 where pixels are known and every sampler leaves them out.
+// known ones held: its gradient is 0 where pixels are known, and a flow leaves them. SGLD does move them, by its
+// noise and an energy's f‖x‖², but no other pixel feels it: `completed` puts them back at the end.
 
 #include <memory>
 
