@@ -24,7 +24,7 @@ void add_inpaint(CLI::App& app, Action& action);
 void add_density(CLI::App& app, Action& action);
 void add_likelihood(CLI::App& app, Action& action);
 void add_classifier(CLI::App& app, Action& action);
-void add_frechet(CLI::App& app, Action& action);
+void add_fid(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);

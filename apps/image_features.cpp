@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "apps/command.h"
+#include "data/image_file.h"
+#include "data/npz.h"
 #include "nn/checkpoint.h"
 #include "tensor/kernels.h"
 
@@ -75,8 +77,22 @@ ImageClassifier open_classifier(const std::filesystem::path& file, Device device
   return out;
 }
 
+bool names_a_set(const std::string& name) {
+  std::vector<std::string> sets = data::image_set_names();
+  return std::find(sets.begin(), sets.end(), name.substr(0, name.find(':'))) != sets.end();
+}
+
 NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual) {
   if (name.ends_with(".npy")) return {name, data::read_image_array(name)};
+  if (name.ends_with(".npz")) return {name, data::image_set_of(data::read_npz(name), name)};
+  std::error_code error;
+  if (!names_a_set(name) && std::filesystem::is_directory(name, error))
+    return {name, data::read_image_folder(name, {})};
+  if (!names_a_set(name) && std::filesystem::is_regular_file(name, error)) {
+    Tensor x = data::read_image(name);
+    return {name, {.pixels = x.reshape({1, x.dim(0), x.dim(1), x.dim(2)})}};
+  }
+  if (name.find('/') != std::string::npos) throw IoError(fmt::format("{}: no such file or folder", name));
   size_t colon = name.find(':');
   if (colon == std::string::npos) return {name, data::read_images(name, path, usual)};
   std::string part = name.substr(colon + 1);

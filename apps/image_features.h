@@ -1,5 +1,5 @@
 #pragma once
-// Classifiers from files, the sets of images that commands name, and what a classifier says of them.
+// Classifiers from files, the images that commands name, and what a classifier says of them.
 
 #include <filesystem>
 #include <memory>
@@ -22,11 +22,13 @@ struct ImageClassifier {
 // Throws IoError, or InputError naming the file where it holds something else.
 ImageClassifier open_classifier(const std::filesystem::path& file, Device device);
 
-// "NAME" or "NAME:train", "NAME:validation", "NAME:test"; or a file .npy of u8 pixels.
 struct NamedImages {
   std::string name;  // as it was asked for
   data::ImageSet set;
 };
+// "NAME" of a set or "NAME:train", "NAME:validation", "NAME:test" (of `path`, empty: below $VAPO_DATA); or a folder
+// of PNG and JPEG files, perhaps in subfolders by class; one such file; .npy of u8 pixels; .npz with them as arr_0.
+bool names_a_set(const std::string& name);
 NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual);
 
 Tensor as_input(const Tensor& pixels);  // u8 → f32 in [−1,1]

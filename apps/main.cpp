@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
   app::add_density(cli, action);
   app::add_likelihood(cli, action);
   app::add_classifier(cli, action);
-  app::add_frechet(cli, action);
+  app::add_fid(cli, action);
   app::add_info(cli, action);
   app::add_report(cli, action);
   app::add_bench(cli, action);

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <utility>
 #include <vector>
 
 #include "data/npz.h"
@@ -34,43 +32,48 @@ void check_finite(const Tensor& rows, int64_t first) {
                                first + i / rows.dim(1) + 1, i % rows.dim(1) + 1, rows.at(i)));
 }
 
-// S = Σ_i λ_i v_i v_iᵀ. Eigenvalues below D ε λ_max are rounding's, and taken for 0: else a covariance of few
-// samples would have roots of some √ε where it has none.
-struct Spectrum {
-  std::vector<double> roots;  // √λ_i
-  Tensor vectors;             // (D,D): row i is v_i
+// S = GᵀG, by Cholesky's decomposition with the largest pivot first. It ends where none is above D ε max S_ii: what
+// is left then is rounding's, and taken for 0; else a covariance of few samples would have roots of some √ε where it
+// has none.
+struct Factor {
+  Tensor rows;  // G (rank,D)
   double trace = 0, clamped = 0;
 };
 
-Spectrum spectrum_of(const Tensor& covariance) {
+Factor factor_of(const Tensor& covariance) {
   int64_t d = covariance.dim(0);
-  Spectrum out;
-  out.roots.resize(static_cast<size_t>(d));
-  out.vectors = covariance.clone();  // symmetric, so that LAPACK's columns may be our rows
-  int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', static_cast<int>(d), out.vectors.mutable_data<double>(),
-                            static_cast<int>(d), out.roots.data());
-  VAPO_CHECK(info == 0, "[frechet] no eigenvalues of a covariance {}: dsyevd returned {}", covariance.shape().str(),
-             info);
-  double rounding = static_cast<double>(d) * std::numeric_limits<double>::epsilon() * out.roots.back();
-  for (double& r : out.roots) {
-    out.trace += r;
-    if (r < rounding) out.clamped += std::abs(std::exchange(r, 0.0));
-    r = std::sqrt(r);
+  int n = static_cast<int>(d), rank = 0;
+  Tensor work = covariance.clone();  // symmetric, so that LAPACK's columns may be our rows
+  double* l = work.mutable_data<double>();
+  std::vector<int> order(static_cast<size_t>(d));
+  int info = LAPACKE_dpstrf(LAPACK_COL_MAJOR, 'L', n, l, n, order.data(), &rank, -1);
+  VAPO_CHECK(info >= 0, "[frechet] no decomposition of a covariance {}: dpstrf returned {}",
+             covariance.shape().str(), info);
+  Factor out{.rows = Tensor::zeros({rank, d}, DType::f64)};
+  double* g = out.rows.mutable_data<double>();
+  for (int64_t i = 0; i < d; ++i) {  // row i of L belongs to row order[i] of S
+    int64_t column = order[static_cast<size_t>(i)] - 1;
+    double variance = covariance.at(column * d + column), left = variance;
+    out.trace += variance;
+    for (int64_t k = 0; k < std::min<int64_t>(i + 1, rank); ++k) {
+      double x = l[k * d + i];
+      g[k * d + column] = x;
+      left -= x * x;
+    }
+    if (i >= rank) out.clamped += std::abs(left);
   }
   return out;
 }
 
-// tr √(S₁S₂) = Σ√eig(S₁^½ S₂ S₁^½), which are the singular values of S₁^½ S₂^½ and so of (√λ_i ⟨v_i, w_j⟩ √μ_j)_ij.
-// Singular values are right to ε of the largest, the roots of small eigenvalues to √ε only.
-double trace_of_root(const Spectrum& a, const Spectrum& b) {
-  Tensor product = kernel::matmul(a.vectors, b.vectors, {.transpose_b = true});
-  int64_t d = product.dim(0);
-  double* p = product.mutable_data<double>();
-  for (int64_t i = 0; i < d; ++i)
-    for (int64_t j = 0; j < d; ++j) p[i * d + j] *= a.roots[i] * b.roots[j];
-  std::vector<double> singular(static_cast<size_t>(d));
-  int n = static_cast<int>(d),
-      info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', n, n, p, n, singular.data(), nullptr, 1, nullptr, 1);
+// tr √(S₁S₂) = Σ√eig(S₁^½ S₂ S₁^½), which are the singular values of S₁^½ S₂^½, and so of G₁G₂ᵀ: roots of S differ by
+// rotations from the left.
+double trace_of_root(const Factor& a, const Factor& b) {
+  if (a.rows.numel() == 0 || b.rows.numel() == 0) return 0;
+  Tensor product = kernel::matmul(a.rows, b.rows, {.transpose_b = true});
+  int n = static_cast<int>(product.dim(0)), m = static_cast<int>(product.dim(1));
+  std::vector<double> singular(static_cast<size_t>(std::min(m, n)));
+  int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', m, n, product.mutable_data<double>(), m, singular.data(), nullptr,
+                            1, nullptr, 1);
   VAPO_CHECK(info == 0, "[frechet] no singular values of {}: dgesdd returned {}", product.shape().str(), info);
   double sum = 0;
   for (double s : singular) sum += s;
@@ -111,17 +114,20 @@ void write_feature_statistics(const std::filesystem::path& file, const FeatureSt
 }
 
 FeatureStatistics read_feature_statistics(const std::filesystem::path& file) {
-  Arrays arrays = read_npz(file);
+  return feature_statistics_of(read_npz(file), file.string());
+}
+
+FeatureStatistics feature_statistics_of(const Arrays& arrays, const std::string& file) {
   for (const char* name : {"mu", "sigma"})
     if (!arrays.contains(name))
-      throw InputError(fmt::format("{}: no array '{}': not statistics of features", file.string(), name));
-  FeatureStatistics out{arrays["mu"].to(DType::f64), arrays["sigma"].to(DType::f64)};
+      throw InputError(fmt::format("{}: no array '{}': not statistics of features", file, name));
+  FeatureStatistics out{arrays.at("mu").to(DType::f64), arrays.at("sigma").to(DType::f64)};
   if (out.mean.rank() != 1 || out.mean.numel() == 0 ||
       out.covariance.shape() != Shape({out.mean.dim(0), out.mean.dim(0)}))
-    throw InputError(fmt::format("{}: mu {} and sigma {}, expected (D) and (D,D)", file.string(),
-                                 out.mean.shape().str(), out.covariance.shape().str()));
+    throw InputError(fmt::format("{}: mu {} and sigma {}, expected (D) and (D,D)", file, out.mean.shape().str(),
+                                 out.covariance.shape().str()));
   if (!kernel::all_finite(out.mean) || !kernel::all_finite(out.covariance))
-    throw InputError(fmt::format("{}: not all of mu and sigma is finite", file.string()));
+    throw InputError(fmt::format("{}: not all of mu and sigma is finite", file));
   auto count = arrays.find("count");
   if (count != arrays.end() && count->second.numel() == 1) out.count = static_cast<int64_t>(count->second.item());
   return out;
@@ -137,7 +143,7 @@ FrechetDistance frechet_distance(const FeatureStatistics& a, const FeatureStatis
     double difference = a.mean.at(i) - b.mean.at(i);
     out.means += difference * difference;
   }
-  Spectrum p = spectrum_of(a.covariance), q = spectrum_of(b.covariance);
+  Factor p = factor_of(a.covariance), q = factor_of(b.covariance);
   out.covariances = p.trace + q.trace - 2 * trace_of_root(p, q);
   out.value = out.means + out.covariances;
   out.clamped = p.clamped + q.clamped;

@@ -21,6 +21,15 @@ Tensor centre_crop(const Tensor& image, int64_t height, int64_t width);
 // Bilinear with the support widened by the scale where it shrinks (as PIL's and torchvision's antialiased resize).
 Tensor resize_antialiased(const Tensor& image, int64_t height, int64_t width);
 
+// How images come to the size that the Inception network takes: bilinear, between the pixels nearest to a point.
+//   tf1          pixel i of the result lies at i·from/to of the source, and u becomes (u − 128)/128: TensorFlow 1's
+//                resize without aligned corners, of torch-fidelity and EDM
+//   pytorch_fid  at max(0, (i + ½)·from/to − ½), and u becomes u/127.5 − 1: PyTorch's interpolate, of pytorch-fid
+enum class FeatureResize { tf1, pytorch_fid };
+FeatureResize feature_resize_from_name(const std::string& name);  // tf1 or pytorch-fid; throws InputError
+// u8 (N,H,W,C) → f32 (N,height,width,3); grey is repeated.
+Tensor resize_for_features(const Tensor& pixels, int64_t height, int64_t width, FeatureResize resize);
+
 // round(clip(127.5 x + 127.5, 0, 255)): floats in [−1,1] to u8, and back to f32 x = u/127.5 − 1.
 Tensor to_pixels(const Tensor& x);
 Tensor from_pixels(const Tensor& u);

@@ -42,6 +42,17 @@ ImageSet of_fixed_size(const std::filesystem::path& folder, Subset subset, const
   return read(folder, subset);
 }
 
+Tensor as_pixels(const Tensor& x, const std::string& file) {
+  if (x.dtype() != DType::u8)
+    detail::refuse("'{}' holds {}, expected u8 pixels. Hint: astype(\"uint8\") of values from 0 to 255", file,
+                   name_of(x.dtype()));
+  Tensor out = x.rank() == 3 ? x.reshape({x.dim(0), x.dim(1), x.dim(2), 1}) : x;
+  if (out.rank() != 4 || out.numel() == 0 || (out.dim(3) != 1 && out.dim(3) != 3))
+    detail::refuse("'{}': shape {}, expected images × rows × columns, and 1 or 3 channels last", file,
+                   out.shape().str());
+  return out;
+}
+
 void require_train(Subset subset, const char* set) {
   if (subset != Subset::train)
     detail::refuse("{} is all train. Hint: hold out a part of it, or name the other images by their path", set);
@@ -69,15 +80,19 @@ constexpr Entry entries[] = {
 }  // namespace
 
 ImageSet read_image_array(const std::filesystem::path& file) {
-  Tensor x = read_npy(file);
-  if (x.dtype() != DType::u8)
-    detail::refuse("'{}' holds {}, expected u8 pixels. Hint: astype(\"uint8\") of values from 0 to 255",
-                   file.string(), name_of(x.dtype()));
-  if (x.rank() == 3) x = x.reshape({x.dim(0), x.dim(1), x.dim(2), 1});
-  if (x.rank() != 4 || x.numel() == 0 || (x.dim(3) != 1 && x.dim(3) != 3))
-    detail::refuse("'{}': shape {}, expected images × rows × columns, and 1 or 3 channels last", file.string(),
-                   x.shape().str());
-  return {.pixels = x};
+  return {.pixels = as_pixels(read_npy(file), file.string())};
+}
+
+ImageSet image_set_of(const std::map<std::string, Tensor>& arrays, const std::string& file) {
+  auto pixels = arrays.find("arr_0"), labels = arrays.find("arr_1");
+  if (pixels == arrays.end()) detail::refuse("'{}': no array 'arr_0' of images", file);
+  ImageSet set{.pixels = as_pixels(pixels->second, file)};
+  if (labels == arrays.end()) return set;
+  set.labels = labels->second.dtype() == DType::u8 ? labels->second.to(DType::i64) : labels->second;
+  if (set.labels.dtype() != DType::i64 || set.labels.shape() != Shape{set.count()})
+    detail::refuse("'{}': arr_1 is {} {}, expected integer labels of {} images", file,
+                   name_of(labels->second.dtype()), labels->second.shape().str(), set.count());
+  return set;
 }
 
 std::vector<std::string> image_set_names() {

@@ -3,6 +3,7 @@
 // naming file and record where it is truncated, of another kind, or holds images of mixed shapes.
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,8 @@ ImageSet read_celeba(const std::filesystem::path& folder, Subset subset, const I
 // PNG and JPEG below a folder; where it has subfolders, they are the classes, in the order of their names.
 ImageSet read_image_folder(const std::filesystem::path& folder, const ImageOptions& options);
 ImageSet read_image_array(const std::filesystem::path& file);  // .npy, u8 (N,H,W) or (N,H,W,C)
+// Of the arrays in a .npz (npz.h): `arr_0`, pixels as in an .npy; `arr_1`, where it is there, integer labels (N).
+ImageSet image_set_of(const std::map<std::string, Tensor>& arrays, const std::string& file);
 
 // By name: mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, image_folder, image_array. An empty path means
 // $VAPO_DATA/NAME for those with a name of their own (as the archives are called: cifar-10-batches-bin, …).

@@ -1,11 +1,13 @@
-// Resizing along one axis at a time, columns first: each pixel of the result is a weighted mean of those below a
-// triangle around its centre, as wide as it is apart from its neighbours, in pixels of the source.
+// Resizing along one axis at a time. Antialiased, columns first: each pixel of the result is a weighted mean of
+// those below a triangle around its centre, as wide as it is apart from its neighbours, in pixels of the source. For
+// feature networks, rows first: between two pixels.
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "data/image_file.h"
+#include "tensor/check.h"
 #include "tensor/parallel.h"
 
 namespace vapo::data {
@@ -61,7 +63,66 @@ Tensor resize_axis(const Tensor& x, int64_t outer, int64_t n, int64_t m, int64_t
   return out;
 }
 
+struct Between {  // two pixels, and the share of the second
+  int64_t first, second;
+  float share;
+};
+std::vector<Between> between(int64_t from, int64_t to, FeatureResize resize) {
+  double scale = static_cast<double>(from) / static_cast<double>(to);
+  std::vector<Between> out;
+  for (int64_t i = 0; i < to; ++i) {
+    double at = static_cast<double>(i) * scale;
+    if (resize == FeatureResize::pytorch_fid) at = std::max(0.0, at + 0.5 * scale - 0.5);
+    auto first = std::min(static_cast<int64_t>(at), from - 1);
+    out.push_back(
+        {first, std::min(first + 1, from - 1), static_cast<float>(at - static_cast<double>(first))});
+  }
+  return out;
+}
+
 }  // namespace
+
+FeatureResize feature_resize_from_name(const std::string& name) {
+  if (name == "tf1") return FeatureResize::tf1;
+  if (name == "pytorch-fid") return FeatureResize::pytorch_fid;
+  throw InputError(fmt::format("no resize '{}'. Hint: tf1 or pytorch-fid", name));
+}
+
+Tensor resize_for_features(const Tensor& pixels, int64_t height, int64_t width, FeatureResize resize) {
+  VAPO_CHECK(pixels.dtype() == DType::u8 && pixels.rank() == 4 && pixels.dim(1) >= 1 && pixels.dim(2) >= 1 &&
+                 (pixels.dim(3) == 1 || pixels.dim(3) == 3),
+             "[resize_for_features] {} {}: expects u8 (N,H,W,C), C = 1 or 3", name_of(pixels.dtype()),
+             pixels.shape().str());
+  VAPO_CHECK(height >= 1 && width >= 1, "[resize_for_features] to {} × {} pixels", height, width);
+  int64_t h = pixels.dim(1), w = pixels.dim(2), c = pixels.dim(3);
+  std::vector<Between> down = between(h, height, resize), along = between(w, width, resize);
+  bool tf1 = resize == FeatureResize::tf1;
+  float scale = tf1 ? 1 / 128.0f : 1 / 127.5f, shift = -1;
+  Tensor out = Tensor::empty({pixels.dim(0), height, width, 3});
+  const uint8_t* from = pixels.data<uint8_t>();
+  float* to = out.mutable_data<float>();
+  parallel_for(pixels.dim(0) * height, 8, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> row(static_cast<size_t>(w * c));
+    for (int64_t r = begin; r < end; ++r) {
+      const Between& y = down[static_cast<size_t>(r % height)];
+      const uint8_t* image = from + r / height * h * w * c;
+      const uint8_t *upper = image + y.first * w * c, *lower = image + y.second * w * c;
+      for (int64_t k = 0; k < w * c; ++k) {
+        auto a = static_cast<float>(upper[k]), b = static_cast<float>(lower[k]);
+        row[static_cast<size_t>(k)] = (a + (b - a) * y.share) * scale + shift;
+      }
+      float* pixel = to + r * width * 3;
+      for (const Between& x : along) {
+        const float *left = row.data() + x.first * c, *right = row.data() + x.second * c;
+        for (int64_t k = 0; k < 3; ++k) {
+          int64_t channel = c == 3 ? k : 0;
+          *pixel++ = left[channel] + (right[channel] - left[channel]) * x.share;
+        }
+      }
+    }
+  });
+  return out;
+}
 
 Tensor resize_antialiased(const Tensor& image, int64_t height, int64_t width) {
   VAPO_CHECK(image.dtype() == DType::u8 && image.rank() == 3 && image.numel() > 0,

@@ -43,6 +43,7 @@ VAPO_STUB(conv2d_input_grad, void, const ConvGeometry&, T, T, T)
 VAPO_STUB(conv2d_weight_grad, void, const ConvGeometry&, T, T, T)
 VAPO_STUB(pool_sum2d, void, T, int64_t, int64_t, double, T)
 VAPO_STUB(upsample_nearest2d, void, T, int64_t, int64_t, double, T)
+VAPO_STUB(pool2d, void, const ConvGeometry&, kernel::Pool, T, T)
 VAPO_STUB(group_norm, void, const NormSize&, T, T, T, Grouping, const kernel::Normalized&)
 VAPO_STUB(group_norm_vjp, void, const NormSize&, T, T, T, T, const kernel::Normalized&, Grouping,
           const kernel::NormGrads&)

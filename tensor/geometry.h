@@ -27,6 +27,11 @@ struct ConvGeometry {
     end = std::min(out, end);
     return {std::min(begin, std::max<int64_t>(end, 0)), std::max<int64_t>(end, 0)};
   }
+  // The pixels [begin, end) of a row (or column) of `size` that the window of output `i` covers.
+  static Range covered(int64_t i, int64_t k, int64_t size, int64_t stride, int64_t padding) {
+    int64_t first = i * stride - padding;
+    return {std::max<int64_t>(first, 0), std::min(first + k, size)};
+  }
   double flops() const {  // of one pass, taps in the padding included
     return 2.0 * static_cast<double>(n * oh * ow * o) * static_cast<double>(kh * kw * cg);
   }

@@ -131,6 +131,19 @@ Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale) {
   return y;
 }
 
+Tensor pool2d(Pool pool, const Tensor& x, const Window& k) {
+  VAPO_CHECK(x.rank() == 4 && is_floating(x.dtype()) && x.dim(1) >= 1 && x.dim(2) >= 1,
+             "[pool2d] {} {} is no image (N,H,W,C) of f32 or f64", name_of(x.dtype()), x.shape().str());
+  VAPO_CHECK(k.padding.h < k.size.h && k.padding.w < k.size.w,
+             "[pool2d] padding ({},{}) is no less than the window of {}×{}", k.padding.h, k.padding.w, k.size.h,
+             k.size.w);
+  ConvGeometry s = conv_geometry("pool2d", x.shape(), {x.dim(3), k.size.h, k.size.w, x.dim(3)},
+                                 {.stride = k.stride, .padding = k.padding});
+  Tensor y = Tensor::empty(output_shape(s), x.options());
+  VAPO_ON(x.device(), pool2d(s, pool, x, y));
+  return y;
+}
+
 }  // namespace kernel
 
 void count_flops(double flops) { kernel::flops.fetch_add(flops, std::memory_order_relaxed); }

@@ -84,6 +84,13 @@ double flop_count();          // of products and convolutions since then, by the
 // Sums over windows of k.h × k.w, times scale: (N,H,W,C) → (N,H/k,W/k,C); k divides H and W. Its adjoint repeats.
 Tensor pool_sum2d(const Tensor& x, Pair k, double scale);
 Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale);
+enum class Pool { maximum, mean };
+struct Window {
+  Pair size, stride = 1, padding = 0;  // padding is smaller than size: no window lies outside
+};
+// Of the pixels of each window that lie inside the image, as many as these are: (N,H,W,C) → (N,H',W',C), H' as
+// conv2d's. Of inference alone: it has no adjoint here.
+Tensor pool2d(Pool pool, const Tensor& x, const Window& window);
 
 // ---- group normalisation with what follows it, in one operation. x (N,…,C); a, s (N,C), f32
 // where x is bf16. In each sample and group

@@ -1,6 +1,7 @@
-// Sums over windows of pixels, and their adjoint, which repeats pixels.
+// Sums over windows of pixels, and their adjoint, which repeats pixels; means and maxima of windows that overlap.
 
 #include <algorithm>
+#include <vector>
 
 #include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
@@ -9,7 +10,16 @@
 namespace vapo::cpu {
 namespace {
 constexpr int64_t grain = 1 << 13;  // elements a thread at least
+
+// y = the sum of `count` rows of n, times the scale; or their maximum
+template <class T>
+void pool_rows(kernel::Pool pool, T scale, const T* x, int64_t stride, int64_t count, T* y, int64_t n) {
+  if (pool == kernel::Pool::mean) return simd<T>().weighted_rows(&scale, 0, x, stride, count, y, n, false);
+  std::copy_n(x, n, y);
+  for (int64_t i = 1; i < count; ++i) simd<T>().max_into(x + i * stride, y, n);
 }
+
+}  // namespace
 
 void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
   int64_t rows = y.dim(0) * y.dim(1), cols = y.dim(2), c = y.dim(3), width = x.dim(2) * c;
@@ -49,6 +59,31 @@ void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, c
           for (int64_t b = 1; b < kw; ++b) std::copy_n(first, c, first + b * c);
         }
         for (int64_t a = 1; a < kh; ++a) std::copy_n(out, width, out + a * width);
+      }
+    });
+  });
+}
+
+void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Tensor& y) {
+  int64_t width = s.w * s.c;
+  if (y.numel() == 0) return;
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    parallel_for(s.n * s.oh, std::max<int64_t>(1, grain / (width * s.kh)), 1, [&](int64_t begin, int64_t end) {
+      std::vector<T> column(static_cast<size_t>(width));  // down the windows of one row of the result
+      for (int64_t r = begin; r < end; ++r) {
+        auto rows = ConvGeometry::covered(r % s.oh, s.kh, s.h, s.p.stride.h, s.p.padding.h);
+        int64_t height = rows.end - rows.begin;
+        pool_rows(pool, T(1) / static_cast<T>(height), px + (r / s.oh * s.h + rows.begin) * width, width, height,
+                  column.data(), width);
+        for (int64_t j = 0; j < s.ow; ++j) {
+          auto cols = ConvGeometry::covered(j, s.kw, s.w, s.p.stride.w, s.p.padding.w);
+          int64_t count = cols.end - cols.begin;
+          pool_rows(pool, T(1) / static_cast<T>(count), column.data() + cols.begin * s.c, s.c, count,
+                    py + (r * s.ow + j) * s.c, s.c);
+        }
       }
     });
   });

@@ -76,6 +76,24 @@ struct Upsample {
     y[i] = static_cast<T>(scale * x[(row / kh * cols + col / kw) * c + j]);
   }
 };
+template <class T>
+struct PoolWindow {
+  const T* x;
+  T* y;
+  int64_t h, w, c, oh, ow, kh, kw, stride_h, stride_w, padding_h, padding_w;
+  bool mean;
+  __device__ void operator()(int64_t i) const {
+    int64_t j = i % c, col = i / c % ow, row = i / c / ow % oh, n = i / c / ow / oh;
+    int64_t top = row * stride_h - padding_h, left = col * stride_w - padding_w, count = 0;
+    Compute<T> result = 0;
+    for (int64_t a = top < 0 ? 0 : top; a < top + kh && a < h; ++a)
+      for (int64_t b = left < 0 ? 0 : left; b < left + kw && b < w; ++b, ++count) {
+        Compute<T> v = x[((n * h + a) * w + b) * c + j];
+        result = mean ? result + v : count == 0 || result < v || v != v ? v : result;
+      }
+    y[i] = static_cast<T>(mean ? result / static_cast<Compute<T>>(count) : result);
+  }
+};
 
 }  // namespace
 
@@ -133,6 +151,14 @@ void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, c
     using T = decltype(zero);
     for_each("upsample_nearest2d", y.numel(),
              Upsample<T>{pointer<T>(x), pointer<T>(y), kh, kw, x.dim(2), x.dim(3), static_cast<Compute<T>>(scale)});
+  });
+}
+void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Tensor& y) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("pool2d", y.numel(),
+             PoolWindow<T>{pointer<T>(x), pointer<T>(y), s.h, s.w, s.c, s.oh, s.ow, s.kh, s.kw, s.p.stride.h,
+                           s.p.stride.w, s.p.padding.h, s.p.padding.w, pool == kernel::Pool::mean});
   });
 }
 

@@ -109,6 +109,14 @@ std::vector<Row> table() {
        [p = p](V v) { return conv2d(v[0], v[1], v[2], p); });
   op("avg_pool2d", {{2, 5, 6, 3}}, [](V x) { return avg_pool2d(x[0], 2); });
   op("upsample_nearest2d", {{2, 3, 2, 5}}, [](V x) { return upsample_nearest2d(x[0], {2, 3}); });
+  add_row("pool2d", {{2, 7, 6, 5}}, [](const Tensors& x) {
+    using enum kernel::Pool;
+    return Tensors{kernel::pool2d(maximum, x[0], {.size = 3, .stride = 2}),
+                   kernel::pool2d(maximum, x[0], {.size = {2, 3}, .stride = {1, 2}, .padding = {1, 2}}),
+                   kernel::pool2d(mean, x[0], {.size = 3, .padding = 1}),
+                   kernel::pool2d(mean, x[0], {.size = {4, 1}, .stride = {3, 2}, .padding = {2, 0}})};
+  });
+  rows.back().in_bf16 = true;
   op("pad2d", {{2, 3, 4, 2}}, [](V x) { return pad2d(x[0], {.left = 1, .right = -1, .top = 2, .bottom = 0}); });
   for (auto [x, groups] :
        {std::pair(Shape{2, 5, 6, 12}, 3),
@@ -147,6 +155,7 @@ std::vector<Row> table() {
                    kernel::amax(x[0], {1}, false),
                    kernel::unary<Silu>(x[0]),
                    kernel::pool_sum2d(x[1], 3, 1),
+                   kernel::pool2d(kernel::Pool::mean, x[1], {.size = 2}),
                    kernel::group_norm(x[1], x[2], x[2], {.groups = 2}).y,
                    kernel::permute(x[1], {3, 0, 1, 2}),
                    kernel::conv2d(x[1], Tensor::ones({2, 3, 3, 4}, x[1].options()), {}, {.padding = 1})};

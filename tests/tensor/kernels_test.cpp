@@ -239,6 +239,40 @@ TEST_CASE("moving elements") {
   CHECK_THROWS_AS(kernel::permute(x, {0, 0, 1}), Error);
 }
 
+TEST_CASE("pools of windows that overlap: padding counts for nothing") {
+  using kernel::Pool, kernel::Window;
+  for (DType t : floating)
+    for (const Window& k : {Window{.size = 3, .stride = 2}, Window{.size = 3, .padding = 1}, Window{.size = 1},
+                            Window{.size = {2, 3}, .stride = {1, 2}, .padding = {1, 2}},
+                            Window{.size = {4, 1}, .stride = {3, 2}, .padding = {3, 0}}})
+      for (Shape shape : {Shape{2, 7, 6, 5}, {1, 4, 3, 70}, {0, 4, 3, 2}}) {
+        Tensor x = kernel::affine(noise(shape, t), 1, -1);  // mostly below 0, which padding must not be
+        int64_t h = shape[1], w = shape[2], c = shape[3], oh = (h + 2 * k.padding.h - k.size.h) / k.stride.h + 1,
+                ow = (w + 2 * k.padding.w - k.size.w) / k.stride.w + 1;
+        auto pooled = [&](Pool pool, int64_t i) {
+          int64_t j = i % c, top = i / c / ow % oh * k.stride.h - k.padding.h,
+                  left = i / c % ow * k.stride.w - k.padding.w, n = i / c / ow / oh;
+          double sum = 0, most = -INFINITY, count = 0;
+          for (int64_t a = std::max<int64_t>(top, 0); a < std::min(h, top + k.size.h); ++a)
+            for (int64_t b = std::max<int64_t>(left, 0); b < std::min(w, left + k.size.w); ++b, ++count) {
+              double v = x.at(((n * h + a) * w + b) * c + j);
+              sum += v, most = std::max(most, v);
+            }
+          return pool == Pool::mean ? sum / count : most;
+        };
+        for (Pool pool : {Pool::maximum, Pool::mean}) {
+          Tensor y = kernel::pool2d(pool, x, k);
+          CHECK(y.shape() == Shape{shape[0], oh, ow, c});
+          CHECK(error(y, [&](int64_t i) { return pooled(pool, i); }) < tolerance(t));
+        }
+      }
+  Tensor x = noise({1, 2, 4, 3}, DType::f32);
+  CHECK_THROWS_WITH(kernel::pool2d(Pool::mean, x, {.size = 3}), doctest::Contains("3×3 window"));
+  CHECK_THROWS_WITH(kernel::pool2d(Pool::mean, x, {.size = 2, .padding = 2}), doctest::Contains("padding (2,2)"));
+  CHECK_THROWS_WITH(kernel::pool2d(Pool::mean, noise({0, 0, 4, 3}, DType::f32), {.size = 2, .padding = 1}),
+                    doctest::Contains("is no image"));
+}
+
 TEST_CASE("FLOPs of products and convolutions, by the definition") {
   DType t = DType::f32;
   Tensor a = noise({5, 1, 3, 4}, t), b = noise({2, 7, 4}, t);
