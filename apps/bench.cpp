@@ -178,6 +178,7 @@ void add_bench(CLI::App& app, Action& action) {
   add_suite(*bench, "ops", "Every kind of operation: forward, vjp, double backward", action, bench_ops, false);
   add_suite(*bench, "block", "One VAPO step of a residual block, fused and composite", action, bench_block, true);
   add_suite(*bench, "step", "Training steps of a potential", action, bench_step, true);
+  add_suite(*bench, "inception", "Features of the Inception network", action, bench_inception, true);
 }
 
 }  // namespace vapo::app

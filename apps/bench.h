@@ -67,6 +67,8 @@ void bench_block(const BenchOptions& options, const Machine& machine);
 // A training step: batch, loss, gradient, clipping, Adam, EMA; of the plane's potential, or of an image potential
 // (the published loss), with the evaluation of ∇Φ that sampling repeats.
 void bench_step(const BenchOptions& options, const Machine& machine);
+// Features of 299×299 images by the Inception network.
+void bench_inception(const BenchOptions& options, const Machine& machine);
 // Answers each line "run SECONDS" with a line of JSON about `step`, which gives its loss.
 void serve(const std::function<double()>& step);
 

@@ -1,4 +1,4 @@
-// vapo bench block and step: whole steps, the same as those of bench/torch_*.py.
+// vapo bench block, step and inception: whole networks, the same as those of bench/torch_*.py.
 
 #include <fmt/format.h>
 
@@ -8,6 +8,7 @@
 #include "nn/optimizer.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
+#include "vapo/inception.h"
 #include "vapo/loss.h"
 #include "vapo/mlp_potential.h"
 #include "vapo/unet.h"
@@ -214,6 +215,27 @@ void bench_step(const BenchOptions& options, const Machine& machine) {
                   [&] { step(); });
     if (options.batch > 0) break;
   }
+}
+
+void bench_inception(const BenchOptions& options, const Machine& machine) {
+  int64_t n = options.batch > 0 ? options.batch : 32;
+  Inception network;
+  uint64_t step = 0;
+  for (auto& p : placed(network)) {
+    const Var& w = *p.parameter;
+    double fan_in = static_cast<double>(w.numel() / w.dim(0));
+    if (w.rank() > 1)
+      kernel::copy_into(w.value(), kernel::affine(randn(w.shape(), {.seed = 1, .step = step++}, f32()),
+                                                  std::sqrt(2 / fan_in), 0));
+  }
+  Tensor images = randn({n, Inception::kSize, Inception::kSize, 3}, {.seed = 2}, f32());
+  auto features = [&] { return network(images).logits.at(0); };
+  if (options.serve) return serve(features);
+  Table table(options, machine);
+  double before = kernel::flop_count();
+  features();
+  table.measure({"inception", images.shape().str(), "forward", kernel::flop_count() - before, 0},
+                [&] { features(); });
 }
 
 }  // namespace vapo::app

@@ -27,7 +27,8 @@ class OfClassifier : public FeatureNetwork {
 
 class OfInception : public FeatureNetwork {
  public:
-  OfInception(const std::string& file, const nn::CheckpointReader& reader, data::FeatureResize resize, Device device)
+  OfInception(const std::string& file, const nn::CheckpointReader& reader, data::FeatureResize resize,
+              Device device)
       : FeatureNetwork(file), resize_(resize), device_(device) {
     reader.load_parameters(network_);
     nn::to(network_, device);
@@ -55,7 +56,8 @@ class OfInception : public FeatureNetwork {
 };
 
 constexpr const char* kHowToConvert =
-    "Hint: tools/convert_inception.py makes it from pt_inception-2015-12-05-6726825d.pth; then --inception FILE, or "
+    "Hint: tools/convert_inception.py makes it from pt_inception-2015-12-05-6726825d.pth; then --inception FILE, "
+    "or "
     "put it there";
 
 std::string inception_file(const std::string& given) {

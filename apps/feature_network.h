@@ -9,7 +9,7 @@
 
 namespace vapo::app {
 
-struct Features {  // f32, on the CPU
+struct Features {      // f32, on the CPU
   Tensor features;     // (N,width)
   Tensor logits = {};  // (N,1008), of Inception; else undefined
 };

@@ -78,10 +78,11 @@ Json request_of(const FidOptions& options, const FeatureNetwork& network) {
 
 void say_how_many(Outcome& outcome, const Side& side, int64_t width) {
   if (side.statistics.count > 0 && side.statistics.count <= width)
-    outcome.remark(fmt::format(
-        "{}: {} images for {} features: their covariance is of deficient rank, and the distance far larger than that "
-        "of the laws",
-        side.name, side.statistics.count, width));
+    outcome.remark(
+        fmt::format("{}: {} images for {} features: their covariance is of deficient rank, and the distance far "
+                    "larger than that "
+                    "of the laws",
+                    side.name, side.statistics.count, width));
 }
 
 // Between two random halves: what samples as good as the data would reach, with as many.
@@ -117,8 +118,8 @@ double add_distances(Outcome& outcome, const FeatureNetwork& network, const Side
     outcome.add("kid_subsets", k.subsets);
     outcome.add("kid_subset_size", k.subset_size);
     if (k.subset_size < data::KernelDistanceOptions{}.subset_size)
-      outcome.remark(fmt::format("KID: {} of {} images, for there are no more", k.subsets == 1 ? "one subset" : "subsets",
-                                 k.subset_size));
+      outcome.remark(fmt::format("KID: {} of {} images, for there are no more",
+                                 k.subsets == 1 ? "one subset" : "subsets", k.subset_size));
   } else {
     outcome.remark("No KID: a file of statistics has no features");
   }
@@ -141,8 +142,8 @@ void add_poster(Evaluation& evaluation, const FeatureNetwork& network, const Sid
     because = fmt::format("the reference is {}, not cifar10:train", real.name);
   else if (samples.statistics.count < kDrawn)
     because = fmt::format("{} samples, and fewer than {} bias it upwards", samples.statistics.count, kDrawn);
-  for (auto [autonomous, name, fid] :
-       {std::tuple{true, "FID of VAPO, autonomous, CIFAR-10", 14.5}, {false, "FID of VAPO, time-varying, CIFAR-10", 6.72}})
+  for (auto [autonomous, name, fid] : {std::tuple{true, "FID of VAPO, autonomous, CIFAR-10", 14.5},
+                                       {false, "FID of VAPO, time-varying, CIFAR-10", 6.72}})
     if (!model || model->potential->autonomous() == autonomous)
       evaluation.beside_poster(name, fid, distance, because);
 }
@@ -264,9 +265,10 @@ void add_fid(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "fid", "How far samples are from real images: FID, KID, Inception Score; a classifier's Fréchet distance");
   command
-      ->add_option("--ref", o->reference,
-                   "Real images: NAME, NAME:train (the default), NAME:test, a folder of PNG or JPEG, .npy or .npz; or "
-                   "their statistics, .npz with mu and sigma")
+      ->add_option(
+          "--ref", o->reference,
+          "Real images: NAME, NAME:train (the default), NAME:test, a folder of PNG or JPEG, .npy or .npz; or "
+          "their statistics, .npz with mu and sigma")
       ->required();
   command->add_option("--samples", o->samples,
                       "Samples: as for --ref; or a run or a checkpoint, from which they are drawn");

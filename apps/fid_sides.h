@@ -1,6 +1,6 @@
 #pragma once
-// The two sides of a Fréchet distance: where images come from, and their features. What took long lies in the folder
-// of the evaluation, where there is one, and counts as done.
+// The two sides of a Fréchet distance: where images come from, and their features. What took long lies in the
+// folder of the evaluation, where there is one, and counts as done.
 
 #include <optional>
 #include <string>
@@ -29,8 +29,8 @@ struct SideRequest {
   const Evaluation* evaluation = nullptr;  // where parts are kept; may be null
   std::string part;                        // "ref" or "samples": the beginning of their names
 };
-// Images as read_named_images has them, or statistics (.npz with mu and sigma) of features as wide as the network's.
-// `most`: of images, the first so many; InputError where there are fewer.
+// Images as read_named_images has them, or statistics (.npz with mu and sigma) of features as wide as the
+// network's. `most`: of images, the first so many; InputError where there are fewer.
 Side side_of(const SideRequest& request, const std::string& name, const std::string& path,
              std::optional<int64_t> most);
 Side side_of(const SideRequest& request, const NamedImages& images);

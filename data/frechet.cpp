@@ -33,8 +33,8 @@ void check_finite(const Tensor& rows, int64_t first) {
 }
 
 // S = GᵀG, by Cholesky's decomposition with the largest pivot first. It ends where none is above D ε max S_ii: what
-// is left then is rounding's, and taken for 0; else a covariance of few samples would have roots of some √ε where it
-// has none.
+// is left then is rounding's, and taken for 0; else a covariance of few samples would have roots of some √ε where
+// it has none.
 struct Factor {
   Tensor rows;  // G (rank,D)
   double trace = 0, clamped = 0;
@@ -65,15 +65,15 @@ Factor factor_of(const Tensor& covariance) {
   return out;
 }
 
-// tr √(S₁S₂) = Σ√eig(S₁^½ S₂ S₁^½), which are the singular values of S₁^½ S₂^½, and so of G₁G₂ᵀ: roots of S differ by
-// rotations from the left.
+// tr √(S₁S₂) = Σ√eig(S₁^½ S₂ S₁^½), which are the singular values of S₁^½ S₂^½, and so of G₁G₂ᵀ: roots of S differ
+// by rotations from the left.
 double trace_of_root(const Factor& a, const Factor& b) {
   if (a.rows.numel() == 0 || b.rows.numel() == 0) return 0;
   Tensor product = kernel::matmul(a.rows, b.rows, {.transpose_b = true});
   int n = static_cast<int>(product.dim(0)), m = static_cast<int>(product.dim(1));
   std::vector<double> singular(static_cast<size_t>(std::min(m, n)));
-  int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', m, n, product.mutable_data<double>(), m, singular.data(), nullptr,
-                            1, nullptr, 1);
+  int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', m, n, product.mutable_data<double>(), m, singular.data(),
+                            nullptr, 1, nullptr, 1);
   VAPO_CHECK(info == 0, "[frechet] no singular values of {}: dgesdd returned {}", product.shape().str(), info);
   double sum = 0;
   for (double s : singular) sum += s;

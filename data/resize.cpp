@@ -1,6 +1,6 @@
 // Resizing along one axis at a time. Antialiased, columns first: each pixel of the result is a weighted mean of
-// those below a triangle around its centre, as wide as it is apart from its neighbours, in pixels of the source. For
-// feature networks, rows first: between two pixels.
+// those below a triangle around its centre, as wide as it is apart from its neighbours, in pixels of the source.
+// For feature networks, rows first: between two pixels.
 
 #include <algorithm>
 #include <cmath>
@@ -74,8 +74,7 @@ std::vector<Between> between(int64_t from, int64_t to, FeatureResize resize) {
     double at = static_cast<double>(i) * scale;
     if (resize == FeatureResize::pytorch_fid) at = std::max(0.0, at + 0.5 * scale - 0.5);
     auto first = std::min(static_cast<int64_t>(at), from - 1);
-    out.push_back(
-        {first, std::min(first + 1, from - 1), static_cast<float>(at - static_cast<double>(first))});
+    out.push_back({first, std::min(first + 1, from - 1), static_cast<float>(at - static_cast<double>(first))});
   }
   return out;
 }

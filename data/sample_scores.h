@@ -26,9 +26,9 @@ struct InceptionScore {
   double mean = 0, deviation = 0;  // over the splits
   int64_t splits = 0;
 };
-// exp E_x KL(p(·|x) ‖ E_x p(·|x)), p = softmax(logits) (Salimans et al. 2016), of each split of the rows, shuffled by
-// the seed. logits (N,K), f32; fewer splits where there are fewer rows. Throws InputError where there are none, or
-// naming row and column of a value that is not finite.
+// exp E_x KL(p(·|x) ‖ E_x p(·|x)), p = softmax(logits) (Salimans et al. 2016), of each split of the rows, shuffled
+// by the seed. logits (N,K), f32; fewer splits where there are fewer rows. Throws InputError where there are none,
+// or naming row and column of a value that is not finite.
 InceptionScore inception_score(const Tensor& logits, const InceptionScoreOptions& options = {});
 
 }  // namespace vapo::data

@@ -2,7 +2,7 @@
 # Digits from nothing: trains configs/mnist.toml and a classifier that judges it, samples, and measures the Fréchet
 # distance of the classifier's features to MNIST's test images, over training and at the end. Arguments: [DIR [SET]];
 # SET is mnist or fashion_mnist, found below $VAPO_DATA. Safe to run again: what is there is not made anew.
-# Leaves in DIR (default out/SET): the run, classifier.safetensors, samples.png, samples.npy, frechet.jsonl.
+# Leaves in DIR (default out/SET): the run, classifier.safetensors, samples.png, evaluations/fid*, frechet.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,17 +24,13 @@ fi
 classifier=$out/classifier.safetensors
 [ -e "$classifier" ] || $vapo classifier train "$set_name" --out "$classifier" --precision fast
 
-distance() { $vapo frechet --features "$classifier" --ref "$set_name:test" --precision fast --json "$@"; }
-measure() {  # CHECKPOINT COUNT NAME
-  [ -e "$out/$3.npy" ] || $vapo sample "$1" -n "$2" --precision fast --save "$out/$3.npy" >&2
-  distance --samples "$out/$3.npy" | tee -a "$out/frechet.jsonl"
-}
+distance() { $vapo fid --features "$classifier" --ref "$set_name:test" --precision fast --json "$@" | tee -a "$out/frechet.jsonl"; }
 rm -f "$out/frechet.jsonl"
 for checkpoint in $(ls "$out"/checkpoint-*.safetensors | sort -t- -k2 -V); do
   step=${checkpoint##*-}
   step=${step%.safetensors}
-  [ "$step" = 0 ] || measure "$checkpoint" 1000 "samples-at-$step"
+  [ "$step" = 0 ] || distance --samples "$checkpoint" -n 1000 --out "$out/evaluations/fid-at-$step"
 done
-measure "$out" 5000 samples
-distance --halves --samples "$set_name:train" | tee -a "$out/frechet.jsonl"  # the floors: real images for samples
+distance --samples "$out" -n 5000
+distance --halves --samples "$set_name:train"  # the floors: real images for samples
 $vapo sample "$out" -n 100 --precision fast --grid "$out/samples.png"

@@ -88,12 +88,11 @@ Block at_35(std::string name, int64_t in, int64_t pooled) {
            {.pooling = around(Pool::mean), .chain = {{"branch_pool", in, pooled}}}}};
 }
 Block from_35_to_17(std::string name, int64_t in) {
-  return {std::move(name),
-          {{.chain = {half("branch3x3", in, 384)}},
-           {.chain = {{"branch3x3dbl_1", in, 64},
-                      square("branch3x3dbl_2", 64, 96, 3),
-                      half("branch3x3dbl_3", 96, 96)}},
-           {.pooling = halving}}};
+  return {
+      std::move(name),
+      {{.chain = {half("branch3x3", in, 384)}},
+       {.chain = {{"branch3x3dbl_1", in, 64}, square("branch3x3dbl_2", 64, 96, 3), half("branch3x3dbl_3", 96, 96)}},
+       {.pooling = halving}}};
 }
 Block at_17(std::string name, int64_t width) {
   constexpr int64_t in = 768, out = 192;
@@ -134,7 +133,7 @@ struct Inception::Network {
   std::vector<Branch> stem = {{.chain = {half("Conv2d_1a_3x3", 3, 32),  // 299 → 149
                                          {"Conv2d_2a_3x3", 32, 32, 3},  // → 147
                                          square("Conv2d_2b_3x3", 32, 64, 3)}},
-                              {.pooling = halving,  // → 73
+                              {.pooling = halving,                                                    // → 73
                                .chain = {{"Conv2d_3b_1x1", 64, 80}, {"Conv2d_4a_3x3", 80, 192, 3}}},  // → 71
                               {.pooling = halving}};                                                  // → 35
   std::vector<Block> blocks = {at_35("Mixed_5b", 192, 32),

@@ -1,6 +1,6 @@
 #pragma once
-// The Inception network of 2015-12-05, in whose features the Fréchet inception distance is measured (Szegedy et al.,
-// "Rethinking the Inception Architecture for Computer Vision", 2015; Heusel et al. 2017), as its PyTorch port
+// The Inception network of 2015-12-05, in whose features the Fréchet inception distance is measured (Szegedy et
+// al., "Rethinking the Inception Architecture for Computer Vision", 2015; Heusel et al. 2017), as its PyTorch port
 // computes it: average pools leave the padding out of the count, and the last block's pool is a maximum.
 
 #include <memory>

@@ -38,20 +38,18 @@ void by_panels(const Product& p, const double* a, const double* b, double* y) {
   std::vector<double> turned;
   if (p.transpose_a) turned = transposed(a, p.k, p.m), a = turned.data();
   int64_t down = p.transpose_b ? 1 : p.n, along = p.transpose_b ? p.k : 1;
-  parallel_for(p.m, std::max<int64_t>(1, grain / std::max<int64_t>(1, p.n * p.k)), 1,
-               [&](int64_t begin, int64_t end) {
-                 alignas(64) double panel[depth * width];
-                 for (int64_t k = 0; k < p.k; k += depth)
-                   for (int64_t j = 0; j < p.n; j += width) {
-                     int64_t rows = std::min(depth, p.k - k), cols = std::min(width, p.n - j);
-                     for (int64_t r = 0; r < rows; ++r)
-                       for (int64_t c = 0; c < cols; ++c)
-                         panel[r * cols + c] = b[(k + r) * down + (j + c) * along];
-                     for (int64_t i = begin; i < end; ++i)
-                       simd<double>().weighted_rows(a + i * p.k + k, 1, panel, cols, rows, y + i * p.n + j, cols,
-                                                    k > 0);
-                   }
-               });
+  parallel_for(
+      p.m, std::max<int64_t>(1, grain / std::max<int64_t>(1, p.n * p.k)), 1, [&](int64_t begin, int64_t end) {
+        alignas(64) double panel[depth * width];
+        for (int64_t k = 0; k < p.k; k += depth)
+          for (int64_t j = 0; j < p.n; j += width) {
+            int64_t rows = std::min(depth, p.k - k), cols = std::min(width, p.n - j);
+            for (int64_t r = 0; r < rows; ++r)
+              for (int64_t c = 0; c < cols; ++c) panel[r * cols + c] = b[(k + r) * down + (j + c) * along];
+            for (int64_t i = begin; i < end; ++i)
+              simd<double>().weighted_rows(a + i * p.k + k, 1, panel, cols, rows, y + i * p.n + j, cols, k > 0);
+          }
+      });
 }
 
 // One output row or column, or a contraction over one element. False: not such a product.

@@ -249,6 +249,57 @@ TEST_CASE("resizing: to the level what PIL's resize(BILINEAR) gives") {
   CHECK_THROWS_WITH(resize_antialiased(x, 0, 5), doctest::Contains("[resize_antialiased]"));
 }
 
+TEST_CASE("to the size of a feature network: as TensorFlow 1 and PyTorch resize") {
+  auto error = [](const Tensor& x, const std::vector<double>& expected) {
+    REQUIRE(x.numel() == static_cast<int64_t>(expected.size()));
+    double worst = 0;
+    for (int64_t i = 0; i < x.numel(); ++i)
+      worst = std::max(worst, std::abs(x.at(i) - expected[static_cast<size_t>(i)]));
+    return worst;
+  };
+  using enum FeatureResize;
+  Tensor x = pattern(4, 5, 3).reshape({1, 4, 5, 3});
+  // by NumPy, in f64: taller and narrower. The second is F.interpolate(size, mode="bilinear", align_corners=False).
+  std::vector<double> of_tf1{
+      -1.0,        -0.84375,  -0.578125, -0.3489583, 0.3541667,  -0.1666667, 0.2604167,   -0.4895833, 0.203125,
+      0.21875,     0.1354167, 0.1614583, -0.328125,  0.1354167,  0.2638889,  0.4166667,   -0.1284722, 0.3246528,
+      0.3072917,   0.6510417, 0.4375,    -0.3263889, -0.1024306, 0.2309028,  0.3315972,   0.2135417,  -0.01736111,
+      -0.734375,   0.703125,  0.25,      -0.34375,   -0.359375,  -0.265625,  0.005208333, 0.5364583,  -0.8229167,
+      -0.03645833, -0.171875, 0.46875,   0.04513889, -0.2100694, 0.08854167, 0.08506944,  0.3767361,  -0.3333333,
+      0.3125,      -0.609375, 0.578125,  0.2395833,  -0.1354167, 0.265625,   0.125,       0.296875,   -0.08854167};
+  std::vector<double> of_pytorch{
+      -0.7333333,  -0.4666667,  -0.09019608, -0.4196078, 0.3960784,  -0.6862745, 0.1816993,  -0.4614379,
+      -0.3254902,  0.003921569, 0.09019608,  0.2862745,  -0.5843137, 0.05098039, -0.2078431, 0.1189542,
+      -0.03529412, -0.07973856, 0.5311547,   0.6,        0.5555556,  -0.7019608, -0.3071895, 0.1973856,
+      0.02570806,  0.4117647,   0.01525054,  -0.3089325, 0.4117647,  0.1267974,  -0.5137255, -0.3594771,
+      -0.09542484, -0.0962963,  0.4954248,   -0.5877996, -0.1738562, -0.1398693, 0.3385621,  -0.01960784,
+      -0.1058824,  -0.08235294, 0.0875817,   0.5503268,  -0.5503268, 0.1712418,  -0.6444444, 0.6575163,
+      0.427451,    0.1607843,   0.003921569, 0.3019608,  0.5843137,  -0.3620915};
+  CHECK(error(resize_for_features(x, 6, 3, tf1), of_tf1) < 1e-6);
+  CHECK(error(resize_for_features(x, 6, 3, pytorch_fid), of_pytorch) < 1e-6);
+
+  // a slope of 7 a pixel along a row of 32, at 299: where the last pixel of the source is passed it repeats
+  Tensor slope = Tensor::empty({2, 1, 32, 1}, DType::u8);
+  for (int64_t i = 0; i < 64; ++i) slope.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(7 * (i % 32));
+  for (FeatureResize resize : {tf1, pytorch_fid}) {
+    Tensor y = resize_for_features(slope, 299, 299, resize);
+    REQUIRE(y.shape() == Shape{2, 299, 299, 3});
+    double worst = 0;
+    for (int64_t i = 0; i < y.numel(); ++i) {
+      double column = static_cast<double>(i / 3 % 299);
+      double at = resize == tf1 ? column * 32 / 299 : std::max(0.0, (column + 0.5) * 32 / 299 - 0.5);
+      double value = 7 * std::min(at, 31.0);
+      worst = std::max(worst, std::abs(y.at(i) - (resize == tf1 ? (value - 128) / 128 : value / 127.5 - 1)));
+    }
+    CHECK(worst < 1e-6);
+  }
+  CHECK(error(resize_for_features(x, 4, 5, pytorch_fid), from_pixels(x).to(DType::f64).to_vector<double>()) < 1e-6);
+  CHECK(resize_for_features(Tensor::zeros({0, 4, 5, 1}, DType::u8), 9, 9, tf1).shape() == Shape{0, 9, 9, 3});
+  CHECK(feature_resize_from_name("pytorch-fid") == pytorch_fid);
+  CHECK_THROWS_WITH_AS(feature_resize_from_name("tf2"), doctest::Contains("tf1 or pytorch-fid"), InputError);
+  CHECK_THROWS_WITH(resize_for_features(pattern(4, 5, 3), 9, 9, tf1), doctest::Contains("u8 (N,H,W,C)"));
+}
+
 TEST_CASE("a grid of images") {
   Tensor x = Tensor::empty({3, 1, 2, 1}, DType::u8);
   for (int64_t i = 0; i < 6; ++i) x.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(i);

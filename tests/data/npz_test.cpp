@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "data/images.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/random.h"
@@ -70,4 +71,23 @@ TEST_CASE("a file that is no .npz is refused by its name") {
     } catch (const InputError&) {
     }
   }
+}
+
+TEST_CASE("images in an .npz: arr_0, with labels where arr_1 is there") {
+  Tensor pixels = Tensor::full({2, 3, 4, 3}, 7, DType::u8), labels = Tensor::from(std::vector<int64_t>{4, 9}, {2});
+  ImageSet set = image_set_of({{"arr_0", pixels}, {"arr_1", labels}}, "x.npz");
+  CHECK(set.image_shape() == Shape{3, 4, 3});
+  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{4, 9});
+  CHECK(!image_set_of({{"arr_0", pixels}}, "x.npz").labels.defined());
+  CHECK(image_set_of({{"arr_0", Tensor::zeros({5, 3, 4}, DType::u8)}}, "x.npz").pixels.shape() ==
+        Shape{5, 3, 4, 1});
+  CHECK(image_set_of({{"arr_0", pixels}, {"arr_1", labels.to(DType::u8)}}, "x.npz").labels.at(1) == 9);
+  auto refused = [](const Arrays& arrays, const char* part) {
+    CHECK_THROWS_WITH_AS(image_set_of(arrays, "x.npz"), doctest::Contains(part), InputError);
+  };
+  refused({{"images", pixels}}, "'x.npz': no array 'arr_0'");
+  refused({{"arr_0", Tensor::zeros({2, 3, 4, 3})}}, "'x.npz' holds f32");
+  refused({{"arr_0", Tensor::zeros({2, 3, 4, 2}, DType::u8)}}, "(2,3,4,2)");
+  refused({{"arr_0", pixels}, {"arr_1", Tensor::zeros({3}, DType::i64)}}, "arr_1 is i64 (3)");
+  refused({{"arr_0", pixels}, {"arr_1", Tensor::zeros({2})}}, "arr_1 is f32 (2)");
 }
