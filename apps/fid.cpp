@@ -72,7 +72,6 @@ Json request_of(const FidOptions& options, const FeatureNetwork& network) {
                   {"samples", options.samples},
                   {"halves", options.halves}};
   if (network.is_inception()) request["resize"] = options.resize;
-  request["device"] = options.common.device;
   return request;
 }
 
@@ -189,6 +188,7 @@ int fid(FidOptions options) {
   Config::Sample sampler;
   Json request = request_of(options, *network);
   request["n"] = options.n ? Json(*options.n) : Json(nullptr);
+  request["device"] = std::string(name_of(device));
   request["precision"] = std::string(name_of(precision()));
   request["seed"] = options.sampler.seed;
   if (draws) {

@@ -4,7 +4,8 @@ makes of two images with weights that a formula gives, here and in tests/vapo/in
 
     python inception.py [file]      # default: inception.safetensors beside this script
 
-In f64; convolutions without a norm here, for the norms are folded into weights and biases.
+In f64; convolutions without a norm here, for the norms are folded into weights and biases. With identities for norms, pytorch-fid 0.3.0
+finds these features, too.
 """
 
 import math
