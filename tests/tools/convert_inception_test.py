@@ -32,7 +32,7 @@ def port_file():
         state[f"{name}.bn.weight"] = 0.5 + torch.rand(o)
         state[f"{name}.bn.bias"] = 0.2 * torch.randn(o)
         state[f"{name}.bn.running_mean"] = 0.2 * torch.randn(o)
-        state[f"{name}.bn.running_var"] = 0.01 + torch.rand(o)
+        state[f"{name}.bn.running_var"] = 0.5 + torch.rand(o)
         state[f"{name}.bn.num_batches_tracked"] = torch.tensor(7)
     return state | {"fc.weight": torch.randn(1008, 2048) / 45, "fc.bias": torch.randn(1008)}
 
