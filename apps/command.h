@@ -27,6 +27,8 @@ void add_classifier(CLI::App& app, Action& action);
 void add_fid(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
+void add_longrun(CLI::App& app, Action& action);
+void add_ood(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 
 struct CommonOptions {

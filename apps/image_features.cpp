@@ -82,24 +82,25 @@ bool names_a_set(const std::string& name) {
   return std::find(sets.begin(), sets.end(), name.substr(0, name.find(':'))) != sets.end();
 }
 
-NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual) {
+NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
+                              const data::ImageOptions& options) {
   if (name.ends_with(".npy")) return {name, data::read_image_array(name)};
   if (name.ends_with(".npz")) return {name, data::image_set_of(data::read_npz(name), name)};
   std::error_code error;
   if (!names_a_set(name) && std::filesystem::is_directory(name, error))
-    return {name, data::read_image_folder(name, {})};
+    return {name, data::read_image_folder(name, options)};
   if (!names_a_set(name) && std::filesystem::is_regular_file(name, error)) {
     Tensor x = data::read_image(name);
     return {name, {.pixels = x.reshape({1, x.dim(0), x.dim(1), x.dim(2)})}};
   }
   if (name.find('/') != std::string::npos) throw IoError(fmt::format("{}: no such file or folder", name));
   size_t colon = name.find(':');
-  if (colon == std::string::npos) return {name, data::read_images(name, path, usual)};
+  if (colon == std::string::npos) return {name, data::read_images(name, path, usual, options)};
   std::string part = name.substr(colon + 1);
   using data::Subset;
   for (auto [known, subset] :
        {std::pair{"train", Subset::train}, {"validation", Subset::validation}, {"test", Subset::test}})
-    if (part == known) return {name, data::read_images(name.substr(0, colon), path, subset)};
+    if (part == known) return {name, data::read_images(name.substr(0, colon), path, subset, options)};
   throw InputError(fmt::format("{}: '{}' is no part of a set: train, validation, test", name, part));
 }
 

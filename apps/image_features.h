@@ -29,7 +29,8 @@ struct NamedImages {
 // "NAME" of a set or "NAME:train", "NAME:validation", "NAME:test" (of `path`, empty: below $VAPO_DATA); or a folder
 // of PNG and JPEG files, perhaps in subfolders by class; one such file; .npy of u8 pixels; .npz with them as arr_0.
 bool names_a_set(const std::string& name);
-NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual);
+NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
+                              const data::ImageOptions& options = {});
 
 Tensor as_input(const Tensor& pixels);  // u8 → f32 in [−1,1]
 // Of u8 (N,H,W,C), in batches, on the CPU. Throw InputError where the shape is another than the classifier's.

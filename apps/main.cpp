@@ -50,6 +50,8 @@ int main(int argc, char** argv) {
   app::add_fid(cli, action);
   app::add_info(cli, action);
   app::add_report(cli, action);
+  app::add_longrun(cli, action);
+  app::add_ood(cli, action);
   app::add_bench(cli, action);
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 

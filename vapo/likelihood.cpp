@@ -81,7 +81,7 @@ LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Te
     Tensor parts[] = {rows(e.gradient).to(DType::f64), e.laplacian.to(DType::f64).reshape({n, 1})};
     return kernel::concat(parts, 1);
   };
-  Tensor start[] = {rows(x).to(DType::f64), Tensor::zeros({n, 1}, DType::f64)};
+  Tensor start[] = {rows(x).to(DType::f64), Tensor::zeros({n, 1}, {DType::f64, x.device()})};
   OdeResult end = integrate(field, kernel::concat(start, 1), o.t_data, o.t_prior, o.ode);
   Tensor prior = gaussian_log_density(kernel::slice(end.x, 1, 0, d, 1), path.prior_scale());
   Tensor change = kernel::slice(end.x, 1, d, d + 1, 1).reshape({n});

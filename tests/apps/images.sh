@@ -110,7 +110,6 @@ refused 3 'train.batch_size = 8 .*train.accumulate = 3' "$vapo" train images.tom
 refused 3 'unet.classes = 5, and mnist has 10' "$vapo" train images.toml --out bad --set unet.classes=5
 refused 3 'model.kind = "mlp" is for points' "$vapo" train images.toml --out bad --set model.kind=mlp
 refused 3 'has classes 0 to 9' "$vapo" sample plain --class 10
-refused 3 'of images' "$vapo" likelihood plain
 refused 5 'set/none' "$vapo" train images.toml --out bad --set data.path=set/none
 head -c 1000 set/train-images-idx3-ubyte >short && cp -r set broken && cp short broken/train-images-idx3-ubyte
 refused 3 'train-images-idx3-ubyte' "$vapo" train images.toml --out bad --set data.path=broken

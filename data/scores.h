@@ -1,0 +1,64 @@
+#pragma once
+// How well a score tells two sets apart, and how much a chain of dependent numbers says.
+
+#include <span>
+#include <vector>
+
+#include "tensor/random.h"
+
+namespace vapo::data {
+
+// The area under the ROC curve of a score that should be higher on `in` than on `out`: P(in > out) + ½P(in = out)
+// over all pairs, Mann and Whitney's U/(n₁n₀). By ranks, O(n log n). Infinities are scores like others; throws
+// InputError where a set is empty or a score is not a number.
+double auroc(std::span<const double> in, std::span<const double> out);
+
+struct BootstrapOptions {
+  int64_t resamples = 1000;
+  double confidence = 0.95;
+  RandomKey key = {};  // resample r draws from key.step + 2r (in) and key.step + 2r + 1 (out)
+};
+struct Interval {
+  double low, high;
+};
+// Percentile interval of the AUROC (Efron 1979): both sets drawn anew from themselves, with replacement. Throws as
+// auroc does.
+Interval auroc_interval(std::span<const double> in, std::span<const double> out, const BootstrapOptions& options);
+
+// Between the order statistics around (n − 1)q, linearly. Throws InputError where there are none.
+double quantile(std::vector<double> values, double q);
+
+// `bins` equal bins from low to high; what lies beyond falls into the outermost. A density: its integral is 1.
+struct Histogram {
+  double low, high;
+  std::vector<double> density;
+  std::vector<double> outline_x() const;  // its outline as a curve, from 0 to 0
+  std::vector<double> outline_y() const;
+};
+Histogram histogram(std::span<const double> values, double low, double high, int64_t bins);
+
+// Chains of one length ≥ 4 that should have one law: chains[c][s].
+using Chains = std::vector<std::vector<double>>;
+struct ChainStatistics {
+  double effective_samples = 0;     // C·S/τ; NaN where nothing varies
+  double autocorrelation_time = 0;  // τ, in steps
+  double r_hat = 0;                 // √(var⁺/W): near 1 where the chains have one law; NaN where nothing varies
+  std::vector<double> autocorrelation;  // ρ_0 = 1, ρ_1, … as far as the sum below went
+};
+// ρ_t of all chains together by Vehtari, Gelman, Simpson, Carpenter & Bürkner (Bayesian Analysis 2021), eq. 10:
+// 1 − (W − mean autocovariance at t)/var⁺, with W the variance within the chains and var⁺ that of all; chains
+// that sit in different places so count for little. τ = −1 + 2Σ_k P_k, P_k = ρ_2k + ρ_2k+1, over Geyer's initial
+// monotone positive sequence (Statistical Science 1992, 3.3); at least 1/log₁₀(C·S). Throws InputError where a
+// value is not finite, or lengths differ or are below 4.
+ChainStatistics chain_statistics(const Chains& chains);
+
+// Least squares through the means of `blocks` equal blocks; per value. The standard error is that of the blocks'
+// residuals: right where a block is longer than the memory of the series, too small (so that more is called a
+// drift) where it is not.
+struct Trend {
+  double slope = 0, standard_error = 0;
+  bool level() const;  // |slope| ≤ 2 standard errors
+};
+Trend trend(std::span<const double> values, int64_t blocks = 20);  // of at least 4 finite values, else InputError
+
+}  // namespace vapo::data

@@ -1,0 +1,172 @@
+# Likelihoods of images, scores that tell sets apart, and long runs, of a tiny network: what they leave, that they go on
+# where they were stopped, and what they refuse.
+. "$(dirname "$0")/common.sh"
+
+# FOLDER-like mnist: 8×8 images whose left, right, top or lower half is bright; and the same as u8 .npy.
+u32() { printf "\\x00\\x00\\x$(printf %02x $(($1 / 256)))\\x$(printf %02x $(($1 % 256)))"; }
+pixels() {  # COUNT SEED
+  LC_ALL=C awk -v n="$1" -v seed="$2" 'BEGIN { srand(seed); for (i = 0; i < n; ++i) for (y = 0; y < 8; ++y) for (x = 0; x < 8; ++x) {
+    c = i % 4; on = c == 0 ? x < 4 : c == 1 ? x >= 4 : c == 2 ? y < 4 : y >= 4
+    printf "%c", 1 + int(100 * rand()) + 120 * on } }'
+}
+idx() {  # KIND COUNT SEED
+  { printf '\x00\x00\x08\x03'; u32 "$2"; u32 8; u32 8; pixels "$2" "$3"; } >set/$1-images-idx3-ubyte
+  { printf '\x00\x00\x08\x01'; u32 "$2"
+    for ((i = 0; i < $2; ++i)); do printf "\\x0$((i % 4))"; done; } >set/$1-labels-idx1-ubyte
+}
+npy() {  # FILE SHAPE: u8 elements from standard input
+  local header="{'descr': '|u1', 'fortran_order': False, 'shape': $2, }"
+  while [ $(((10 + ${#header} + 1) % 64)) != 0 ]; do header="$header "; done
+  { printf '\x93NUMPY\x01\x00'; printf "\\x$(printf %02x $(((${#header} + 1) % 256)))\\x$(printf %02x $(((${#header} + 1) / 256)))"
+    printf '%s\n' "$header"; cat; } >"$1"
+}
+mkdir set
+idx train 120 1
+idx t10k 60 2
+pixels 60 3 | npy other.npy '(60, 8, 8)'
+head -c $((60 * 64)) /dev/zero | npy black.npy '(60, 8, 8, 1)'
+head -c $((5 * 16)) /dev/zero | npy small.npy '(5, 4, 4)'
+cat >images.toml <<'TOML'
+[data]
+set = "mnist"
+path = "set"
+held_out = 0.2
+dequantize = true
+[model]
+kind = "unet"
+potential = "raw"
+[unet]
+base_width = 8
+multipliers = [1, 2]
+blocks_per_level = 1
+attention_downsamplings = []
+groups = 4
+classes = 4
+[path]
+kind = "linear"
+[loss]
+weight = "one"
+[train]
+steps = 40
+batch_size = 16
+learning_rate = 1e-3
+[sample]
+method = "heun"
+steps = 4
+TOML
+expect 0 "$vapo" train images.toml --out run
+inner() { value "$1" <out | "$json_value" "$2" || fail "no $2 in $1: $(cat out)"; }
+between() { awk -v x="$1" -v a="$2" -v b="$3" 'BEGIN { exit !(x != "null" && x > a && x < b) }'; }
+
+# --- likelihood
+likelihood=("$vapo" likelihood run --limit 10 --batch-size 4 --tolerance 1e-3 --json)
+expect 0 "${likelihood[@]}"
+[ "$(inner summary n)" = 10 ] && [ "$(inner summary data)" = mnist:test ] || fail "other images: $(cat out)"
+bits=$(inner summary bits_per_dim)
+between "$bits" 0 50 || fail "$bits bits a dimension"
+folder=run/evaluations/likelihood
+for file in request.json result.json log_likelihood-1.npy log_likelihood-2.npy bits_per_dim.npy images.npy bits_per_dim.png; do
+  [ -s $folder/$file ] || fail "no $file"
+done
+cp -r $folder whole
+touch -d '2001-01-01' $folder/log_likelihood-?.npy
+expect 0 "${likelihood[@]}"
+[ "$(inner summary bits_per_dim)" = "$bits" ] || fail "a second call gives another value"
+[ $folder/log_likelihood-1.npy -ot whole/request.json ] || fail "a second call computed anew"
+cmp $folder/result.json whole/result.json || fail "a second call gives another result"
+# Eight of the second dequantisation's ten rows were there when it stopped: (8,2) f64.
+cut_rows() {  # FILE ROWS
+  header=$(head -c 128 "$1" | tail -c +11 | tr -d '\n' | sed "s/(10, 2)/($2, 2) /; s/(10,2)/($2,2) /")
+  { printf '\x93NUMPY\x01\x00\x76\x00'; printf '%-117s\n' "${header:0:117}"; tail -c +129 "$1" | head -c $(($2 * 16)); } >cut
+  mv cut "$1"
+}
+cut_rows $folder/log_likelihood-2.npy 8
+expect 0 "$vapo" info $folder/log_likelihood-2.npy
+expect 0 "${likelihood[@]}"
+cmp $folder/log_likelihood-2.npy whole/log_likelihood-2.npy || fail "other numbers after an interruption"
+cmp $folder/result.json whole/result.json || fail "another result after an interruption"
+expect 0 "${likelihood[@]}" --with-labels --out labelled --dequantisations 1
+[ "$(inner summary bits_per_dim)" != "$bits" ] || fail "labels make no difference"
+expect 0 "${likelihood[@]}" --data black.npy
+[ -s run/evaluations/likelihood-black-npy/result.json ] || fail "no folder of its own for other images"
+
+# --- out of distribution
+ood=("$vapo" ood run --out other.npy,black.npy,interpolated --training-images 40 --likelihood 4 --json)
+expect 0 "${ood[@]}"
+same=$(inner summary 'auroc other.npy') black=$(inner summary 'auroc black.npy')
+between "$same" 0.35 0.65 || fail "images of the same law are told apart: $same"
+between "$black" 0.1 0.9 && fail "black images are not told apart: $black"
+between "$(inner summary 'auroc interpolated')" -0.01 1.01 || fail "no score of interpolated images"
+folder=run/evaluations/ood
+for file in energies-0-mnist-test.npy energies-2-black-npy.npy energies-3-interpolated.npy likelihood-0-mnist-test-1.npy \
+    histograms.png histograms-1.dat histograms.gp result.json; do
+  [ -s $folder/$file ] || fail "no $file: $(ls $folder)"
+done
+grep -q 'the model is of mnist' $folder/result.json || fail "the poster's CIFAR-10 is compared with: $(cat out)"
+cp $folder/result.json first.json
+touch -d '2001-01-01' $folder/energies-*.npy $folder/likelihood-*.npy
+expect 0 "${ood[@]}"
+[ -z "$(find $folder -newermt 2002-01-01 \( -name 'energies-*' -o -name 'likelihood-*' \))" ] || fail "scores were made anew"
+cmp $folder/result.json first.json || fail "a second call gives another result"
+rm $folder/energies-2-black-npy.npy
+expect 0 "${ood[@]}"
+cmp $folder/result.json first.json || fail "scores made again are others"
+expect 0 "$vapo" ood run --in other.npy --out mnist:test --limit 30 --training-images 10 --folder few --json
+[ "$(value request <out | "$json_value" limit likelihood | tr '\n' ' ')" = "30 0 " ] || fail "another request: $(cat out)"
+grep -q 'likelihood was left out' few/result.json || fail "nothing is said of the likelihood"
+
+# --- long runs
+flow=("$vapo" longrun run --until 2 --steps-per-unit 10 -n 3 --json)
+expect 0 "${flow[@]}"
+[ "$(wc -l <run/evaluations/longrun-ode/ode.jsonl)" = 20 ] || fail "not a line for each step"
+for file in ode.png ode.npy curves.png curves-1.dat result.json; do
+  [ -s run/evaluations/longrun-ode/$file ] || fail "no $file"
+done
+expect 0 "$vapo" info run/evaluations/longrun-ode/ode.npy
+grep -q '3,11,8,8,1' out || fail "not 11 images of 3 particles: $(cat out)"
+
+sgld=("$vapo" longrun run --method sgld --energy marginal --start noise,samples --temperatures 1,0.01 --step-size 1e-5
+  -n 2 --steps 200 --save-every 0 --json)
+expect 0 "${sgld[@]}" --out whole-run
+[ "$(inner summary runs)" = 4 ] || fail "$(inner summary runs) runs"
+for name in noise-1 noise-0.01 samples-1 samples-0.01; do
+  [ "$(wc -l <whole-run/sgld-$name.jsonl)" = 200 ] && [ -s whole-run/sgld-$name.png ] || fail "no run $name: $(ls whole-run)"
+done
+cmp -s whole-run/sgld-noise-1.jsonl whole-run/sgld-samples-1.jsonl && fail "the start makes no difference"
+"${sgld[@]}" --out parts >out 2>err &
+pid=$!
+for _ in $(seq 1000); do [ -e parts/sgld-noise-0.01.safetensors ] && break; sleep 0.005; done
+kill -KILL $pid
+wait $pid 2>/dev/null
+[ -e parts/sgld-samples-0.01.safetensors ] && fail "it had already ended"
+expect 0 "${sgld[@]}" --out parts
+for file in whole-run/*.jsonl whole-run/*.npy whole-run/result.json; do
+  cmp "$file" "parts/$(basename "$file")" || fail "$(basename "$file"): other bits after an interruption"
+done
+# A log that was cut short: from the beginning.
+truncate -s 300 parts/sgld-noise-1.jsonl
+touch -d '2001-01-01' parts/*.safetensors
+expect 0 "${sgld[@]}" --out parts
+cmp whole-run/sgld-noise-1.jsonl parts/sgld-noise-1.jsonl || fail "other bits after a lost log"
+[ "$(find parts -name '*.safetensors' -newermt 2002-01-01)" = parts/sgld-noise-1.safetensors ] || fail "whole runs were made anew"
+expect 0 "$vapo" longrun run --method sgld --energy boltzmann --step-size 1e5 --steps 30 -n 2 --out far --json
+grep -q 'ended after .* steps: .*not finite' far/result.json || fail "nothing is said of a run that ended early: $(cat out)"
+
+# --- what cannot be used
+refused 3 'small.npy: images of \(4,4,1\), the model .* is of \(8,8,1\)' "$vapo" ood run --out small.npy
+refused 3 "no image set 'nist'" "$vapo" ood run --out nist
+refused 3 "'tset' is no part of a set" "$vapo" likelihood run --data mnist:tset
+refused 5 'none/svhn.*mat' env VAPO_DATA=none "$vapo" ood run --out svhn
+refused 3 'black.npy: named twice' "$vapo" ood run --out black.npy,black.npy
+refused 3 'the path leaves no density' "$vapo" ood run --out black.npy --t 1
+refused 2 'limit' "$vapo" ood run --out black.npy --limit 1
+refused 3 'Hint: another --out' "${likelihood[@]}" --seed 5
+refused 3 'black.npy: its images have no labels' "$vapo" likelihood run --data black.npy --with-labels
+refused 3 'not the state of a long run|cannot|safetensors' bash -c 'cp other.npy whole-run/sgld-noise-1.safetensors && exec "$@"' - "${sgld[@]}" --out whole-run
+refused 3 'samples are a start of --method sgld' "$vapo" longrun run --start samples
+refused 3 'burn-in 97' "$vapo" longrun run --method sgld --steps 100 --burn-in 97
+expect 0 "$vapo" train tiny.toml --out points
+refused 3 'a model of points' "$vapo" ood points --out black.npy
+refused 3 'a model of points' "$vapo" longrun points
+refused 3 'a model of points' "$vapo" likelihood points --with-labels
+echo "scores: passed"

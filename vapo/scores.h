@@ -1,0 +1,37 @@
+#pragma once
+// Scores of images, higher for what is more like the data; and the conventions in which likelihoods of images are
+// given.
+
+#include "tensor/random.h"
+#include "vapo/energy.h"
+
+namespace vapo {
+
+// Of a log-density E at images x (N,…), on the CPU in f64: E(x), and −‖∇E(x)‖, which is small in size where the
+// density is flat ("approximate mass", Grathwohl et al. 2020).
+struct EnergyScores {
+  Tensor energy, mass;  // (N)
+};
+EnergyScores energy_scores(const Energy& energy, const Tensor& x);
+
+// log ρ̄(μ(t)x, t): up to a constant the log-density of the data blurred by noise of deviation σ/μ, in the data's
+// scale. Where σ(t) = 0 it is the data's own. Throws as marginal_energy; the potential must outlive it.
+Energy blurred_data_energy(const Potential& phi, const Path& path, double t);
+
+// −|s − mean|, where `mean` is that of the scores of training images: high-dimensional laws live where the score is
+// usual, not where it is highest (Nalisnick et al. 2019). (N) f64.
+Tensor typicality(const Tensor& scores, double mean);
+
+// (x_i + x_{i+1})/2: images that are near the data and not of it. (N,…) → (N−1,…)
+Tensor neighbour_means(const Tensor& x);
+
+// Grey levels u in [0,255] → (u + U[0,1))/128 − 1 in [−1,1), f32. Row i draws from key.step + index[i]. u (N,…) of
+// any dtype; index (N) i64.
+Tensor dequantized(const Tensor& u, RandomKey key, const Tensor& index);
+
+// Of u itself, from log p(x) in nats of x = u/128 − 1 with `dims` numbers: −log p/(D ln 2) + 7.
+double bits_per_dim(double log_likelihood, int64_t dims);
+
+double share_outside(const Tensor& x);  // of numbers with |x| > 1, in [0,1]
+
+}  // namespace vapo
