@@ -67,9 +67,13 @@ Advance langevin(const Energy& energy, double step_size, double temperature, uin
                         .temperature = temperature,
                         .steps = count,
                         .key = {seed, kSgldStream, (uint64_t{number} << 32) + static_cast<uint64_t>(first)}};
-    return sgld(heard, x, options, [&](const SgldReport& r) {
-      observe({first + r.step, r.x, values.to(Device::cpu), r.mean_squared_gradient});
-    });
+    try {
+      return sgld(heard, x, options, [&](const SgldReport& r) {
+        observe({first + r.step, r.x, values.to(Device::cpu), r.mean_squared_gradient});
+      });
+    } catch (const DivergedError&) {  // it would speak of this call's steps
+      throw DivergedError(fmt::format("x is not finite. Hint: a smaller --step-size than {}", step_size));
+    }
   };
 }
 
@@ -92,7 +96,9 @@ Tensor start_of(const Model& model, const std::string& start, int64_t n, uint64_
 }
 
 LongRuns plan_of(const LongRunOptions& o, const Model& model) {
-  LongRuns all{.ode = o.method == "ode", .function = "Phi"};
+  LongRuns all;
+  all.ode = o.method == "ode";
+  all.function = "Phi";
   all.not_comparable_because = model.config.data.set == "cifar10"
                                    ? ""
                                    : "the poster's model is of CIFAR-10, this one of " + model.config.data.set;
