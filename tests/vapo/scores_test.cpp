@@ -45,11 +45,11 @@ TEST_CASE("bits per dimension of Gaussian images are the closed form's, with bot
   for (const Path& path : {linear_path, cosine_path}) {
     GaussianFlow flow = gaussian_images(path, 0.5);
     OfImages phi(optimal_potential(flow));
-    Tensor x = draw_images(flow, 6, 3), rows_of_x = rows(x);
-    Tensor exact = flow.log_density(rows_of_x, 1);
+    Tensor x = draw_images(flow, 3, 3);
+    Tensor exact = flow.log_density(rows(x), 1);
     for (auto trace : {LikelihoodOptions::Trace::exact, LikelihoodOptions::Trace::hutchinson}) {
       LikelihoodResult r = log_likelihood(phi, path, x, {.trace = trace, .key = {.seed = 2}});
-      for (int64_t i = 0; i < 6; ++i) {
+      for (int64_t i = 0; i < 3; ++i) {
         double closed = -exact.at(i) / (64 * std::log(2)) + 7;
         CHECK(std::abs(bits_per_dim(r.log_likelihood.at(i), kDims) - closed) < 1e-3);
       }
@@ -71,9 +71,10 @@ TEST_CASE("dequantised, they are the grey levels' own: −log₂ P(u)/D") {
     log_share += std::log(below(z(level + 1)) - below(z(level)));
   }
   std::vector<double> bits;
+  LikelihoodOptions hutchinson{.trace = LikelihoodOptions::Trace::hutchinson};  // the Hessian is a multiple of 1
   for (uint64_t k = 0; k < 20; ++k) {
     Tensor x = dequantized(grey, {.seed = 1, .step = k << 32}, Tensor::arange(1)).to(DType::f64);
-    bits.push_back(bits_per_dim(log_likelihood(phi, linear_path, x, {}).log_likelihood.at(0), kDims));
+    bits.push_back(bits_per_dim(log_likelihood(phi, linear_path, x, hutchinson).log_likelihood.at(0), kDims));
   }
   Estimate e = estimate(bits);
   CHECK(e.error < 1e-3);
