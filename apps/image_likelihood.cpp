@@ -35,6 +35,16 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
       .key = {o.seed, kProbeStream, 0},
       .t_data = model.config.train.t_max,
       .ode = {.rtol = o.tolerance, .atol = o.tolerance, .times = {}}};
+  // a batch may take minutes: a sign of life between the lines of rows_in_parts
+  int64_t evaluations = 0;
+  Stopwatch since_shown;
+  options.observe = [&](double t) {
+    constexpr double kEvery = 30;
+    ++evaluations;
+    if (since_shown.seconds() < kEvery) return;
+    since_shown = {};
+    note(fmt::format("{}: at t = {:.3f} after {} evaluations", name, t, evaluations));
+  };
   ImageLikelihoods out{.bits_per_dim = Tensor::empty({o.dequantizations, n}, DType::f64)};
   for (int64_t k = 0; k < o.dequantizations; ++k) {
     // rows of log p and of the evaluations that the batch took
@@ -44,6 +54,7 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
       Tensor x = dequantized(part(u), noise, part(index)).to(model.device);
       Tensor y = labels.defined() ? part(labels).to(model.device) : labels;
       options.key.step = static_cast<uint64_t>(k * batches + first / o.batch_size) << 16;
+      evaluations = 0;
       LikelihoodResult r = log_likelihood(*model.potential, model.path, x, options, y);
       if (!kernel::all_finite(r.log_likelihood))
         throw DivergedError(fmt::format("{}: the log-likelihood of an image from {} to {} is not finite", name,

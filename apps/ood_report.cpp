@@ -31,7 +31,7 @@ void add_panel(data::Figure& figure, const OodResult& r, size_t score) {
   for (const SetScores& set : r.out) all.insert(all.end(), set.values[score].begin(), set.values[score].end());
   double low = data::quantile(all, kBeyond), high = data::quantile(all, 1 - kBeyond);
   if (!(low < high)) high = low + 1;
-  data::Panel& panel = figure.add(r.scores[score], "", "density").from_zero();
+  data::Panel& panel = figure.add(r.scores[score], "", "density").from_zero().legend_left();
   size_t colour = 0;
   auto add = [&](const SetScores& set) {
     data::Histogram h = data::histogram(set.values[score], low, high, kBins);
@@ -44,7 +44,7 @@ void add_panel(data::Figure& figure, const OodResult& r, size_t score) {
 void draw_histograms(Evaluation& evaluation, const OodResult& r) {
   int columns = static_cast<int>(std::min<size_t>(r.scores.size(), 4));
   int rows = (static_cast<int>(r.scores.size()) + columns - 1) / columns;
-  data::Figure figure("Scores of images: higher is more in-distribution", rows, columns, 460, 340);
+  data::Figure figure("Scores of images: higher is more in-distribution", rows, columns, 520, 340);
   for (size_t s = 0; s < r.scores.size(); ++s) add_panel(figure, r, s);
   figure.draw(evaluation.folder(), "histograms");
   evaluation.figure(

@@ -129,6 +129,11 @@ Panel& Panel::from_zero() {
   return *this;
 }
 
+Panel& Panel::legend_left() {
+  settings_ += "set key top left\n";
+  return *this;
+}
+
 Figure::Figure(std::string title, int rows, int columns, int width, int height)
     : title_(std::move(title)), rows_(rows), columns_(columns), width_(width), height_(height) {
   panels_.reserve(static_cast<size_t>(rows * columns));  // references that add() gives stay good
@@ -181,7 +186,7 @@ void Figure::draw(const std::filesystem::path& folder, const std::string& name) 
     }
     script += fmt::format("\nset title {}\nset xlabel {}\nset ylabel {}\n{}{}{}\n", quoted(panel.title_),
                           quoted(panel.x_label_), quoted(panel.y_label_), before, panel.settings_, plots);
-    script += "unset logscale\nset format y '% h'\nset size noratio\nset autoscale\n";
+    script += "unset logscale\nset format y '% h'\nset size noratio\nset autoscale\nset key top right\n";
   }
   script += "\nunset multiplot\nunset output\n";
   std::string_view pieces[] = {script};

@@ -22,7 +22,8 @@ class Panel {
                const std::string& colour);
   Panel& square(const Grid& window);  // equal units on both axes, this window
   Panel& logarithmic_y();
-  Panel& from_zero();  // the y axis starts at 0
+  Panel& from_zero();    // the y axis starts at 0
+  Panel& legend_left();  // instead of right
 
  private:
   friend class Figure;

@@ -76,6 +76,7 @@ LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Te
     for (int64_t i = 0; i < o.probes; ++i, ++key.step) probes.push_back(rademacher(x.shape(), key, x.dtype()));
   }
   Field field = [&](const Tensor& state, double t) {
+    if (o.observe) o.observe(t);
     Tensor at = kernel::slice(state, 1, 0, d, 1).to(x.dtype()).reshape(x.shape());
     Derivatives e = derivatives(phi, at, t, probes, labels);
     Tensor parts[] = {rows(e.gradient).to(DType::f64), e.laplacian.to(DType::f64).reshape({n, 1})};

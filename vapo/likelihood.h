@@ -15,6 +15,7 @@ struct LikelihoodOptions {
   RandomKey key = {};
   double t_data = 1, t_prior = 1e-5;
   OdeOptions ode = {.rtol = 1e-5, .atol = 1e-5, .times = {}};
+  std::function<void(double t)> observe = {};  // called at every evaluation
 };
 struct LikelihoodResult {
   Tensor log_likelihood;  // (N), nats, f64
