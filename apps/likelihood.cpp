@@ -160,6 +160,7 @@ int likelihood_of_images(LikelihoodCommand options, const Model& model) {
                   {"dequantizations", options.dequantizations},
                   {"tolerance", options.tolerance},
                   {"batch_size", options.batch_size},
+                  {"device", std::string(name_of(model.device))},
                   {"precision", options.common.precision},
                   {"seed", options.seed}});
   std::string folder = options.data.empty() ? "likelihood" : "likelihood-" + as_file_name(options.data);

@@ -134,6 +134,7 @@ Json request_of(const LongRunOptions& o, const Model& model, const LongRuns& all
   request.update({{"method", o.method},
                   {"steps", all.steps},
                   {"particles", o.particles},
+                  {"device", std::string(name_of(model.device))},
                   {"precision", o.common.precision},
                   {"seed", o.seed}});
   if (all.ode) {

@@ -173,6 +173,7 @@ int ood(const OodOptions& options) {
                   {"training_images", options.training},
                   {"t", t},
                   {"batch_size", options.batch_size},
+                  {"device", std::string(name_of(model.device))},
                   {"precision", options.common.precision},
                   {"seed", options.seed}});
   std::string folder = options.in.empty() ? "ood" : "ood-" + as_file_name(options.in);

@@ -134,6 +134,9 @@ for name in noise-1 noise-0.01 samples-1 samples-0.01; do
   [ "$(wc -l <whole-run/sgld-$name.jsonl)" = 100 ] && [ -s whole-run/sgld-$name.png ] || fail "no run $name: $(ls whole-run)"
 done
 cmp -s whole-run/sgld-noise-1.jsonl whole-run/sgld-samples-1.jsonl && fail "the start makes no difference"
+# A shorter run is its beginning, though its steps are made in other parts: every step has its own noise.
+expect 0 "${sgld[@]/100/37}" --out shorter
+cmp <(head -n 37 whole-run/sgld-samples-1.jsonl) shorter/sgld-samples-1.jsonl || fail "a shorter run is another one"
 "${sgld[@]}" --out parts >out 2>err &
 pid=$!
 for _ in $(seq 1000); do [ -e parts/sgld-noise-0.01.safetensors ] && break; sleep 0.005; done
