@@ -38,13 +38,16 @@ void add_points(Json& result, const SampleOptions& options, const Tensor& x) {
   result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
 }
 
-// 8-bit pixels: (n,H,W,C) to a file of arrays, and as one picture.
-void add_images(Json& result, const SampleOptions& options, const Tensor& x) {
+// 8-bit pixels: (n,H,W,C) to a file of arrays, with the classes asked for, and as one picture.
+void add_images(Json& result, const SampleOptions& options, const Tensor& x, const Tensor& labels) {
   Tensor pixels = data::to_pixels(x);
-  if (std::filesystem::path(options.save).extension() == ".npz")
-    data::write_npz(options.save, {{"arr_0", pixels}});
-  else if (!options.save.empty())
+  if (std::filesystem::path(options.save).extension() == ".npz") {
+    data::Arrays arrays = {{"arr_0", pixels}};
+    if (labels.defined()) arrays["arr_1"] = labels;
+    data::write_npz(options.save, arrays);
+  } else if (!options.save.empty()) {
     write_npy(options.save, pixels);
+  }
   if (!options.grid.empty()) data::write_png(options.grid, data::image_grid(pixels, options.columns));
   Tensor outside = kernel::binary(kernel::Binary::share, kernel::unary<Abs>(x), Tensor::ones({}, x.options()));
   result["outside_pixel_range"] = kernel::sum(outside, {}, false).item() / static_cast<double>(x.numel());
@@ -78,7 +81,7 @@ int sample(const SampleOptions& options) {
     result["guidance"] = request.guidance;
   }
   if (model.of_images())
-    add_images(result, options, samples.x);
+    add_images(result, options, samples.x, request.labels);
   else
     add_points(result, options, samples.x);
   print_result(result, options.common.json);
@@ -95,8 +98,10 @@ void add_sample(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
   o->of_class.add_to(*command);
   o->sampler.add_to(*command);
-  command->add_option("--save", o->save,
-                      "Write the samples to this file: points (n,D) .npy; images as 8-bit (n,H,W,C), .npy or .npz");
+  command->add_option(
+      "--save", o->save,
+      "Write the samples to this file: points (n,D) .npy; images as 8-bit (n,H,W,C), .npy, or .npz with "
+      "the classes asked for beside");
   command->add_option("--grid", o->grid, "Images as one picture, a .png file");
   command->add_option("--columns", o->columns, "Of the picture (default: about as many as rows)")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}));

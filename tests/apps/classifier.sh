@@ -1,6 +1,9 @@
 # A classifier learns a tiny set and is tested.
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/tiny_images.sh"
+idx train 320 1
+idx t10k 80 2
+pixels 320 1 | npy train.npy '(320, 8, 8)'
 
 learn=("$vapo" classifier train mnist --data set --epochs 4 --batch-size 16 --shift 0 --json)
 expect 0 "${learn[@]}" --out c.safetensors

@@ -1,18 +1,8 @@
 # What a model of classes is asked for: samples of a class, guided, whatever the batch; rows between two noises and
 # between two classes, whose ends are plain samples to the bit; the missing parts of images.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/tiny_images.sh"
 
-# FOLDER set, like mnist: 8×8 images whose left, right, top or lower half is bright.
-u32() { printf "\\x00\\x00\\x$(printf %02x $(($1 / 256)))\\x$(printf %02x $(($1 % 256)))"; }
-idx() {  # KIND COUNT SEED
-  { printf '\x00\x00\x08\x03'; u32 "$2"; u32 8; u32 8
-    LC_ALL=C awk -v n="$2" -v seed="$3" 'BEGIN { srand(seed); for (i = 0; i < n; ++i) for (y = 0; y < 8; ++y) for (x = 0; x < 8; ++x) {
-      c = i % 4; on = c == 0 ? x < 4 : c == 1 ? x >= 4 : c == 2 ? y < 4 : y >= 4
-      printf "%c", 1 + int(100 * rand()) + 120 * on } }'; } >set/$1-images-idx3-ubyte
-  { printf '\x00\x00\x08\x01'; u32 "$2"
-    for ((i = 0; i < $2; ++i)); do printf "\\x0$((i % 4))"; done; } >set/$1-labels-idx1-ubyte
-}
-mkdir set
 idx train 160 1
 idx t10k 40 2
 cat >images.toml <<'TOML'
@@ -83,6 +73,13 @@ expect 0 "$vapo" sample run -n 4 --class 1 --guidance 0 --save zero.npy
 cmp zero.npy class-1.npy || fail "guidance of 0 is not the class itself"
 expect 0 "$vapo" sample run -n 4 --class 1 --guidance 2 --save guided-1.npy
 cmp -s guided-1.npy class-1.npy && fail "guidance of 2 makes no difference"
+
+# The classes asked for go with the samples, so that a classifier can tell how many are of them.
+expect 0 "$vapo" sample run -n 6 --class 0,2 --save labelled.npz
+expect 0 "$vapo" classifier test c.safetensors labelled.npz --json
+[ "$(value n <out)" = 6 ] || fail "not all samples were judged: $(cat out)"
+expect 0 "$vapo" sample run -n 6 --save unlabelled.npz
+refused 3 'unlabelled.npz: its images have no labels' "$vapo" classifier test c.safetensors unlabelled.npz
 
 # --- interpolations
 expect 0 "$vapo" interpolate run --pairs 2 --points 3 --class 1 --json

@@ -2,6 +2,9 @@
 # folders and a run, from which samples are drawn once.
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/tiny_images.sh"
+idx train 320 1
+idx t10k 80 2
+pixels 320 1 | npy train.npy '(320, 8, 8)'
 inception_weights=$4
 export VAPO_DATA=
 found() { value summary <out >summary.json && value "$@" <summary.json; }  # of the summary of ./out

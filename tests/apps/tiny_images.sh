@@ -1,24 +1,24 @@
-# Sourced after common.sh by scripts about classifiers: a tiny set and files of images.
+# Sourced after common.sh by scripts about images: functions that make a tiny set, and files of images.
 
-# FOLDER-like mnist: 8×8 images whose left, right, top or lower half is bright.
 u32() { printf "\\x00\\x00\\x$(printf %02x $(($1 / 256)))\\x$(printf %02x $(($1 % 256)))"; }
-idx() {  # KIND COUNT SEED
-  { printf '\x00\x00\x08\x03'; u32 "$2"; u32 8; u32 8
-    LC_ALL=C awk -v n="$2" -v seed="$3" 'BEGIN { srand(seed); for (i = 0; i < n; ++i) for (y = 0; y < 8; ++y) for (x = 0; x < 8; ++x) {
-      c = i % 4; on = c == 0 ? x < 4 : c == 1 ? x >= 4 : c == 2 ? y < 4 : y >= 4
-      printf "%c", 1 + int(100 * rand()) + 120 * on } }'; } >set/$1-images-idx3-ubyte
+# 8×8 images in four classes: the left, right, top or lower half is bright.
+pixels() {  # COUNT SEED
+  LC_ALL=C awk -v n="$1" -v seed="$2" 'BEGIN { srand(seed); for (i = 0; i < n; ++i) for (y = 0; y < 8; ++y) for (x = 0; x < 8; ++x) {
+    c = i % 4; on = c == 0 ? x < 4 : c == 1 ? x >= 4 : c == 2 ? y < 4 : y >= 4
+    printf "%c", 1 + int(100 * rand()) + 120 * on } }'
+}
+# Folder `set`, as mnist's: its training or test part.
+idx() {  # train|t10k COUNT SEED
+  mkdir -p set
+  { printf '\x00\x00\x08\x03'; u32 "$2"; u32 8; u32 8; pixels "$2" "$3"; } >set/$1-images-idx3-ubyte
   { printf '\x00\x00\x08\x01'; u32 "$2"
     for ((i = 0; i < $2; ++i)); do printf "\\x0$((i % 4))"; done; } >set/$1-labels-idx1-ubyte
 }
-mkdir set
-idx train 320 1
-idx t10k 80 2
 npy() {  # FILE SHAPE: u8 elements from standard input
   local header="{'descr': '|u1', 'fortran_order': False, 'shape': $2, }"
   while [ $(((10 + ${#header} + 1) % 64)) != 0 ]; do header="$header "; done
   { printf '\x93NUMPY\x01\x00'; printf "\\x$(printf %02x $(((${#header} + 1) % 256)))\\x$(printf %02x $(((${#header} + 1) / 256)))"
     printf '%s\n' "$header"; cat; } >"$1"
 }
-tail -c $((320 * 64)) set/train-images-idx3-ubyte | npy train.npy '(320, 8, 8)'
 head -c $((60 * 64)) /dev/zero | npy black.npy '(60, 8, 8, 1)'
 head -c $((5 * 16)) /dev/zero | npy small.npy '(5, 4, 4)'
