@@ -112,7 +112,7 @@ fs::path evaluation_folder(const Model& model, const std::string& given, const s
 Json model_request(const Model& model) {
   std::error_code error;
   auto bytes = fs::file_size(model.file, error);
-  auto time = fs::last_write_time(model.file, error).time_since_epoch();
+  auto time = fs::file_time_type::clock::to_sys(fs::last_write_time(model.file, error)).time_since_epoch();
   return {{"checkpoint", model.file.filename().string()},
           {"step", model.step},
           {"weights", model.averaged ? "ema" : "last"},

@@ -40,7 +40,8 @@ class Evaluation {
 
 // Where a command's results go: `given`, or evaluations/NAME beside the model's checkpoint.
 std::filesystem::path evaluation_folder(const Model& model, const std::string& given, const std::string& name);
-// What every request says of its model: checkpoint file, its step, size and time of writing, weights, data set.
+// What every request says of its model: checkpoint file, its step, size and time of writing (seconds since 1970),
+// weights, data set.
 Json model_request(const Model& model);
 
 }  // namespace vapo::app

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "apps/html.h"
@@ -74,12 +73,8 @@ std::string label(std::string key) {
   return key;
 }
 
-// The time of a checkpoint in a request counts from the epoch of the file system's clock.
-std::string time_html(int64_t seconds) {
-  fs::file_time_type time{std::chrono::seconds(seconds)};
-  auto since_1970 = fs::file_time_type::clock::to_sys(time).time_since_epoch();
-  std::time_t t = std::chrono::duration_cast<std::chrono::seconds>(since_1970).count();
-  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(t));
+std::string time_html(int64_t seconds_since_1970) {
+  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(seconds_since_1970)));
 }
 
 size_t letters_of(const Json& value) {

@@ -77,7 +77,7 @@ result plain <<'JSON'
 JSON
 nasty='</style><script>alert(1)</script><img src=x onerror=alert(1)>\" '"'"' &amp;'
 result nasty <<JSON
-{"command": "distance<b>", "request": {"checkpoint": "checkpoint-20.safetensors", "checkpoint_time": -4672500000, "seed": 7,
+{"command": "distance<b>", "request": {"checkpoint": "checkpoint-20.safetensors", "checkpoint_time": 1765164000, "seed": 7,
  "sampler": "heun", "nfe": 58, "note": "$nasty", "classes": [0, 1, 9], "inner": {"<i>": "</dd>"}},
  "summary": {"a_quantity": 0.00012345678, "text": "$nasty"},
  "tables": [{"caption": "Distances $nasty", "columns": ["<th>", "N", "a column with a name that is long enough not to fit"],
@@ -114,7 +114,7 @@ holds $page 'held-out'
 holds $page '<span title="1234.5678">1235</span>'
 holds $page '<td class="number"><span title="1.23456789e-07">1.235×10⁻⁷</span></td>'
 holds $page '<dt>n</dt><dd>50,000</dd>'
-holds $page '<dt>checkpoint time</dt><dd>2025-'
+holds $page '<dt>checkpoint time</dt><dd>2025-12-08 03:20:00 UTC'
 holds $page '<a href="#evaluation-5">FID &lt;CIFAR-10&gt;</a> <small>not comparable, because the network &amp; the set are others</small>'
 [ "$(grep -c 'not comparable' $page)" = 2 ] || fail "the poster's numbers are not in the overview and in the evaluation"
 holds $page '<td class="number">11.35</td><td class="number"><span title="12.3456">12.35</span></td>'
