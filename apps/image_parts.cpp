@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "apps/parts.h"
 #include "data/image_file.h"
 #include "data/npz.h"
 #include "tensor/check.h"
@@ -44,11 +46,10 @@ SampleRequest part_of(const SampleRequest& whole, int64_t begin, int64_t count) 
 
 DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, const Model& model,
                         const Config::Sample& sample, const SampleRequest& request) {
-  Stopwatch watch;
   DrawnImages out;
   std::vector<Tensor> parts;
-  int64_t batch = batch_of(model, sample), fresh = 0;
-  double noted = 0;
+  int64_t batch = batch_of(model, sample);
+  std::optional<TimeLeft> time_left;
   for (int64_t begin = 0; begin < request.n; begin += batch) {
     int64_t count = std::min(batch, request.n - begin), end = begin + count;
     std::string file = fmt::format("{}-{:06}.npz", name, begin);
@@ -57,6 +58,7 @@ DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, c
     if (evaluation.has(file)) {
       part = read_part(evaluation.file(file), shape);
     } else {
+      if (!time_left) time_left.emplace(name + ": images", request.n, begin);
       Samples drawn = draw_samples(model, sample, part_of(request, begin, count));
       if (!kernel::all_finite(drawn.x))
         throw DivergedError("samples are not finite. Hint: more --steps or a smaller --step-size");
@@ -64,12 +66,7 @@ DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, c
       data::write_npz(evaluation.file(file), {{"pixels", part.pixels},
                                               {"nfe", Tensor::full({1}, static_cast<double>(part.nfe), DType::i64)},
                                               {"seconds", Tensor::full({1}, part.seconds, DType::f64)}});
-      fresh += count;
-      if (end < request.n && watch.seconds() - noted > 5) {
-        noted = watch.seconds();
-        note(fmt::format("{}: {} of {} images, {:.0f} s left", name, end, request.n,
-                         noted / static_cast<double>(fresh) * static_cast<double>(request.n - end)));
-      }
+      time_left->show(end);
     }
     parts.push_back(part.pixels);
     out.nfe = std::max(out.nfe, part.nfe);

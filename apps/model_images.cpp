@@ -41,10 +41,6 @@ NamedImages read_for(const Model& model, const std::string& name) {
   data::ImageOptions options{.size = square ? model.sample[0] : 0};
   const Config::Data& own = model.config.data;
   std::string set = name.substr(0, name.find(':'));
-  std::vector<std::string> known = data::image_set_names();
-  std::error_code error;
-  if (std::count(known.begin(), known.end(), set) == 0 && std::filesystem::is_directory(name, error))
-    return {name, data::read_image_folder(name, options)};
   bool is_own = set == own.set;
   if (is_own) options = {.size = own.size, .crop = own.crop, .skip_unreadable = own.skip_unreadable};
   return read_named_images(name, is_own ? own.path : "",
