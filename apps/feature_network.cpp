@@ -57,8 +57,7 @@ class OfInception : public FeatureNetwork {
 
 constexpr const char* kHowToConvert =
     "Hint: tools/convert_inception.py makes it from pt_inception-2015-12-05-6726825d.pth; then --inception FILE, "
-    "or "
-    "put it there";
+    "or put it there";
 
 std::string inception_file(const std::string& given) {
   if (!given.empty()) return given;

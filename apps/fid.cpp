@@ -79,8 +79,7 @@ void say_how_many(Outcome& outcome, const Side& side, int64_t width) {
   if (side.statistics.count > 0 && side.statistics.count <= width)
     outcome.remark(
         fmt::format("{}: {} images for {} features: their covariance is of deficient rank, and the distance far "
-                    "larger than that "
-                    "of the laws",
+                    "larger than that of the laws",
                     side.name, side.statistics.count, width));
 }
 
