@@ -5,7 +5,6 @@
 #include "tensor/cpu/simd_norm.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "tensor/cpu/pack.h"
 #include "tensor/functions.h"
@@ -14,40 +13,38 @@ namespace vapo::cpu::VAPO_ISA {
 namespace {
 
 // V vectors of neighbouring channels as one value.
+#define VAPO_EACH _Pragma("GCC unroll 8") for (int k = 0; k < V; ++k)
 template <class T, int V>
 struct Packs {
   Pack<T> p[V];
   Packs() = default;
-  VAPO_PACK explicit Packs(double value) {
-    for_each([&](int k) VAPO_INLINE { p[k] = Pack<T>(value); });
-  }
-  template <class F>
-  VAPO_PACK static void for_each(F f) {
-    [&]<int... k>(std::integer_sequence<int, k...>) VAPO_INLINE { (f(k), ...); }
-    (std::make_integer_sequence<int, V>{});
-  }
-  template <class F>
-  VAPO_PACK static Packs of(F f) {
+  VAPO_PACK explicit Packs(double value) { VAPO_EACH p[k] = Pack<T>(value); }
+  friend VAPO_PACK Packs operator+(const Packs& a, const Packs& b) {
     Packs y;
-    for_each([&](int k) VAPO_INLINE { y.p[k] = f(k); });
+    VAPO_EACH y.p[k] = a.p[k] + b.p[k];
     return y;
   }
-  friend VAPO_PACK Packs operator+(const Packs& a, const Packs& b) {
-    return of([&](int k) VAPO_INLINE { return a.p[k] + b.p[k]; });
-  }
   friend VAPO_PACK Packs operator-(const Packs& a, const Packs& b) {
-    return of([&](int k) VAPO_INLINE { return a.p[k] - b.p[k]; });
+    Packs y;
+    VAPO_EACH y.p[k] = a.p[k] - b.p[k];
+    return y;
   }
   friend VAPO_PACK Packs operator*(const Packs& a, const Packs& b) {
-    return of([&](int k) VAPO_INLINE { return a.p[k] * b.p[k]; });
+    Packs y;
+    VAPO_EACH y.p[k] = a.p[k] * b.p[k];
+    return y;
   }
   friend VAPO_PACK Packs multiply_add(const Packs& a, const Packs& b, const Packs& c) {
-    return of([&](int k) VAPO_INLINE { return multiply_add(a.p[k], b.p[k], c.p[k]); });
+    Packs y;
+    VAPO_EACH y.p[k] = multiply_add(a.p[k], b.p[k], c.p[k]);
+    return y;
   }
 };
 template <class F, class T, int V>
 VAPO_PACK Packs<T, V> apply(const Packs<T, V>& x) {
-  return Packs<T, V>::of([&](int k) VAPO_INLINE { return F::apply(x.p[k], 0); });
+  Packs<T, V> y;
+  VAPO_EACH y.p[k] = F::apply(x.p[k], 0);
+  return y;
 }
 
 // Loads and stores V whole vectors, or what is left of the channels.
@@ -56,11 +53,11 @@ struct Whole {
   using P = Packs<T, V>;
   static constexpr int64_t lanes = Pack<T>::lanes;
   VAPO_PACK P load(const T* p) const {
-    return P::of([&](int k) VAPO_INLINE { return Pack<T>::load(p + k * lanes); });
+    P y;
+    VAPO_EACH y.p[k] = Pack<T>::load(p + k * lanes);
+    return y;
   }
-  VAPO_PACK void store(const P& x, T* p) const {
-    P::for_each([&](int k) VAPO_INLINE { x.p[k].store(p + k * lanes); });
-  }
+  VAPO_PACK void store(const P& x, T* p) const { VAPO_EACH x.p[k].store(p + k * lanes); }
   VAPO_PACK P load_bytes(const uint8_t* p) const {
     alignas(64) T m[V * lanes];
     for (int64_t k = 0; k < V * lanes; ++k) m[k] = static_cast<T>(p[k]);
@@ -71,16 +68,20 @@ template <class T>
 struct Part {
   using P = Packs<T, 1>;
   int64_t count;
-  VAPO_PACK P load(const T* p) const {
-    return P::of([&](int) VAPO_INLINE { return Pack<T>::load_part(p, count); });
-  }
+  VAPO_PACK P load(const T* p) const { return of(Pack<T>::load_part(p, count)); }
   VAPO_PACK void store(const P& x, T* p) const { x.p[0].store_part(p, count); }
   VAPO_PACK P load_bytes(const uint8_t* p) const {
     alignas(64) T m[Pack<T>::lanes] = {};
     for (int64_t k = 0; k < count; ++k) m[k] = static_cast<T>(p[k]);
-    return P::of([&](int) VAPO_INLINE { return Pack<T>::load(m); });
+    return of(Pack<T>::load(m));
+  }
+  VAPO_PACK static P of(Pack<T> x) {
+    P y;
+    y.p[0] = x;
+    return y;
   }
 };
+#undef VAPO_EACH
 // f(c, access, first pixel, last pixel) for all channels of every block of pixels, V vectors at once where there
 // are as many.
 template <int V, class T, class F>
