@@ -103,6 +103,7 @@ const NormRow norm_table[] = {
     {"images", {2, 3, 4, 6}, 3},    {"one group", {2, 3, 3, 4}, 1}, {"groups = channels", {2, 3, 2, 5}, 5},
     {"one pixel", {3, 1, 1, 6}, 2}, {"sequence", {2, 7, 4}, 2},     {"vectors", {3, 8}, 2},
     {"wide", {1, 3, 3, 40}, 4},     {"no image", {0, 3, 3, 4}, 2},  {"many pixels", {1, 9, 8, 18}, 6},
+    {"wider", {1, 3, 7, 84}, 4},  // in f64: eight vectors of eight channels at once, two alone, and a part of one
 };
 
 kernel::GroupNorm options(const NormRow& r, bool silu, bool masked) {
@@ -232,12 +233,19 @@ TEST_CASE("f32 convolutions agree with f64: every pass, any number of threads, d
 }
 
 TEST_CASE("f32 group normalisation agrees with f64, far from the origin too") {
-  for (double centre : {0.0, 100.0}) {
-    Shape s{3, 16, 16, 32}, nc{3, 32};
+  struct Case {
+    int64_t channels;
+    bool silu;
+    double centre;
+  };
+  // 168: eight vectors of sixteen channels at once, two alone, and a part of one
+  for (auto [channels, silu, centre] :
+       {Case{32, true, 0}, {32, true, 100}, {168, true, 0}, {168, false, 0}, {168, false, 100}}) {
+    Shape s{3, 16, 16, channels}, nc{3, channels};
     Tensor x = kernel::affine(randn(s, {.seed = 1}), 1, centre), a = randn(nc, {.seed = 2}),
            b = randn(nc, {.seed = 3});
     Tensor g = randn(s, {.seed = 4}), u = randn(s, {.seed = 5});
-    kernel::GroupNorm p{.groups = 8, .silu = true};
+    kernel::GroupNorm p{.groups = 8, .silu = silu};
     auto all = [&](DType t) {
       auto norm = kernel::group_norm(x.to(t), a.to(t), b.to(t), p);
       auto d = kernel::group_norm_vjp(x.to(t), a.to(t), b.to(t), g.to(t), norm, p);
@@ -247,6 +255,7 @@ TEST_CASE("f32 group normalisation agrees with f64, far from the origin too") {
     auto narrow = all(DType::f32), wide = all(DType::f64);
     for (size_t i = 0; i < wide.size(); ++i) {
       CAPTURE(i);
+      CAPTURE(channels);
       CAPTURE(centre);
       CHECK(difference(narrow[i].to(DType::f64), wide[i]) < (centre == 0 ? 3e-6 : 3e-5));
     }
