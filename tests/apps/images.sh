@@ -1,16 +1,10 @@
 # Training on images: resumed runs have the bits of whole ones, in the middle of an epoch, with activations computed
 # again, with a batch in parts; grids, events and samples; a stop in the middle of a grid; what is refused.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/tiny_images.sh"
 
-# A set of 60 images of 8×8 in MNIST's format: any bytes will do, and this program has some.
-be32() { for s in 24 16 8 0; do printf "\\x$(printf %02x $(($1 >> s & 255)))"; done; }
-make_set() {  # FOLDER PREFIX COUNT SKIP
-  mkdir -p "$1"
-  { be32 2051; be32 "$3"; be32 8; be32 8; tail -c +"$4" "$vapo" | head -c $(($3 * 64)); } >"$1/$2-images-idx3-ubyte"
-  { be32 2049; be32 "$3"; for i in $(seq "$3"); do printf "\\x0$((i % 10))"; done; } >"$1/$2-labels-idx1-ubyte"
-}
-make_set set train 60 4096
-make_set set t10k 20 40960
+any_bytes set train 60 4096
+any_bytes set t10k 20 40960
 cat >images.toml <<'TOML'
 [data]
 set = "mnist"
@@ -113,7 +107,7 @@ refused 3 'has classes 0 to 9' "$vapo" sample plain --class 10
 refused 5 'set/none' "$vapo" train images.toml --out bad --set data.path=set/none
 head -c 1000 set/train-images-idx3-ubyte >short && cp -r set broken && cp short broken/train-images-idx3-ubyte
 refused 3 'train-images-idx3-ubyte' "$vapo" train images.toml --out bad --set data.path=broken
-mkdir tiny && make_set tiny train 60 4096 && make_set tiny t10k 20 4096
+mkdir tiny && any_bytes tiny train 60 4096 && any_bytes tiny t10k 20 4096
 expect 0 "$vapo" train tiny.toml --out points --set train.steps=5
 refused 3 'a model of points' "$vapo" sample points --grid x.png
 echo "images: passed"

@@ -1,5 +1,6 @@
 # The page about a run and its evaluations: what it says, what it says of what is broken, and how a browser shows it.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/tiny_images.sh"
 
 holds() { grep -qF -- "$2" "$1" || fail "$1 does not say: $2"; }
 lacks() { grep -qF -- "$2" "$1" && fail "$1 says: $2"; return 0; }
@@ -32,14 +33,8 @@ expect 0 "$vapo" report points
 cmp $page first.html || fail "the same folder gave another page"
 
 # --- a run of images
-be32() { for s in 24 16 8 0; do printf "\\x$(printf %02x $(($1 >> s & 255)))"; done; }
-make_set() {  # FOLDER PREFIX COUNT SKIP: 8×8 images in MNIST's format, any bytes
-  mkdir -p "$1"
-  { be32 2051; be32 "$3"; be32 8; be32 8; tail -c +"$4" "$vapo" | head -c $(($3 * 64)); } >"$1/$2-images-idx3-ubyte"
-  { be32 2049; be32 "$3"; for i in $(seq "$3"); do printf "\\x0$((i % 10))"; done; } >"$1/$2-labels-idx1-ubyte"
-}
-make_set set train 60 4096
-make_set set t10k 20 40960
+any_bytes set train 60 4096
+any_bytes set t10k 20 40960
 cat >images.toml <<'TOML'
 [data]
 set = "mnist"

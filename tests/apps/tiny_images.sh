@@ -14,6 +14,12 @@ idx() {  # train|t10k COUNT SEED
   { printf '\x00\x00\x08\x01'; u32 "$2"
     for ((i = 0; i < $2; ++i)); do printf "\\x0$((i % 4))"; done; } >set/$1-labels-idx1-ubyte
 }
+# The same of any bytes, for this program has some: images of no kind.
+any_bytes() {  # FOLDER train|t10k COUNT SKIP
+  mkdir -p "$1"
+  { printf '\x00\x00\x08\x03'; u32 "$3"; u32 8; u32 8; tail -c +"$4" "$vapo" | head -c $(($3 * 64)); } >"$1/$2-images-idx3-ubyte"
+  { printf '\x00\x00\x08\x01'; u32 "$3"; for i in $(seq "$3"); do printf "\\x0$((i % 10))"; done; } >"$1/$2-labels-idx1-ubyte"
+}
 npy() {  # FILE SHAPE: u8 elements from standard input
   local header="{'descr': '|u1', 'fortran_order': False, 'shape': $2, }"
   while [ $(((10 + ${#header} + 1) % 64)) != 0 ]; do header="$header "; done

@@ -9,25 +9,12 @@
 #include "data/npz.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
+#include "tests/data/waves.h"
 
 using namespace vapo;
 using namespace vapo::data;
 
 namespace {
-
-template <class F>
-Tensor rows(int64_t n, int64_t d, F&& f) {
-  Tensor x = Tensor::empty({n, d}, DType::f64);
-  for (int64_t i = 0; i < n * d; ++i)
-    x.mutable_data<double>()[i] = f(static_cast<double>(i / d), static_cast<double>(i % d));
-  return x;
-}
-Tensor waves(int64_t n, int64_t d) {
-  return rows(n, d, [](double i, double k) { return std::sin(0.37 * i * (k + 1) + 0.5 * k); });
-}
-Tensor other_waves(int64_t n, int64_t d) {
-  return rows(n, d, [](double i, double k) { return 0.8 * std::cos(0.23 * i * (k + 2)) + 0.1 * k; });
-}
 
 FrechetDistance distance(const Tensor& x, const Tensor& y) {
   return frechet_distance(feature_statistics(x), feature_statistics(y));

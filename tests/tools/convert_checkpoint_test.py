@@ -1,8 +1,6 @@
 """tools/convert_checkpoint.py: files like the published ones, with random numbers, to vapo's checkpoints and back. Arguments: vapo and
 checkpoint-potential."""
 
-import contextlib
-import io
 import json
 import os
 import resource
@@ -19,6 +17,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests/golden")]
 import convert_checkpoint  # noqa: E402
 import networks  # noqa: E402
 import unet_layout  # noqa: E402
+from converter import Converter  # noqa: E402
 
 VAPO, POTENTIAL = (str(Path(p).resolve()) for p in sys.argv[1:3])
 SMALL = unet_layout.UNET | {"in_channels": 3, "image_size": 8, "base_width": 4, "multipliers": [1, 2], "blocks_per_level": 1,
@@ -61,23 +60,8 @@ def run(*command):
     return done.stdout
 
 
-def convert(*arguments, code=0):
-    """The tool in this process, for PyTorch takes seconds to start: what it writes to standard output and error."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            got = convert_checkpoint.main([str(a) for a in arguments])
-        except SystemExit as e:  # of argparse
-            got = e.code
-    assert got == code, f"exit code {got} instead of {code}: {arguments}\n{out.getvalue()}{err.getvalue()}"
-    return out.getvalue(), err.getvalue()
-
-
-def refused(pattern, *arguments, code=3):
-    before = set(os.listdir())
-    out, err = convert(*arguments, code=code)
-    assert out == "" and err.count("\n") == 1, f"not one line on standard error alone: {out}{err}"
-    assert pattern in err, f"the message does not say '{pattern}': {err}"
-    assert set(os.listdir()) == before, f"left behind: {set(os.listdir()) - before}"
+convert = Converter(convert_checkpoint.main)
+refused = convert.refused
 
 
 def same(a, b):

@@ -1,8 +1,6 @@
 """tools/convert_inception.py: a file like the port's, with random numbers, to a checkpoint whose features vapo fid finds as PyTorch
 does with the norms of the file. Argument: vapo."""
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -19,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests/golden")]
 import convert_inception  # noqa: E402
 import inception  # noqa: E402
+from converter import Converter  # noqa: E402
 
 VAPO = str(Path(sys.argv[1]).resolve())
 
@@ -62,22 +61,8 @@ def resized(images, mode):
     return torch.from_numpy(((x - 128) / 128).transpose(0, 3, 1, 2).copy())
 
 
-def convert(*arguments, code=0):
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            got = convert_inception.main([str(a) for a in arguments])
-        except SystemExit as e:  # of argparse
-            got = e.code
-    assert got == code, f"exit code {got} instead of {code}: {arguments}\n{out.getvalue()}{err.getvalue()}"
-    return out.getvalue(), err.getvalue()
-
-
-def refused(pattern, *arguments, code=3):
-    before = set(os.listdir())
-    out, err = convert(*arguments, code=code)
-    assert out == "" and err.count("\n") == 1, f"not one line on standard error alone: {out}{err}"
-    assert pattern in err, f"the message does not say '{pattern}': {err}"
-    assert set(os.listdir()) == before, f"left behind: {set(os.listdir()) - before}"
+convert = Converter(convert_inception.main)
+refused = convert.refused
 
 
 def check_features(state):
