@@ -39,20 +39,23 @@ Collapsed collapse(const Shape& out, const Shape& a, const Shape& b) {
   return c;
 }
 
-// Calls f(offset into a, offset into b, row) for each position of the dimensions from the third outwards.
+// The rows of the result, from all dimensions but the innermost, split over threads: f(offset into a, offset into
+// b, first row, rows) for pieces of rows that lie as the second dimension's strides say.
 template <class F>
-void for_outer(const Collapsed& c, const F& f) {
-  int64_t position[Shape::max_rank] = {}, a = 0, b = 0, count = 1;
-  for (int i = 2; i < c.rank; ++i) count *= c.size[i];
-  for (int64_t k = 0; k < count; ++k) {
-    f(a, b, k);
-    for (int i = 2; i < c.rank; ++i) {
-      a += c.a[i], b += c.b[i];
-      if (++position[i] < c.size[i]) break;
-      a -= c.a[i] * c.size[i], b -= c.b[i] * c.size[i];
-      position[i] = 0;
+void for_rows(const Collapsed& c, const F& f) {
+  int64_t outer = 1;
+  for (int i = 2; i < c.rank; ++i) outer *= c.size[i];
+  int64_t rows = c.size[1];
+  parallel_for(outer * rows, std::max<int64_t>(1, cheap_grain / c.size[0]), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end;) {
+      int64_t within = row % rows, count = std::min(end - row, rows - within), rest = row / rows;
+      int64_t a = within * c.a[1], b = within * c.b[1];
+      for (int i = 2; i < c.rank; rest /= c.size[i++])
+        a += rest % c.size[i] * c.a[i], b += rest % c.size[i] * c.b[i];
+      f(a, b, row, count);
+      row += count;
     }
-  }
+  });
 }
 
 template <class T>
@@ -67,20 +70,15 @@ void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
     return;
   }
   Collapsed c = collapse(y.shape(), a.shape(), b.shape());
-  int64_t cols = c.size[0], rows = c.size[1];
-  for_outer(c, [&](int64_t oa, int64_t ob, int64_t k) {
-    T* out = py + k * rows * cols;
-    if (rows > 1) {
-      parallel_for(rows, std::max<int64_t>(1, cheap_grain / cols), 1, [&](int64_t begin, int64_t end) {
-        loop({pa + oa + begin * c.a[1], pb + ob + begin * c.b[1], out + begin * cols, end - begin, cols, c.a[1],
-              c.a[0], c.b[1], c.b[0]});
-      });
-    } else {
-      parallel_for(cols, cheap_grain, 16, [&](int64_t begin, int64_t end) {
-        loop({pa + oa + begin * c.a[0], pb + ob + begin * c.b[0], out + begin, 1, end - begin, 0, c.a[0], 0,
-              c.b[0]});
-      });
-    }
+  int64_t cols = c.size[0];
+  if (y.numel() == cols) {  // one row: split within
+    parallel_for(cols, cheap_grain, 16, [&](int64_t begin, int64_t end) {
+      loop({pa + begin * c.a[0], pb + begin * c.b[0], py + begin, 1, end - begin, 0, c.a[0], 0, c.b[0]});
+    });
+    return;
+  }
+  for_rows(c, [&](int64_t oa, int64_t ob, int64_t row, int64_t count) {
+    loop({pa + oa, pb + ob, py + row * cols, count, cols, c.a[1], c.a[0], c.b[1], c.b[0]});
   });
 }
 
@@ -145,18 +143,20 @@ void broadcast(const Tensor& x, const Tensor& y) {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     Collapsed c = collapse(y.shape(), x.shape(), {});
-    int64_t cols = c.size[0], rows = c.size[1];
-    for_outer(c, [&](int64_t offset, int64_t, int64_t k) {
-      parallel_for(rows, std::max<int64_t>(1, cheap_grain / cols), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const T* row = px + offset + i * c.a[1];
-          T* out = py + (k * rows + i) * cols;
-          if (c.a[0])
-            std::copy_n(row, cols, out);
-          else
-            std::fill_n(out, cols, *row);
-        }
-      });
+    int64_t cols = c.size[0];
+    auto write_row = [&](const T* from, T* to, int64_t n) {
+      if (c.a[0])
+        std::copy_n(from, n, to);
+      else
+        std::fill_n(to, n, *from);
+    };
+    if (y.numel() == cols) {  // one row: split within
+      parallel_for(cols, cheap_grain, 64,
+                   [&](int64_t begin, int64_t end) { write_row(px + begin * c.a[0], py + begin, end - begin); });
+      return;
+    }
+    for_rows(c, [&](int64_t offset, int64_t, int64_t first, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) write_row(px + offset + i * c.a[1], py + (first + i) * cols, cols);
     });
   });
 }

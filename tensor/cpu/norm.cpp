@@ -48,10 +48,21 @@ void for_items(const NormSize& size, int64_t groups, const F& f) {
   });
 }
 
+// An operation over so many bytes has pushed the start of its result out of the caches before anything reads it;
+// written past them, the result's memory need not be read first. `arrays`: as large as the result, that it touches.
+constexpr int64_t streamed_bytes = int64_t(32) << 20;
+template <class T>
+bool streams(const NormSize& size, const Item& item, int64_t arrays, const Tensor& result) {
+  int64_t whole = 64 / static_cast<int64_t>(sizeof(T));
+  return arrays * result.numel() * static_cast<int64_t>(sizeof(T)) >= streamed_bytes &&
+         size.channels % whole == 0 && item.offset % whole == 0 &&
+         reinterpret_cast<uintptr_t>(result.data<T>()) % 64 == 0;
+}
+
 // ŷ = r·x + q for the item's channels, from the saved statistics.
 template <class T>
 NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normalized& stats, int64_t groups,
-                    const Tensor& a, const Tensor& s, const kernel::GroupNorm& p, T* r, T* q) {
+                    const Tensor& a, const Tensor& s, const kernel::GroupNorm& p, T* r, T* q, bool stream) {
   for (int64_t i = item.first, c = 0; i < item.last; ++i) {
     T rstd = stats.rstd.data<T>()[item.n * groups + i], mean = stats.mean.data<T>()[item.n * groups + i];
     for (int64_t j = 0; j < item.channels_per_group; ++j, ++c) r[c] = rstd, q[c] = -rstd * mean;
@@ -64,14 +75,15 @@ NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normal
           a.data<T>() + item.at,
           s.data<T>() + item.at,
           p.mask.defined() ? p.mask.data<uint8_t>() + item.offset : nullptr,
-          static_cast<T>(p.mask_scale)};
+          static_cast<T>(p.mask_scale),
+          stream};
 }
 
 template <class T>
 void statistics(const NormSize& size, const Item& item, int64_t groups, double eps, const T* x, T* sum, T* squares,
                 T* mean, T* rstd) {
   norm_simd<T>().moments(
-      {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, 1}, x, sum,
+      {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, 1, false}, x, sum,
       squares);
   for (int64_t i = item.first, c = 0; i < item.last; ++i, c += item.channels_per_group)
     norm_statistics(item.channels_per_group, static_cast<double>(size.pixels), eps, x + c, sum + c, squares + c,
@@ -86,7 +98,8 @@ void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tenso
     T *r = arrays.next(), *q = arrays.next();
     const T* px = x.data<T>() + item.offset;
     statistics(size, item, p.groups, p.eps, px, r, q, out.mean.mutable_data<T>(), out.rstd.mutable_data<T>());
-    norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, r, q), px,
+    bool stream = streams<T>(size, item, 2, out.y);
+    norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, r, q, stream), px,
                                    out.y.mutable_data<T>() + item.offset);
   });
 }
@@ -97,19 +110,21 @@ void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(5, item.channels());
     T *r = arrays.next(), *q = arrays.next(), *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
-    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q);
+    bool stream = out.dx.defined() && streams<T>(size, item, 3, out.dx);
+    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q, stream);
     T *ds = out.ds.mutable_data<T>() + item.at, *da = out.da.mutable_data<T>() + item.at;
-    Tensor unwanted;
-    if (!out.dx.defined()) unwanted = Tensor::empty({size.pixels * size.channels}, x.dtype());
-    T* h = out.dx.defined() ? out.dx.mutable_data<T>() + item.offset : unwanted.mutable_data<T>();
+    T* dx = out.dx.defined() ? out.dx.mutable_data<T>() + item.offset : nullptr;
+    Tensor apart;  // h, where dx is not to hold it between the passes
+    if (!dx || stream) apart = Tensor::empty({size.pixels * size.channels}, x.dtype());
+    T* h = apart.defined() ? apart.mutable_data<T>() : dx;
     const T* px = x.data<T>() + item.offset;
     norm_simd<T>().vjp_sums[p.silu](rows, px, g.data<T>() + item.offset, h, ds, da);
-    if (!out.dx.defined()) return;
+    if (!dx) return;
     double m = static_cast<double>(size.pixels * item.channels_per_group);
     for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
       norm_vjp_coefficients(item.channels_per_group, m, static_cast<double>(r[c]), rows.a + c, ds + c, da + c,
                             kh + c, ky + c, k1 + c);
-    norm_simd<T>().vjp_map(rows, px, kh, ky, k1, h);
+    norm_simd<T>().vjp_map(rows, px, h, kh, ky, k1, dx);
   });
 }
 
@@ -120,7 +135,8 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(20, item.channels());
     T *r = arrays.next(), *q = arrays.next();
-    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q);
+    bool stream = streams<T>(size, item, 5, out.dx) && streams<T>(size, item, 5, out.dg);
+    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q, stream);
     NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
                      arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
     NormMap2<T> map{arrays.next(), arrays.next(), arrays.next(), arrays.next(),

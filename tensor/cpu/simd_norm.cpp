@@ -4,6 +4,8 @@
 
 #include "tensor/cpu/simd_norm.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 
 #include "tensor/cpu/pack.h"
@@ -58,6 +60,7 @@ struct Whole {
     return y;
   }
   VAPO_PACK void store(const P& x, T* p) const { VAPO_EACH x.p[k].store(p + k * lanes); }
+  VAPO_PACK void stream(const P& x, T* p) const { VAPO_EACH hn::Stream(x.p[k].r, Pack<T>::d, p + k * lanes); }
   VAPO_PACK P load_bytes(const uint8_t* p) const {
     alignas(64) T m[V * lanes];
     for (int64_t k = 0; k < V * lanes; ++k) m[k] = static_cast<T>(p[k]);
@@ -94,10 +97,19 @@ VAPO_PACK void for_channels(const NormRows<T>& n, F f) {
       for (; c + lanes <= n.channels; c += lanes) f(c, Whole<T, 1>{}, begin, end);
     if (c < n.channels) f(c, Part<T>{n.channels - c}, begin, end);
   }
+  if (n.stream) hwy::FlushStream();
 }
 template <class T, class Access>
 VAPO_PACK void add_to(T* sums, int64_t c, const Access& at, const typename Access::P& x, bool first) {
   at.store(first ? x : at.load(sums + c) + x, sums + c);
+}
+
+// A result, which where it is too large for the caches goes past them.
+template <class T, class Access>
+VAPO_PACK void write(const NormRows<T>& n, const Access& at, const typename Access::P& x, T* to) {
+  if constexpr (requires { at.stream(x, to); })
+    if (n.stream) return at.stream(x, to);
+  at.store(x, to);
 }
 
 template <class T, class Access>
@@ -129,7 +141,7 @@ void forward(const NormRows<T>& n, const T* x, T* y) {
       int64_t i = p * n.stride + c;
       P z = multiply_add(a, multiply_add(r, at.load(x + i), q), s);
       if constexpr (silu) z = apply<Silu>(z);
-      at.store(masked(n, at, i, z), y + i);
+      write(n, at, masked(n, at, i, z), y + i);
     }
   });
 }
@@ -151,14 +163,14 @@ void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* s
 }
 
 template <class T>
-void vjp_map(const NormRows<T>& n, const T* x, const T* kh, const T* ky, const T* k1, T* h_dx) {
+void vjp_map(const NormRows<T>& n, const T* x, const T* h, const T* kh, const T* ky, const T* k1, T* dx) {
   for_channels<4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
     P r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c), v1 = at.load(k1 + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
       P y = multiply_add(r, at.load(x + i), q);
-      at.store(multiply_add(vh, at.load(h_dx + i), multiply_add(vy, y, v1)), h_dx + i);
+      write(n, at, multiply_add(vh, at.load(h + i), multiply_add(vy, y, v1)), dx + i);
     }
   });
 }
@@ -207,8 +219,8 @@ void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const No
         out = multiply_add(ke, vg * apply<SiluD2>(z) * change, out);
         h = h * slope, change = change * slope;
       }
-      at.store(multiply_add(kh, h, out), dx + i);
-      at.store(change, dg + i);
+      write(n, at, multiply_add(kh, h, out), dx + i);
+      write(n, at, change, dg + i);
     }
   });
 }

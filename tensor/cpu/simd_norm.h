@@ -8,13 +8,16 @@
 namespace vapo::cpu {
 
 // A sample's pixels × channels, `stride` elements from pixel to pixel. Per channel: ŷ = r·x + q, z = a·ŷ + s. Where
-// there is a dropout mask (one byte an element, 0 or 1), m = mask·mask_scale, else m = 1.
+// there is a dropout mask (one byte an element, 0 or 1), m = mask·mask_scale, else m = 1. With `stream`, results
+// (y, dx, dg) are written past the caches, in whole vectors: every pixel of theirs starts on a boundary of 64
+// bytes.
 template <class T>
 struct NormRows {
   int64_t pixels, channels, stride;
   const T *r, *q, *a, *s;
   const uint8_t* mask;
   T mask_scale;
+  bool stream;
 };
 
 template <class T>
@@ -24,8 +27,8 @@ struct NormLoops {
   // The rest is indexed by φ: 0 the identity, 1 silu.
   void (*forward[2])(const NormRows<T>&, const T* x, T* y);                                    // y = m·φ(z)
   void (*vjp_sums[2])(const NormRows<T>&, const T* x, const T* g, T* h, T* sum_h, T* sum_hy);  // and writes h
-  void (*vjp_map)(const NormRows<T>&, const T* x, const T* kh, const T* ky, const T* k1,
-                  T* h_dx);  // h → dx in place
+  void (*vjp_map)(const NormRows<T>&, const T* x, const T* h, const T* kh, const T* ky, const T* k1,
+                  T* dx);  // which may be h
   void (*vjp2_sums[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormSums2<T>&);
   void (*vjp2_map[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormMap2<T>&, T* dx, T* dg);
 };

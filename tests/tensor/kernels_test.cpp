@@ -98,6 +98,19 @@ TEST_CASE("ends of the range: infinity, NaN, overflow, huge angles") {
   }
 }
 
+// Of the element of a tensor of shape `from` that stands at element i of the shape it is broadcast to.
+int64_t broadcast_index(const Shape& from, const Shape& to, int64_t i) {
+  int64_t index = 0, stride = 1;
+  for (int d = 1; d <= to.rank(); ++d) {
+    int64_t at = i % to[to.rank() - d];
+    i /= to[to.rank() - d];
+    if (d > from.rank()) continue;
+    if (from[from.rank() - d] > 1) index += at * stride;
+    stride *= from[from.rank() - d];
+  }
+  return index;
+}
+
 TEST_CASE("binary operations broadcast on either side") {
   struct Case {
     Shape a, b;
@@ -106,12 +119,15 @@ TEST_CASE("binary operations broadcast on either side") {
     for (const Case& c : {Case{{5, 7}, {5, 7}}, Case{{5, 7}, {7}}, Case{{5, 1}, {5, 7}}, Case{{}, {3}},
                           Case{{3}, {}}, Case{{1, 1}, {4, 33}}, Case{{2, 1, 3, 1}, {4, 1, 35}},
                           Case{{300, 300}, {300, 1}}, Case{{300, 300}, {300, 300}}, Case{{2, 3}, {0, 2, 3}},
-                          Case{{4096, 1}, {4096, 2}}, Case{{1, 3, 1}, {2, 1, 2}}}) {
+                          Case{{4096, 1}, {4096, 2}}, Case{{1, 3, 1}, {2, 1, 2}}, Case{{6, 50, 64}, {6, 1, 64}},
+                          Case{{4, 1, 30, 128}, {1, 5, 30, 1}}, Case{{20000}, {}}}) {
       Tensor a = noise(c.a, t), b = kernel::affine(noise(c.b, t, 1), 1, 3);
       Tensor aa = kernel::broadcast_to(a, broadcast_shapes(c.a, c.b, "t")),
              bb = kernel::broadcast_to(b, aa.shape());
       CAPTURE(c.a.str());
       CAPTURE(c.b.str());
+      CHECK(error(aa, [&](int64_t i) { return a.at(broadcast_index(a.shape(), aa.shape(), i)); }) == 0);
+      CHECK(error(bb, [&](int64_t i) { return b.at(broadcast_index(b.shape(), bb.shape(), i)); }) == 0);
       using enum kernel::Binary;
       double tol = tolerance(t);
       CHECK(error(kernel::binary(add, a, b), [&](int64_t i) { return aa.at(i) + bb.at(i); }) < tol);
