@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <new>
 
-#include "apps/command.h"
+#include "apps/run/command.h"
 #include "tensor/check.h"
 
 namespace {

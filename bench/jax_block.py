@@ -1,4 +1,4 @@
-"""The VAPO step of a residual block (apps/bench_networks.cpp) in JAX: loss and gradients under one jit, channels first or
+"""The VAPO step of a residual block (apps/bench/bench_networks.cpp) in JAX: loss and gradients under one jit, channels first or
 last, f32 or products and convolutions of bf16 (what PyTorch's autocast does)."""
 
 import argparse

@@ -1,4 +1,4 @@
-"""The VAPO step of a residual block (apps/bench_networks.cpp) in PyTorch: eager or compiled over torch.func.grad,
+"""The VAPO step of a residual block (apps/bench/bench_networks.cpp) in PyTorch: eager or compiled over torch.func.grad,
 channels first or last, f32 or bf16 autocast."""
 
 import argparse

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "apps/html.h"
-#include "apps/svg_curves.h"
+#include "apps/report/html.h"
+#include "apps/report/svg_curves.h"
 
 using namespace vapo::app;
 using Json = nlohmann::ordered_json;

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "apps/config.h"
+#include "apps/run/config.h"
 #include "data/archives.h"
 #include "data/image_file.h"
 #include "data/points.h"

@@ -4,8 +4,8 @@
 
 #include <cstdio>
 
-#include "apps/config.h"
-#include "apps/model.h"
+#include "apps/run/config.h"
+#include "apps/run/model.h"
 #include "tensor/io/safetensors.h"
 
 using namespace vapo;

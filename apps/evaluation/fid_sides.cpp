@@ -1,0 +1,129 @@
+#include "apps/evaluation/fid_sides.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "apps/run/run_folder.h"
+#include "data/npz.h"
+#include "tensor/check.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/kernels.h"
+
+namespace vapo::app {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t kPart = 2048;  // images whose features are one file
+
+// "WHAT: 4096 of 50000, 95 s left", every ten seconds.
+class Countdown {
+ public:
+  Countdown(std::string what, int64_t total) : what_(std::move(what)), total_(total) {}
+  void show(int64_t done) {
+    double now = watch_.seconds();
+    if (now < next_ || done == 0 || done == total_) return;
+    next_ = now + 10;
+    note(fmt::format("{}: {} of {}, {:.0f} s left", what_, done, total_,
+                     now * static_cast<double>(total_ - done) / static_cast<double>(done)));
+  }
+
+ private:
+  std::string what_;
+  int64_t total_;
+  double next_ = 10;
+  Stopwatch watch_;
+};
+
+NamedImages rows_of(const NamedImages& images, int64_t begin, int64_t end) {
+  return {images.name, {.pixels = kernel::slice(images.set.pixels, 0, begin, end, 1)}};
+}
+
+// The features of a part, from its file where that is there and of as many images.
+Features part_of(const SideRequest& request, const NamedImages& images, int64_t begin, int64_t end) {
+  std::string file = fmt::format("{}-features-{:06}.safetensors", request.part, begin);
+  if (request.evaluation && request.evaluation->has(file)) {
+    fs::path path = request.evaluation->file(file);
+    TensorFile stored = read_safetensors(path);
+    Features out{stored.tensors["features"], stored.tensors["logits"]};
+    if (!out.features.defined() || out.features.shape() != Shape{end - begin, request.network.width()})
+      throw InputError(fmt::format("{}: no features of {} images. Hint: remove it", path.string(), end - begin));
+    return out;
+  }
+  Features out = request.network.of(rows_of(images, begin, end));
+  if (request.evaluation) {
+    TensorFile stored{.tensors = {{"features", out.features}}, .metadata = {{"images", images.name}}};
+    if (out.logits.defined()) stored.tensors["logits"] = out.logits;
+    write_safetensors(request.evaluation->file(file), stored);
+  }
+  return out;
+}
+
+Tensor stacked(const std::vector<Tensor>& parts) { return parts.size() == 1 ? parts[0] : kernel::concat(parts, 0); }
+
+}  // namespace
+
+bool names_a_model(const std::string& name) {
+  std::error_code error;
+  if (names_a_set(name)) return false;
+  return name.ends_with(".safetensors") || (fs::is_directory(name, error) && RunFolder(name).holds_a_run());
+}
+
+Json file_facts(const std::string& name) {
+  std::error_code error;
+  if (names_a_set(name) || !fs::exists(name, error)) return nullptr;
+  auto time = fs::last_write_time(name, error).time_since_epoch();
+  Json facts = {std::chrono::duration_cast<std::chrono::seconds>(time).count()};
+  if (fs::is_regular_file(name, error)) facts.push_back(fs::file_size(name, error));
+  return facts;
+}
+
+data::FeatureStatistics statistics_of(const Tensor& features, const std::string& name) {
+  if (features.dim(0) < 2)
+    throw InputError(fmt::format("{}: too few images: {}, a covariance needs 2", name, features.dim(0)));
+  try {
+    return data::feature_statistics(features);
+  } catch (const InputError& e) {
+    throw InputError(fmt::format("{}: {}", name, e.what()));
+  }
+}
+
+Side side_of(const SideRequest& request, const NamedImages& images) {
+  int64_t n = images.set.count();
+  Countdown countdown("features of " + images.name, n);
+  std::vector<Tensor> features, logits;
+  for (int64_t begin = 0; begin < n; begin += kPart) {
+    Features part = part_of(request, images, begin, std::min(n, begin + kPart));
+    features.push_back(part.features);
+    if (part.logits.defined()) logits.push_back(part.logits);
+    countdown.show(std::min(n, begin + kPart));
+  }
+  Side side{.name = images.name, .statistics = {}, .features = {stacked(features)}};
+  if (!logits.empty()) side.features.logits = stacked(logits);
+  side.statistics = statistics_of(side.features.features, images.name);
+  return side;
+}
+
+Side side_of(const SideRequest& request, const std::string& name, const std::string& path,
+             std::optional<int64_t> most) {
+  NamedImages images{name, {}};
+  if (name.ends_with(".npz")) {
+    data::Arrays arrays = data::read_npz(name);
+    if (!arrays.contains("arr_0")) {
+      Side side{name, data::feature_statistics_of(arrays, name)};
+      if (int64_t width = side.statistics.mean.dim(0); width != request.network.width())
+        throw InputError(fmt::format("{}: statistics of {} features, those of {} are {}", name, width,
+                                     request.network.file(), request.network.width()));
+      return side;
+    }
+    images.set = data::image_set_of(arrays, name);
+  } else {
+    images = read_named_images(name, path, data::Subset::train);
+  }
+  if (most && *most > images.set.count())
+    throw InputError(fmt::format("{}: -n {}: it has {} images", name, *most, images.set.count()));
+  return side_of(request, most ? rows_of(images, 0, *most) : images);
+}
+
+}  // namespace vapo::app

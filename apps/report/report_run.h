@@ -1,0 +1,41 @@
+#pragma once
+// What a run's folder tells of it: config, log, the newest checkpoint, the grids of samples.
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/report/svg_curves.h"
+#include "apps/run/config.h"
+
+namespace vapo::app {
+
+struct TrainingLog {  // metrics.jsonl
+  Curve loss, validation_loss, gradient_norm, learning_rate, steps_per_second;
+  std::vector<Curve> terms;  // of the loss, where it has more than one
+  int64_t lines = 0, broken = 0, last_step = 0;
+  double seconds = 0;     // of all parts of a run that was resumed
+  double peak_bytes = 0;  // of tensors
+};
+// A line that is no object with a step is counted as broken and left out. Throws IoError.
+TrainingLog read_training_log(const std::filesystem::path& file);
+
+struct RunRecord {
+  std::filesystem::path folder;
+  std::string config_text;       // TOML
+  std::optional<Config> config;  // none where the text is no config
+  TrainingLog log;
+  std::string checkpoint;                       // the newest one's file name; empty where there is none
+  int64_t checkpoint_step = 0, parameters = 0;  // of its network
+  bool averaged = false;                        // it holds moving averages of the parameters
+  std::vector<int64_t> grids;                   // steps
+  std::vector<std::string> problems;            // what could not be read, one line each
+  int64_t step() const { return std::max(checkpoint_step, log.last_step); }
+};
+// nullopt where the folder holds no run.
+std::optional<RunRecord> read_run(const std::filesystem::path& folder);
+
+}  // namespace vapo::app

@@ -1,0 +1,76 @@
+#include "apps/run/command.h"
+
+#include <fmt/format.h>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "tensor/check.h"
+#include "tensor/device.h"
+#include "tensor/parallel.h"
+#include "tensor/precision.h"
+
+namespace vapo::app {
+
+void CommonOptions::add_to(CLI::App& command, bool computes) {
+  command.add_flag("--json", json, "Print the result as one JSON object");
+  if (!computes) return;
+  command.add_option("--device", device, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  command.add_option("--threads", threads, "Threads to compute with (default: all cores)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--precision", precision, "strict, fast (Winograd convolutions) or bf16")
+      ->capture_default_str();
+}
+
+Device CommonOptions::apply() const {
+  Device chosen = device_from_name(device);
+  if (threads > 0) set_num_threads(threads);
+  set_precision(precision_from_name(precision));
+  return chosen;
+}
+
+std::string circumstances(Device device) {
+  if (device == Device::cuda)
+    return fmt::format("{}, {}, precision {}", device_facts(device).device, device_facts(device).libraries,
+                       name_of(precision()));
+  std::string absence = cuda_absence();
+  return fmt::format("{}, {} threads, precision {}{}", device_facts(device).device, num_threads(),
+                     name_of(precision()), absence.empty() ? "" : " (" + absence + ")");
+}
+
+namespace {
+
+std::string readable(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
+  if (!value.is_array() || (!value.empty() && value.front().is_object())) return value.dump();
+  std::string out;
+  for (const Json& item : value) out += (out.empty() ? "" : " ") + readable(item);
+  return out;
+}
+
+}  // namespace
+
+void print_result(const Json& result, bool as_json) {
+  std::string text;
+  if (as_json) {
+    text = result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  } else {
+    size_t width = 0;
+    for (const auto& [key, value] : result.items()) width = std::max(width, key.size());
+    for (const auto& [key, value] : result.items()) {
+      text += fmt::format("{:<{}}  {}\n", key + ":", width + 1, readable(value));
+    }
+  }
+  bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written) throw IoError(fmt::format("standard output: {}", std::strerror(errno)));
+}
+
+void note(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+
+Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
+
+}  // namespace vapo::app

@@ -1,0 +1,124 @@
+#include "apps/run/evaluation.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <fstream>
+
+#include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
+
+namespace vapo::app {
+namespace fs = std::filesystem;
+namespace {
+
+void write_json(const fs::path& file, const Json& value) {
+  std::string text = value.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string_view pieces[] = {text};
+  write_file_atomically(file, pieces);
+}
+
+Json finite(Json value) {
+  return value.is_number_float() && !std::isfinite(value.get<double>()) ? Json(nullptr) : value;
+}
+
+std::string shown(const Json& object, const std::string& key) {
+  return object.contains(key) ? object[key].dump() : "nothing";
+}
+
+// The first key in which two requests differ; empty where none.
+std::string difference(const Json& a, const Json& b) {
+  for (const Json* one : {&a, &b})
+    for (const auto& [key, value] : one->items())
+      if (!a.contains(key) || !b.contains(key) || a[key] != b[key]) return key;
+  return "";
+}
+
+}  // namespace
+
+Evaluation::Evaluation(fs::path folder, std::string command, Json request) : folder_(std::move(folder)) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error || !fs::is_directory(folder_, error))
+    throw IoError(fmt::format("{}: cannot make this folder: {}. Hint: another --out", folder_.string(),
+                              error ? error.message() : "a file is in the way"));
+  Json asked = {{"command", command}};
+  asked.update(request);
+  fs::path memory = file("request.json");
+  if (fs::exists(memory, error)) {
+    std::ifstream in(memory);
+    Json before = Json::parse(in, nullptr, false);
+    if (!before.is_object())
+      throw InputError(fmt::format("{}: not a JSON object. Hint: another --out", memory.string()));
+    if (std::string key = difference(before, asked); !key.empty())
+      throw InputError(
+          fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another --out, or remove it",
+                      folder_.string(), key, shown(before, key), shown(asked, key)));
+  } else {
+    write_json(memory, asked);
+  }
+  result_ = {{"command", command},      {"request", std::move(request)}, {"summary", Json::object()},
+             {"tables", Json::array()}, {"figures", Json::array()},      {"beside_poster", Json::array()},
+             {"remarks", Json::array()}};
+}
+
+bool Evaluation::has(const std::string& name) const {
+  std::error_code error;
+  return fs::is_regular_file(file(name), error);
+}
+
+void Evaluation::summary(const std::string& name, Json value) {
+  result_["summary"][name] = finite(std::move(value));
+}
+
+void Evaluation::table(const std::string& caption, std::vector<std::string> columns,
+                       std::vector<std::vector<Json>> rows) {
+  Json cells = Json::array();
+  for (std::vector<Json>& row : rows) {
+    Json line = Json::array();
+    for (Json& cell : row) line.push_back(finite(std::move(cell)));
+    cells.push_back(std::move(line));
+  }
+  result_["tables"].push_back({{"caption", caption}, {"columns", std::move(columns)}, {"rows", std::move(cells)}});
+}
+
+void Evaluation::figure(const std::string& name, const std::string& caption) {
+  result_["figures"].push_back({{"file", name}, {"caption", caption}});
+}
+
+void Evaluation::beside_poster(const std::string& quantity, Json poster, Json ours, const std::string& because) {
+  result_["beside_poster"].push_back({{"quantity", quantity},
+                                      {"poster", finite(std::move(poster))},
+                                      {"ours", finite(std::move(ours))},
+                                      {"not_comparable_because", because}});
+}
+
+void Evaluation::remark(const std::string& text) { result_["remarks"].push_back(text); }
+
+void Evaluation::finish(bool as_json) {
+  write_json(file("result.json"), result_);
+  if (as_json) return print_result(result_, true);
+  Json lines = result_["summary"];
+  lines["results"] = folder_.string();
+  print_result(lines, false);
+}
+
+fs::path evaluation_folder(const Model& model, const std::string& given, const std::string& name) {
+  if (!given.empty()) return given;
+  return fs::absolute(model.file).parent_path() / "evaluations" / name;
+}
+
+Json model_request(const Model& model) {
+  std::error_code error;
+  auto bytes = fs::file_size(model.file, error);
+  auto time = fs::file_time_type::clock::to_sys(fs::last_write_time(model.file, error)).time_since_epoch();
+  return {{"checkpoint", model.file.filename().string()},
+          {"step", model.step},
+          {"weights", model.averaged ? "ema" : "last"},
+          {"trained_on", model.config.data.set},
+          {"checkpoint_bytes", bytes},
+          {"checkpoint_time", std::chrono::duration_cast<std::chrono::seconds>(time).count()}};
+}
+
+}  // namespace vapo::app

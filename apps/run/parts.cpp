@@ -1,0 +1,71 @@
+#include "apps/run/parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "tensor/check.h"
+#include "tensor/io/npy.h"
+#include "tensor/kernels.h"
+
+namespace vapo::app {
+
+void TimeLeft::show(int64_t done) {
+  constexpr double kEvery = 10;
+  double now = watch_.seconds();
+  if (now - shown_at_ < kEvery || done == first_) return;
+  shown_at_ = now;
+  double left = now * static_cast<double>(total_ - done) / static_cast<double>(done - first_);
+  note(fmt::format("{}: {} of {}, {:.0f} s left", what_, done, total_, left));
+}
+
+Tensor rows_in_parts(const std::filesystem::path& file, int64_t n, int64_t batch, const std::string& what,
+                     const std::function<Tensor(int64_t, int64_t)>& make) {
+  constexpr double kSaveEvery = 5;
+  std::vector<Tensor> parts;
+  int64_t done = 0;
+  std::error_code error;
+  if (std::filesystem::exists(file, error)) {
+    Tensor kept = read_npy(file);
+    bool ours = kept.rank() == 2 && kept.dtype() == DType::f64 && kept.dim(0) <= n &&
+                (kept.dim(0) == n || kept.dim(0) % batch == 0);
+    if (!ours)
+      throw InputError(
+          fmt::format("{}: {} {} is no part of {} rows in batches of {}. Hint: remove it, or another "
+                      "--out",
+                      file.string(), name_of(kept.dtype()), kept.shape().str(), n, batch));
+    done = kept.dim(0);
+    parts.push_back(kept);
+  }
+  TimeLeft time_left(what, n, done);
+  Stopwatch since_saved;
+  auto joined = [&] {
+    if (parts.size() > 1) parts = {kernel::concat(parts, 0)};
+    return parts.front();
+  };
+  while (done < n) {
+    int64_t count = std::min(batch, n - done);
+    parts.push_back(make(done, count));
+    done += count;
+    time_left.show(done);
+    if (done == n || since_saved.seconds() > kSaveEvery) {
+      write_npy(file, joined());
+      since_saved = {};
+    }
+  }
+  return joined();
+}
+
+std::string as_file_name(const std::string& name) {
+  std::string out;
+  for (char c : name) {
+    bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0;
+    if (plain) out += c;
+    if (!plain && !out.empty() && out.back() != '-') out += '-';
+  }
+  while (out.ends_with('-')) out.pop_back();
+  return out;
+}
+
+}  // namespace vapo::app

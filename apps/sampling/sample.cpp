@@ -1,0 +1,112 @@
+// vapo sample: points from a trained potential.
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+
+#include "apps/sampling/sampler_options.h"
+#include "data/image_file.h"
+#include "data/npz.h"
+#include "data/statistics.h"
+#include "tensor/check.h"
+#include "tensor/io/npy.h"
+#include "tensor/kernels.h"
+
+namespace vapo::app {
+namespace {
+
+struct SampleOptions {
+  CommonOptions common;
+  SamplerOptions sampler;
+  ClassOptions of_class;
+  std::string model, save, grid;
+  std::optional<int64_t> n;
+  int64_t columns = 0;
+};
+
+void add_points(Json& result, const SampleOptions& options, const Tensor& x) {
+  if (!options.save.empty()) write_npy(options.save, x);
+  Json mean = Json::array(), deviation = Json::array();
+  for (int64_t k = 0; k < x.dim(1); ++k) {
+    data::Estimate column = data::mean_of(kernel::slice(x, 1, k, k + 1, 1));
+    mean.push_back(column.mean);
+    deviation.push_back(column.standard_error * std::sqrt(static_cast<double>(x.dim(0))));
+  }
+  result["mean"] = mean;
+  result["standard_deviation"] = deviation;
+  result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
+}
+
+// 8-bit pixels: (n,H,W,C) to a file of arrays, with the classes asked for, and as one picture.
+void add_images(Json& result, const SampleOptions& options, const Tensor& x, const Tensor& labels) {
+  Tensor pixels = data::to_pixels(x);
+  if (std::filesystem::path(options.save).extension() == ".npz") {
+    data::Arrays arrays = {{"arr_0", pixels}};
+    if (labels.defined()) arrays["arr_1"] = labels;
+    data::write_npz(options.save, arrays);
+  } else if (!options.save.empty()) {
+    write_npy(options.save, pixels);
+  }
+  if (!options.grid.empty()) data::write_png(options.grid, data::image_grid(pixels, options.columns));
+  Tensor outside = kernel::binary(kernel::Binary::share, kernel::unary<Abs>(x), Tensor::ones({}, x.options()));
+  result["outside_pixel_range"] = kernel::sum(outside, {}, false).item() / static_cast<double>(x.numel());
+  result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
+  result["grid"] = options.grid.empty() ? Json(nullptr) : Json(options.grid);
+}
+
+int sample(const SampleOptions& options) {
+  Device device = options.common.apply();
+  Model model = open_model(options.model, options.sampler.last_weights, device);
+  Config::Sample s = options.sampler.over(model.config.sample);
+  SampleRequest request = options.sampler.request(options.n.value_or(model.of_images() ? 64 : 1000));
+  request.labels = options.of_class.labels(model, request.n);
+  request.guidance = options.of_class.weight();
+  if (!options.grid.empty() && !model.of_images())
+    throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
+  Samples samples = draw_samples(model, s, request);
+  if (!kernel::all_finite(samples.x))
+    throw DivergedError("samples are not finite. Hint: more --steps or a smaller --step-size");
+
+  Json result = {{"checkpoint", model.file.string()},
+                 {"weights", model.averaged ? "ema" : "last"},
+                 {"n", request.n},
+                 {"dims", model.dims()},
+                 {"method", s.method},
+                 {"nfe", samples.nfe},
+                 {"seconds", samples.seconds},
+                 {"seed", options.sampler.seed}};
+  if (request.labels.defined()) {
+    result["class"] = options.of_class.classes;
+    result["guidance"] = request.guidance;
+  }
+  if (model.of_images())
+    add_images(result, options, samples.x, request.labels);
+  else
+    add_points(result, options, samples.x);
+  print_result(result, options.common.json);
+  return 0;
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app, Action& action) {
+  auto o = std::make_shared<SampleOptions>();
+  CLI::App* command = app.add_subcommand("sample", "Draw samples from a trained potential");
+  command->add_option("MODEL", o->model, "Folder of a run, or a checkpoint")->required();
+  command->add_option("-n,--number", o->n, "How many (default: 1000 points, 64 images)")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
+  o->of_class.add_to(*command);
+  o->sampler.add_to(*command);
+  command->add_option(
+      "--save", o->save,
+      "Write the samples to this file: points (n,D) .npy; images as 8-bit (n,H,W,C), .npy, or .npz with "
+      "the classes asked for beside");
+  command->add_option("--grid", o->grid, "Images as one picture, a .png file");
+  command->add_option("--columns", o->columns, "Of the picture (default: about as many as rows)")
+      ->check(CLI::Range(int64_t{1}, int64_t{10'000}));
+  o->common.add_to(*command);
+  command->callback([o, &action] { action = [o] { return sample(*o); }; });
+}
+
+}  // namespace vapo::app

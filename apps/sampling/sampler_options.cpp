@@ -1,0 +1,133 @@
+#include "apps/sampling/sampler_options.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "tensor/check.h"
+#include "tensor/precision.h"
+
+namespace vapo::app {
+namespace {
+
+template <class T>
+void override_by(T& value, const std::optional<T>& given) {
+  if (given) value = *given;
+}
+
+template <class T>
+std::vector<T> list_from(const std::string& text, const std::string& option) {
+  std::vector<T> out;
+  const char *at = text.data(), *end = at + text.size();
+  while (true) {
+    T value{};
+    auto [stop, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || (stop != end && *stop != ','))
+      throw UsageError(fmt::format("{} {}: expected numbers with commas between them", option, text));
+    out.push_back(value);
+    if (stop == end) return out;
+    at = stop + 1;
+  }
+}
+
+}  // namespace
+
+void SamplerOptions::add_to(CLI::App& command) {
+  command.add_option("--batch-size", batch_size, "Samples made at once (default: the config's)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
+  command.add_option("--method", method, "euler, heun, rk23, rk45 or sgld (default: the config's)")
+      ->check(CLI::IsMember({"euler", "heun", "rk23", "rk45", "sgld"}));
+  command.add_option("--steps", steps, "Of euler, heun and sgld")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
+  command.add_option("--rtol", rtol, "Relative tolerance of rk23 and rk45")->check(CLI::Range(1e-14, 1.0));
+  command.add_option("--atol", atol, "Absolute tolerance of rk23 and rk45")->check(CLI::Range(1e-14, 1e6));
+  command.add_flag("--per-sample-norm", own_steps,
+                   "rk23 and rk45 with an error norm and steps of its own for every sample, which then does not "
+                   "depend on its batch");
+  command.add_option("--t-end", t_end, "Where the flow ends; beyond 1 the potential stays as at 1")
+      ->check(CLI::Range(0.0, 1e6));
+  command.add_option("--energy", energy, "Of sgld: marginal or boltzmann")
+      ->check(CLI::IsMember({"marginal", "boltzmann"}));
+  command.add_option("--step-size", step_size, "Of sgld")->check(CLI::Range(1e-12, 1e6));
+  command.add_option("--temperature", temperature, "Of sgld; 0 climbs the energy")->check(CLI::Range(0.0, 1e12));
+  command.add_option("--seed", seed, "Sample k of a seed starts from the same noise for every n")
+      ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}))
+      ->capture_default_str();
+  command.add_flag("--last-weights", last_weights, "Use the last weights instead of their average");
+}
+
+Config::Sample SamplerOptions::over(Config::Sample s) const {
+  override_by(s.method, method);
+  override_by(s.energy, energy);
+  override_by(s.method == "sgld" ? s.sgld_steps : s.steps, steps);
+  override_by(s.rtol, rtol);
+  override_by(s.atol, atol);
+  override_by(s.t_end, t_end);
+  override_by(s.step_size, step_size);
+  override_by(s.temperature, temperature);
+  override_by(s.batch_size, batch_size);
+  return s;
+}
+
+SampleRequest SamplerOptions::request(int64_t n) const {
+  return {.n = n, .seed = static_cast<uint64_t>(seed), .own_steps = own_steps};
+}
+
+Json sampler_facts(const Config::Sample& s, const SamplerOptions& options) {
+  Json out = {{"seed", options.seed}, {"precision", std::string(name_of(precision()))}, {"method", s.method}};
+  if (s.method == "sgld") {
+    out.update({{"steps", s.sgld_steps},
+                {"energy", s.energy},
+                {"step_size", s.step_size},
+                {"temperature", s.temperature}});
+    return out;
+  }
+  out.update({{"t_start", s.t_start}, {"t_end", s.t_end}});
+  if (s.method == "euler" || s.method == "heun") {
+    out["steps"] = s.steps;
+  } else {
+    out.update({{"rtol", s.rtol}, {"atol", s.atol}, {"per_sample_norm", options.own_steps}});
+    if (!options.own_steps) out["batch_size"] = s.batch_size;
+  }
+  return out;
+}
+
+void ClassOptions::add_to(CLI::App& command) {
+  command.add_option("--class", classes, "Images of this class; of several in turn: 0,3,7 or all (default: none)");
+  add_guidance(command, guidance);
+}
+
+Tensor ClassOptions::labels(const Model& model, int64_t n) const {
+  if (classes.empty()) {
+    if (guidance) throw UsageError("--guidance: towards which class? Hint: --class");
+    return {};
+  }
+  std::vector<int64_t> list = classes_from(classes, model, "--class"), y;
+  for (int64_t i = 0; i < n; ++i) y.push_back(list[static_cast<size_t>(i) % list.size()]);
+  return Tensor::from(y, {n});
+}
+
+void add_guidance(CLI::App& command, std::optional<double>& guidance) {
+  command.add_option("--guidance", guidance, "w of (1+w)·Φ(x,t,y) − w·Φ(x,t,none) (default: 0)")
+      ->check(CLI::Range(-1e4, 1e4));
+}
+
+std::vector<int64_t> classes_from(const std::string& text, const Model& model, const std::string& option) {
+  int64_t classes = classes_of(model.config);
+  std::vector<int64_t> out;
+  if (text != "all") out = list_from<int64_t>(text, option);
+  if (classes == 0)
+    throw InputError(fmt::format("{}: the model has no classes; leave out {}", model.file.string(), option));
+  if (text == "all")
+    for (int64_t y = 0; y < classes; ++y) out.push_back(y);
+  for (int64_t y : out)
+    if (y < 0 || y >= classes)
+      throw InputError(fmt::format("{} {}: the model has classes 0 to {}", option, y, classes - 1));
+  return out;
+}
+
+std::vector<double> numbers_from(const std::string& text, const std::string& option) {
+  return list_from<double>(text, option);
+}
+
+}  // namespace vapo::app

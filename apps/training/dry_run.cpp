@@ -1,0 +1,86 @@
+#include "apps/training/dry_run.h"
+
+#include <algorithm>
+
+#include "apps/training/trainer.h"
+#include "tensor/kernels.h"
+#include "tensor/storage.h"
+
+namespace vapo::app {
+namespace {
+
+// The first samples of a data set's first batch, again and again.
+class FirstOf : public Dataset {
+ public:
+  FirstOf(const Dataset& whole, const Batch& batch, int64_t n) : whole_(whole) {
+    few_.x = kernel::slice(batch.x, 0, 0, n, 1);
+    if (batch.labels.defined()) few_.labels = kernel::slice(batch.labels, 0, 0, n, 1);
+  }
+  const std::string& name() const override { return whole_.name(); }
+  std::string description() const override { return whole_.description(); }
+  Shape sample_shape() const override { return whole_.sample_shape(); }
+  int64_t classes() const override { return whole_.classes(); }
+  Batch batch(int64_t) override { return few_; }
+  void store(std::map<std::string, Tensor>&) const override {}
+  void restore(const nn::CheckpointInfo&, const std::string&) override {}
+
+ private:
+  const Dataset& whole_;
+  Batch few_;
+};
+
+struct Cost {
+  double flops, seconds;
+  int64_t bytes, parameters;
+};
+
+Cost cost_of(Config config, const Dataset& dataset, const Batch& batch, int64_t n, Device device) {
+  int64_t before = memory_stats(device).current_bytes;
+  config.train.batch_size = n;
+  config.train.accumulate = 1;
+  FirstOf few(dataset, batch, n);
+  Trainer trainer(config, few, device, false);
+  trainer.step();  // libraries choose their algorithms
+  reset_peak_memory(device);
+  double flops = kernel::flop_count();
+  Stopwatch watch;
+  trainer.step();
+  return {kernel::flop_count() - flops, watch.seconds(), memory_stats(device).peak_bytes - before,
+          trainer.parameters()};
+}
+
+}  // namespace
+
+Json dry_run(const Config& config, Dataset& dataset, Device device) {
+  const Config::Train& t = config.train;
+  Batch batch = dataset.batch(0);
+  int64_t part = t.batch_size / t.accumulate;
+  int64_t many = std::min<int64_t>(part, dataset.sample_shape().rank() < 3 ? 1024
+                                         : device == Device::cuda          ? 32
+                                                                           : 4);
+  int64_t few = std::max<int64_t>(many / 2, std::min<int64_t>(many, 2));
+  Cost large = cost_of(config, dataset, batch, many, device), small = large;
+  if (few < many) small = cost_of(config, dataset, batch, few, device);
+  // a + b·n through the two
+  auto extrapolated = [&](double at_small, double at_large, int64_t n) {
+    double slope = few < many ? (at_large - at_small) / static_cast<double>(many - few) : 0;
+    return at_large + slope * static_cast<double>(n - many);
+  };
+  double parts = static_cast<double>(t.accumulate);
+  double flops = parts * extrapolated(small.flops, large.flops, part);
+  double bytes = extrapolated(static_cast<double>(small.bytes), static_cast<double>(large.bytes), part);
+  if (t.accumulate > 1) bytes += 4.0 * static_cast<double>(large.parameters);  // the gradients' sum beside a part's
+  double seconds = large.seconds * static_cast<double>(t.batch_size) / static_cast<double>(many);
+  return {{"data", dataset.description()},
+          {"parameters", large.parameters},
+          {"batch_size", t.batch_size},
+          {"flops_per_step", flops},
+          {"peak_bytes", static_cast<int64_t>(bytes)},
+          {"peak_gib", bytes / (1 << 30)},
+          {"seconds_per_step", seconds},
+          {"steps", t.steps},
+          {"hours", seconds * static_cast<double>(t.steps) / 3600},
+          {"measured_with", many}};
+}
+
+}  // namespace vapo::app

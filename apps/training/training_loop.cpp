@@ -1,0 +1,144 @@
+#include "apps/training/training_loop.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+
+#include "apps/sampling/sampling.h"
+#include "data/image_file.h"
+#include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
+#include "tensor/kernels.h"
+#include "tensor/storage.h"
+
+namespace vapo::app {
+namespace {
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+// The first SIGINT or SIGTERM asks the loop to finish its step and save; the second one kills.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    for (int signal : {SIGINT, SIGTERM}) {
+      struct sigaction action = {};
+      action.sa_handler = [](int received) { stop_signal = received; };
+      action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+      sigemptyset(&action.sa_mask);
+      sigaction(signal, &action, nullptr);
+    }
+  }
+};
+
+// Leaves what can be left in the middle: sampling and validation.
+struct Stopped {};
+void stop_if_asked() {
+  if (stop_signal) throw Stopped{};
+}
+
+}  // namespace
+
+TrainingLoop::TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device)
+    : trainer_(trainer),
+      config_(config),
+      folder_(folder),
+      device_(device),
+      metrics_(folder.metrics(), trainer.steps_done()),
+      saved_(trainer.steps_done()) {
+  if (config.train.tensorboard) events_ = std::make_unique<data::EventWriter>(folder.path());
+}
+
+void TrainingLoop::save() {
+  saved_ = trainer_.steps_done();
+  trainer_.save(folder_.checkpoint(saved_));
+  folder_.point_latest_to(saved_);
+  folder_.keep_newest(config_.train.keep_checkpoints);
+}
+
+void TrainingLoop::scalar(const char* tag, double value) {
+  if (events_) events_->scalar(tag, static_cast<float>(value), trainer_.steps_done());
+}
+
+void TrainingLoop::log(Progress& progress) {
+  StepReport mean = trainer_.window().mean(trainer_.last());
+  double seconds_per_step = progress.seconds_since_last_log() / static_cast<double>(trainer_.window().steps);
+  trainer_.window() = {};
+  Json terms = Json::object();
+  for (const auto& [name, value] : mean.terms) terms[name] = number(value);
+  metrics_.append({{"step", trainer_.steps_done()},
+                   {"loss", number(mean.loss)},
+                   {"terms", terms},
+                   {"gradient_norm", number(mean.gradient_norm)},
+                   {"learning_rate", mean.learning_rate},
+                   {"steps_per_second", progress.steps_per_second(trainer_.steps_done())},
+                   {"seconds_per_step", seconds_per_step},
+                   {"seconds", progress.seconds()},
+                   {"peak_bytes", memory_stats(device_).peak_bytes}});
+  if (!events_) return;
+  scalar("loss/total", mean.loss);
+  if (mean.terms.size() > 1)
+    for (const auto& [name, value] : mean.terms) scalar(("loss/" + name).c_str(), value);
+  scalar("gradient_norm", mean.gradient_norm);
+  scalar("learning_rate", mean.learning_rate);
+  scalar("seconds_per_step", seconds_per_step);
+  events_->flush();
+}
+
+void TrainingLoop::validate() {
+  double loss = trainer_.validation_loss(stop_if_asked);
+  metrics_.append({{"step", trainer_.steps_done()}, {"validation_loss", number(loss)}});
+  scalar("loss/validation", loss);
+}
+
+// samples-STEP.png. Written when it is finished: a run that was stopped while it was drawn draws it when resumed.
+void TrainingLoop::draw_grid() {
+  std::filesystem::path file = folder_.samples(trainer_.steps_done());
+  if (std::filesystem::exists(file)) return;
+  const Model& model = trainer_.averaged();
+  int64_t n = config_.sample.grid, classes = classes_of(config_);
+  SampleRequest request{.n = n, .seed = static_cast<uint64_t>(config_.train.seed), .before = stop_if_asked};
+  if (classes > 0) request.labels = classes_in_turn(n, classes);
+  Config::Sample how = config_.sample;
+  if (how.method == "sgld") how.method = "rk45";
+  Tensor x = draw_samples(model, how, request).x;
+  if (!kernel::all_finite(x)) {
+    note(fmt::format("the samples of step {} are not finite: no {}", trainer_.steps_done(), file.string()));
+    return;
+  }
+  Tensor grid = data::image_grid(data::to_pixels(x));
+  data::write_png(file, grid);
+  if (!events_) return;
+  events_->image("samples", read_whole_file(file), grid.dim(0), grid.dim(1), grid.dim(2), trainer_.steps_done());
+  events_->flush();
+}
+
+int TrainingLoop::run() {
+  const Config::Train& c = config_.train;
+  auto due = [&](int64_t every) { return every > 0 && trainer_.steps_done() % every == 0; };
+  bool grids = trainer_.averaged().of_images();
+  StopOnSignal stop;
+  try {
+    if (trainer_.steps_done() > 0) {  // what a stop had left undone
+      if (due(c.validate_every) && !metrics_.kept(trainer_.steps_done(), "validation_loss")) validate();
+      if (grids && due(c.sample_every)) draw_grid();
+    }
+    Progress progress(trainer_.steps_done(), c.steps);
+    while (trainer_.steps_done() < c.steps && !stop_signal) {
+      trainer_.step();
+      int64_t step = trainer_.steps_done();
+      bool is_log_step = step % c.log_every == 0;
+      progress.show(step, trainer_.window().mean(trainer_.last()), is_log_step);
+      if (is_log_step) log(progress);
+      bool validates = due(c.validate_every), draws = grids && due(c.sample_every);
+      // before what takes long, so that nothing is lost where it is stopped
+      if (due(c.checkpoint_every) || validates || draws) save();
+      if (validates) validate();
+      if (draws) draw_grid();
+    }
+  } catch (const Stopped&) {
+  }
+  if (saved_ != trainer_.steps_done()) save();
+  return stop_signal;
+}
+
+}  // namespace vapo::app

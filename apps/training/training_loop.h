@@ -1,0 +1,38 @@
+#pragma once
+// Steps until the end or a signal, and what a run writes on the way: checkpoints, metrics, events, grids of
+// samples.
+
+#include <memory>
+
+#include "apps/run/metrics_log.h"
+#include "apps/run/run_folder.h"
+#include "apps/training/progress.h"
+#include "apps/training/trainer.h"
+#include "data/tensorboard.h"
+
+namespace vapo::app {
+
+class TrainingLoop {
+ public:
+  // All are kept by reference. The folder holds the checkpoint that the trainer stands at.
+  TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device);
+  // 0, or the SIGINT or SIGTERM that ended it, with the last finished step saved. A second signal kills.
+  int run();
+
+ private:
+  void save();
+  void log(Progress& progress);
+  void validate();
+  void draw_grid();
+  void scalar(const char* tag, double value);
+
+  Trainer& trainer_;
+  const Config& config_;
+  const RunFolder& folder_;
+  Device device_;
+  MetricsLog metrics_;
+  std::unique_ptr<data::EventWriter> events_;  // null where the config wants none
+  int64_t saved_;
+};
+
+}  // namespace vapo::app
