@@ -24,12 +24,12 @@ for floor in "${floors[@]}"; do
     grep -vE "#include \"($allowed)/" | check "$floor/ may include only ${may_include[$floor]}"
 done
 
-rooms=(run sampling training evaluation report bench)
 declare -A may_use=([run]="run" [sampling]="run|sampling" [training]="run|sampling|training" [evaluation]="run|sampling|evaluation"
   [report]="run|report" [bench]="run|bench")
-for room in "${rooms[@]}"; do
-  grep -rnE '#include "apps/' "apps/$room" | grep -vE "#include \"apps/(${may_use[$room]})/" |
-    check "apps/$room/ may include only apps/ of ${may_use[$room]//|/, }"
+for room in apps/*/; do
+  allowed=${may_use[$(basename "$room")]:-nothing}
+  grep -rnE '#include "apps/' "$room" | grep -vE "#include \"apps/($allowed)/" |
+    check "$room may include of apps/ only ${allowed//|/, }"
 done
 
 grep -rnE '#include <(cuda|cublas|cudnn|nccl)|#include <(cuda|nv)/' --include='*.h' --include='*.cpp' "${floors[@]}" tests bench |

@@ -5,7 +5,6 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <initializer_list>
 
 #include "tensor/random.h"
 
