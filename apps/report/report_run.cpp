@@ -1,5 +1,6 @@
 #include "apps/report/report_run.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "apps/run/command.h"
@@ -87,6 +88,10 @@ TrainingLog read_training_log(const fs::path& file) {
       seconds_before = *seconds;
     }
     if (bytes && *bytes > log.peak_bytes) log.peak_bytes = *bytes;
+    if (auto it = line.find("machine"); it != line.end() && it->is_string()) {
+      std::string machine = it->get<std::string>();
+      if (std::ranges::find(log.machines, machine) == log.machines.end()) log.machines.push_back(machine);
+    }
   }
   if (log.terms.size() < 2) log.terms.clear();
   return log;

@@ -123,6 +123,8 @@ Section run_section(const RunRecord& run) {
   if (!run.config) facts = {{"Steps", grouped(run.step())}};
   if (run.parameters > 0)
     facts.insert(facts.begin() + (run.config ? 2 : 1), {"Parameters", grouped(run.parameters)});
+  if (!run.log.machines.empty())
+    facts.push_back({"Trained on", fmt::format("{}", fmt::join(run.log.machines, "; then "))});
   if (run.log.seconds > 0) facts.push_back({"Time, as logged", duration(run.log.seconds)});
   if (run.log.peak_bytes > 0)
     facts.push_back({"Tensors at the peak", rounded(run.log.peak_bytes / 1048576) + " MiB"});

@@ -9,6 +9,9 @@
 namespace vapo::app {
 namespace {
 
+constexpr double longest_step = 5;  // seconds that the timed step may take
+constexpr double most_bytes = 2e9;  // of tensors in it
+
 // The first samples of a data set's first batch, again and again.
 class FirstOf : public Dataset {
  public:
@@ -45,7 +48,11 @@ Cost cost_of(Config config, const Dataset& dataset, const Batch& batch, int64_t 
   double flops = kernel::flop_count();
   Stopwatch watch;
   trainer.step();
-  return {kernel::flop_count() - flops, watch.seconds(), memory_stats(device).peak_bytes - before,
+  double seconds = watch.seconds();
+  flops = kernel::flop_count() - flops;
+  Stopwatch again;
+  trainer.step();
+  return {flops, std::min(seconds, again.seconds()), memory_stats(device).peak_bytes - before,
           trainer.parameters()};
 }
 
@@ -68,9 +75,23 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
   };
   double parts = static_cast<double>(t.accumulate);
   double flops = parts * extrapolated(small.flops, large.flops, part);
-  double bytes = extrapolated(static_cast<double>(small.bytes), static_cast<double>(large.bytes), part);
+  auto bytes_of = [&](int64_t n) {
+    return extrapolated(static_cast<double>(small.bytes), static_cast<double>(large.bytes), n);
+  };
+  double bytes = bytes_of(part), seconds_each = large.seconds / static_cast<double>(many);
+  // Few samples take longer each than many: a step of as many as a moment and a modest memory allow is timed as
+  // well.
+  int64_t timed = many;
+  while (2 * timed <= part && seconds_each * static_cast<double>(2 * timed) < longest_step &&
+         bytes_of(2 * timed) < most_bytes)
+    timed *= 2;
+  if (timed > many) {
+    Cost measured = cost_of(config, dataset, batch, timed, device);
+    seconds_each = measured.seconds / static_cast<double>(timed);
+    if (timed == part) bytes = static_cast<double>(measured.bytes);
+  }
   if (t.accumulate > 1) bytes += 4.0 * static_cast<double>(large.parameters);  // the gradients' sum beside a part's
-  double seconds = large.seconds * static_cast<double>(t.batch_size) / static_cast<double>(many);
+  double seconds = seconds_each * static_cast<double>(t.batch_size);
   return {{"data", dataset.description()},
           {"parameters", large.parameters},
           {"batch_size", t.batch_size},
@@ -80,7 +101,7 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
           {"seconds_per_step", seconds},
           {"steps", t.steps},
           {"hours", seconds * static_cast<double>(t.steps) / 3600},
-          {"measured_with", many}};
+          {"measured_with", timed}};
 }
 
 }  // namespace vapo::app

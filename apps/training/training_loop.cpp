@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <utility>
 
 #include "apps/sampling/sampling.h"
 #include "data/image_file.h"
@@ -65,15 +66,17 @@ void TrainingLoop::log(Progress& progress) {
   trainer_.window() = {};
   Json terms = Json::object();
   for (const auto& [name, value] : mean.terms) terms[name] = number(value);
-  metrics_.append({{"step", trainer_.steps_done()},
-                   {"loss", number(mean.loss)},
-                   {"terms", terms},
-                   {"gradient_norm", number(mean.gradient_norm)},
-                   {"learning_rate", mean.learning_rate},
-                   {"steps_per_second", progress.steps_per_second(trainer_.steps_done())},
-                   {"seconds_per_step", seconds_per_step},
-                   {"seconds", progress.seconds()},
-                   {"peak_bytes", memory_stats(device_).peak_bytes}});
+  Json line = {{"step", trainer_.steps_done()},
+               {"loss", number(mean.loss)},
+               {"terms", terms},
+               {"gradient_norm", number(mean.gradient_norm)},
+               {"learning_rate", mean.learning_rate},
+               {"steps_per_second", progress.steps_per_second(trainer_.steps_done())},
+               {"seconds_per_step", seconds_per_step},
+               {"seconds", progress.seconds()},
+               {"peak_bytes", memory_stats(device_).peak_bytes}};
+  if (!std::exchange(machine_logged_, true)) line["machine"] = circumstances(device_);
+  metrics_.append(line);
   if (!events_) return;
   scalar("loss/total", mean.loss);
   if (mean.terms.size() > 1)

@@ -33,6 +33,7 @@ class TrainingLoop {
   MetricsLog metrics_;
   std::unique_ptr<data::EventWriter> events_;  // null where the config wants none
   int64_t saved_;
+  bool machine_logged_ = false;  // the first line after a start or a resumption names device and precision
 };
 
 }  // namespace vapo::app

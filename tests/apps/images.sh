@@ -97,6 +97,7 @@ cmp plain/samples-10.png stopped/samples-10.png || fail "the grid after the stop
 expect 0 "$vapo" train images.toml --out nothing --dry-run --json
 [ "$(value parameters <out)" -gt 1000 ] || fail "no parameters"
 [ "$(value peak_bytes <out)" -gt 1000 ] || fail "no memory"
+[ "$(value measured_with <out)" = 8 ] || fail "a small step was not timed whole"
 [ -e nothing ] && fail "a dry run wrote something"
 
 # Refused in one line.

@@ -16,6 +16,8 @@ expect 0 "$vapo" train tiny.toml --out text
 grep -q '^steps: *20$' out || fail "train's text"
 [ "$(wc -l <run/metrics.jsonl)" = 4 ] || fail "metrics.jsonl has not 4 lines"
 while read -r line; do value step loss terms gradient_norm learning_rate <<<"$line" >/dev/null; done <run/metrics.jsonl
+machine=$(head -1 run/metrics.jsonl | value machine)
+[[ "$machine" = *"precision strict"* ]] && grep -qFx -- "$machine" err || fail "the log does not say where it was trained"
 grep -q 'seed = 5' run/config.toml || fail "the resolved config does not know the seed"
 expect 0 "$vapo" train run/config.toml --out again   # the resolved config is a config
 cmp run/checkpoint-20.safetensors again/checkpoint-20.safetensors || fail "the resolved config trains other bits"

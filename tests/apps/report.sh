@@ -23,6 +23,7 @@ holds $page '2 of 21 lines are no JSON object with a step'
 holds $page 'a perceptron of 593 parameters, trained on two_moons for 20 steps of 32 points'
 holds $page '<dt>Path</dt><dd>cosine</dd>'
 holds $page '<dt>Newest checkpoint</dt><dd>checkpoint-20.safetensors</dd>'
+grep -q '<dt>Trained on</dt><dd>[^<]*precision strict' $page || fail "not where it was trained"
 holds $page 'schedule = &#39;constant&#39;'
 for plot in Loss 'Terms of the loss' 'Norm of the gradient' 'Learning rate' 'Points per second'; do holds $page "<strong>$plot</strong>"; done
 grep -q '<desc id="plot-1-words">[^<]*training: [^ ]* at 1 first, [^ ]* at 20 last; least' $page || fail "no words for a curve"

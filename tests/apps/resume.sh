@@ -10,6 +10,7 @@ cmp whole/config.toml parts/config.toml || fail "the resumed run has another con
 timeless() { sed 's/,"steps_per_second":.*//' "$1"; }
 [ "$(timeless whole/metrics.jsonl)" = "$(timeless parts/metrics.jsonl)" ] || fail "the resumed run has other metrics"
 [ "$(wc -l <parts/metrics.jsonl)" = 33 ] || fail "$(wc -l <parts/metrics.jsonl) lines of metrics instead of 33"
+[ "$(grep -c '"machine"' parts/metrics.jsonl)" = 2 ] || fail "not both parts say where they were trained"
 [ "$(ls parts/checkpoint-* | wc -l)" = 3 ] || fail "more checkpoints than train.keep_checkpoints"
 [ "$(cat parts/latest)" = checkpoint-1000.safetensors ] || fail "latest names $(cat parts/latest)"
 
