@@ -58,14 +58,20 @@ void for_rows(const Collapsed& c, const F& f) {
   });
 }
 
+template <class T, class... Tensors>
+int64_t bytes_of(const Tensors&... tensors) {
+  return (tensors.numel() + ...) * static_cast<int64_t>(sizeof(T));
+}
+
 template <class T>
 void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
   auto loop = simd<T>().binary[op];
   const T *pa = a.data<T>(), *pb = b.data<T>();
   T* py = y.mutable_data<T>();
+  bool stream = streams(bytes_of<T>(a, b, y), py);
   if (a.shape() == b.shape()) {
     parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
-      loop({pa + begin, pb + begin, py + begin, 1, end - begin, 0, 1, 0, 1});
+      loop({pa + begin, pb + begin, py + begin, 1, end - begin, 0, 1, 0, 1, stream});
     });
     return;
   }
@@ -73,12 +79,13 @@ void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
   int64_t cols = c.size[0];
   if (y.numel() == cols) {  // one row: split within
     parallel_for(cols, cheap_grain, 16, [&](int64_t begin, int64_t end) {
-      loop({pa + begin * c.a[0], pb + begin * c.b[0], py + begin, 1, end - begin, 0, c.a[0], 0, c.b[0]});
+      loop({pa + begin * c.a[0], pb + begin * c.b[0], py + begin, 1, end - begin, 0, c.a[0], 0, c.b[0], stream});
     });
     return;
   }
+  stream = stream && cols * static_cast<int64_t>(sizeof(T)) % 64 == 0;
   for_rows(c, [&](int64_t oa, int64_t ob, int64_t row, int64_t count) {
-    loop({pa + oa, pb + ob, py + row * cols, count, cols, c.a[1], c.a[0], c.b[1], c.b[0]});
+    loop({pa + oa, pb + ob, py + row * cols, count, cols, c.a[1], c.a[0], c.b[1], c.b[0], stream});
   });
 }
 
@@ -90,12 +97,13 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
     const auto& loops = simd<T>();
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
+    bool stream = streams(a ? bytes_of<T>(x, *a, *b, y) : bytes_of<T>(x, y), py);
     parallel_for(x.numel(), grain, 16, [&](int64_t begin, int64_t end) {
       int64_t n = end - begin;
       if (!a)
-        loops.unary[function](px + begin, py + begin, n, p);
+        loops.unary[function](px + begin, py + begin, n, p, stream);
       else
-        loops.scaled2[function](px + begin, a->data<T>() + begin, b->data<T>() + begin, py + begin, n, p);
+        loops.scaled2[function](px + begin, a->data<T>() + begin, b->data<T>() + begin, py + begin, n, p, stream);
     });
   });
 }
@@ -106,8 +114,11 @@ void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tens
     auto loop = simd<T>().with_slope[function];
     const T* px = x.data<T>();
     T *py = y.mutable_data<T>(), *ps = slope.mutable_data<T>();
-    parallel_for(x.numel(), grain, 16,
-                 [&](int64_t begin, int64_t end) { loop(px + begin, py + begin, ps + begin, end - begin); });
+    int64_t bytes = bytes_of<T>(x, y, slope);
+    bool stream = streams(bytes, py) && streams(bytes, ps);
+    parallel_for(x.numel(), grain, 16, [&](int64_t begin, int64_t end) {
+      loop(px + begin, py + begin, ps + begin, end - begin, stream);
+    });
   });
 }
 
@@ -116,8 +127,10 @@ void affine(const Tensor& x, double a, double b, const Tensor& y) {
     using T = decltype(zero);
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
-    parallel_for(x.numel(), cheap_grain, 16,
-                 [&](int64_t begin, int64_t end) { simd<T>().affine(px + begin, py + begin, end - begin, a, b); });
+    bool stream = streams(bytes_of<T>(x, y), py);
+    parallel_for(x.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
+      simd<T>().affine(px + begin, py + begin, end - begin, a, b, stream);
+    });
   });
 }
 

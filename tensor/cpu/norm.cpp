@@ -48,15 +48,12 @@ void for_items(const NormSize& size, int64_t groups, const F& f) {
   });
 }
 
-// An operation over so many bytes has pushed the start of its result out of the caches before anything reads it;
-// written past them, the result's memory need not be read first. `arrays`: as large as the result, that it touches.
-constexpr int64_t streamed_bytes = int64_t(32) << 20;
+// `arrays`: as large as the result, that the passes of the operation read and write.
 template <class T>
 bool streams(const NormSize& size, const Item& item, int64_t arrays, const Tensor& result) {
   int64_t whole = 64 / static_cast<int64_t>(sizeof(T));
-  return arrays * result.numel() * static_cast<int64_t>(sizeof(T)) >= streamed_bytes &&
-         size.channels % whole == 0 && item.offset % whole == 0 &&
-         reinterpret_cast<uintptr_t>(result.data<T>()) % 64 == 0;
+  return cpu::streams(arrays * result.numel() * static_cast<int64_t>(sizeof(T)), result.data<T>()) &&
+         size.channels % whole == 0 && item.offset % whole == 0;
 }
 
 // ŷ = r·x + q for the item's channels, from the saved statistics.
@@ -98,7 +95,7 @@ void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tenso
     T *r = arrays.next(), *q = arrays.next();
     const T* px = x.data<T>() + item.offset;
     statistics(size, item, p.groups, p.eps, px, r, q, out.mean.mutable_data<T>(), out.rstd.mutable_data<T>());
-    bool stream = streams<T>(size, item, 2, out.y);
+    bool stream = streams<T>(size, item, 3, out.y);
     norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, r, q, stream), px,
                                    out.y.mutable_data<T>() + item.offset);
   });
@@ -110,7 +107,7 @@ void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(5, item.channels());
     T *r = arrays.next(), *q = arrays.next(), *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
-    bool stream = out.dx.defined() && streams<T>(size, item, 3, out.dx);
+    bool stream = out.dx.defined() && streams<T>(size, item, 6, out.dx);
     NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q, stream);
     T *ds = out.ds.mutable_data<T>() + item.at, *da = out.da.mutable_data<T>() + item.at;
     T* dx = out.dx.defined() ? out.dx.mutable_data<T>() + item.offset : nullptr;
@@ -135,7 +132,7 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(20, item.channels());
     T *r = arrays.next(), *q = arrays.next();
-    bool stream = streams<T>(size, item, 5, out.dx) && streams<T>(size, item, 5, out.dg);
+    bool stream = streams<T>(size, item, 8, out.dx) && streams<T>(size, item, 8, out.dg);
     NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q, stream);
     NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
                      arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
@@ -188,9 +185,9 @@ void softmax(const Tensor& x, int64_t rows, int64_t n, const Tensor& y) {
     parallel_for(rows, std::max<int64_t>(1, 4096 / n), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         T* row = py + i * n;
-        loops.affine(px + i * n, row, n, 1, -static_cast<double>(loops.maximum(px + i * n, n)));
-        loops.unary[Functions::index_of<Exp>()](row, row, n, 0);
-        loops.affine(row, row, n, 1 / loops.sum(row, n), 0);
+        loops.affine(px + i * n, row, n, 1, -static_cast<double>(loops.maximum(px + i * n, n)), false);
+        loops.unary[Functions::index_of<Exp>()](row, row, n, 0, false);
+        loops.affine(row, row, n, 1 / loops.sum(row, n), 0, false);
       }
     });
   });
@@ -205,7 +202,7 @@ void softmax_vjp(const Tensor& y, const Tensor& g, int64_t rows, int64_t n, cons
     parallel_for(rows, std::max<int64_t>(1, 4096 / n), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         T* row = out + i * n;
-        loops.affine(pg + i * n, row, n, 1, -static_cast<double>(loops.dot(py + i * n, pg + i * n, n)));
+        loops.affine(pg + i * n, row, n, 1, -static_cast<double>(loops.dot(py + i * n, pg + i * n, n)), false);
         loops.binary[static_cast<int>(kernel::Binary::mul)]({row, py + i * n, row, 1, n, 0, 1, 0, 1});
       }
     });

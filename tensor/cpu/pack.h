@@ -33,6 +33,7 @@ struct Pack {
 
   VAPO_PACK static Pack load(const T* p) { return hn::LoadU(d, p); }
   VAPO_PACK void store(T* p) const { hn::StoreU(r, d, p); }
+  VAPO_PACK void stream(T* p) const { hn::Stream(r, d, p); }  // past the caches, to a whole vector's boundary
   // The last n < lanes elements go through a full register on the stack.
   VAPO_PACK static Pack load_part(const T* p, int64_t n) {
     alignas(64) T buffer[lanes] = {};

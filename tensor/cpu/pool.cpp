@@ -55,7 +55,7 @@ void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, c
           if (scale == 1)
             std::copy_n(px + (r * cols + j) * c, c, first);
           else
-            simd<T>().affine(px + (r * cols + j) * c, first, c, scale, 0);
+            simd<T>().affine(px + (r * cols + j) * c, first, c, scale, 0, false);
           for (int64_t b = 1; b < kw; ++b) std::copy_n(first, c, first + b * c);
         }
         for (int64_t a = 1; a < kh; ++a) std::copy_n(out, width, out + a * width);

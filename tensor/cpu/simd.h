@@ -11,12 +11,21 @@ namespace vapo::cpu {
 
 inline constexpr int binary_count = 9;  // kernel::Binary, then equal
 
+// An operation over so many bytes has pushed the start of its result out of the caches before anything reads it;
+// written past them, the result's memory need not be read first. A loop that is told to `stream` does so: each row
+// of its result starts on a boundary of 64 bytes, and is not one of its operands.
+inline constexpr int64_t streamed_bytes = int64_t(64) << 20;
+inline bool streams(int64_t bytes, const void* result) {
+  return bytes >= streamed_bytes && reinterpret_cast<uintptr_t>(result) % 64 == 0;
+}
+
 // y[i,j] = op(a[i·a0 + j·a1], b[i·b0 + j·b1]) over rows × cols, y contiguous; a1, b1 are 0 or 1.
 template <class T>
 struct BinaryLoop {
   const T *a, *b;
   T* y;
   int64_t rows, cols, a0, a1, b0, b1;
+  bool stream = false;
 };
 
 // 2·32 bits of key and what fills the counter beside the block number.
@@ -28,11 +37,12 @@ struct PhiloxRange {
 
 template <class T>
 struct Loops {
-  void (*unary[Functions::size])(const T* x, T* y, int64_t n, double p);
-  void (*with_slope[Functions::size])(const T* x, T* y, T* slope, int64_t n);  // of Towers; null for the others
-  void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p);
+  void (*unary[Functions::size])(const T* x, T* y, int64_t n, double p, bool stream);
+  void (*with_slope[Functions::size])(const T* x, T* y, T* slope, int64_t n,
+                                      bool stream);  // of Towers; null for the others
+  void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream);
   void (*binary[binary_count])(const BinaryLoop<T>&);
-  void (*affine)(const T* x, T* y, int64_t n, double a, double b);
+  void (*affine)(const T* x, T* y, int64_t n, double a, double b, bool stream);
   double (*sum)(const T* x, int64_t n);
   double (*sum_squares)(const T* x, int64_t n);
   T (*maximum)(const T* x, int64_t n);            // n ≥ 1; NaN if there is one

@@ -1,5 +1,7 @@
 // The vectorised loops. CMake compiles this file once for each instruction set, with VAPO_ISA its name.
 
+#include <hwy/cache_control.h>
+
 #include "tensor/cpu/pack.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/philox.h"
@@ -16,46 +18,69 @@ VAPO_PACK void for_packs(int64_t n, Whole whole, Rest rest) {
   if (i < n) rest(i, n - i);
 }
 
-template <class T, class F>
-void unary(const T* x, T* y, int64_t n, double p) {
+// for_packs where `whole` is given the way to memory of its results, put(register, address): through the caches or
+// past them. Who streams calls end_stream once at the end.
+template <class T, class Whole, class Rest>
+VAPO_PACK void for_results(int64_t n, bool stream, Whole whole, Rest rest) {
   using P = Pack<T>;
-  for_packs<T>(
-      n, [&](int64_t i) { F::apply(P::load(x + i), p).store(y + i); },
+  if (stream)
+    for_packs<T>(
+        n, [&](int64_t i) VAPO_INLINE { whole(i, [](P v, T* p) VAPO_INLINE { v.stream(p); }); }, rest);
+  else
+    for_packs<T>(
+        n, [&](int64_t i) VAPO_INLINE { whole(i, [](P v, T* p) VAPO_INLINE { v.store(p); }); }, rest);
+}
+// Orders what was streamed before what other threads are told next.
+VAPO_PACK void end_stream(bool stream) {
+  if (stream) hwy::FlushStream();
+}
+
+template <class T, class F>
+void unary(const T* x, T* y, int64_t n, double p, bool stream) {
+  using P = Pack<T>;
+  for_results<T>(
+      n, stream, [&](int64_t i, auto put) VAPO_INLINE { put(F::apply(P::load(x + i), p), y + i); },
       [&](int64_t i, int64_t k) { F::apply(P::load_part(x + i, k), p).store_part(y + i, k); });
+  end_stream(stream);
 }
 // The compiler computes once what f and its derivative share.
 template <class T, class F, class Slope>
-void with_slope(const T* x, T* y, T* slope, int64_t n) {
+void with_slope(const T* x, T* y, T* slope, int64_t n, bool stream) {
   using P = Pack<T>;
-  for_packs<T>(
-      n,
-      [&](int64_t i) {
+  for_results<T>(
+      n, stream,
+      [&](int64_t i, auto put) VAPO_INLINE {
         P v = P::load(x + i);
-        F::apply(v, 0).store(y + i), Slope::apply(v, 0).store(slope + i);
+        put(F::apply(v, 0), y + i), put(Slope::apply(v, 0), slope + i);
       },
       [&](int64_t i, int64_t k) {
         P v = P::load_part(x + i, k);
         F::apply(v, 0).store_part(y + i, k), Slope::apply(v, 0).store_part(slope + i, k);
       });
+  end_stream(stream);
 }
 template <class T, class F>
-void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p) {
+void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream) {
   using P = Pack<T>;
-  for_packs<T>(
-      n, [&](int64_t i) { (P::load(a + i) * P::load(b + i) * F::apply(P::load(x + i), p)).store(y + i); },
+  for_results<T>(
+      n, stream,
+      [&](int64_t i, auto put)
+          VAPO_INLINE { put(P::load(a + i) * P::load(b + i) * F::apply(P::load(x + i), p), y + i); },
       [&](int64_t i, int64_t k) {
         (P::load_part(a + i, k) * P::load_part(b + i, k) * F::apply(P::load_part(x + i, k), p))
             .store_part(y + i, k);
       });
+  end_stream(stream);
 }
 
 template <class T>
-void affine(const T* x, T* y, int64_t n, double a, double b) {
+void affine(const T* x, T* y, int64_t n, double a, double b, bool stream) {
   using P = Pack<T>;
   P scale(a), shift(b);
-  for_packs<T>(
-      n, [&](int64_t i) { multiply_add(scale, P::load(x + i), shift).store(y + i); },
+  for_results<T>(
+      n, stream, [&](int64_t i, auto put) VAPO_INLINE { put(multiply_add(scale, P::load(x + i), shift), y + i); },
       [&](int64_t i, int64_t k) { multiply_add(scale, P::load_part(x + i, k), shift).store_part(y + i, k); });
+  end_stream(stream);
 }
 
 template <kernel::Binary op, class V>
@@ -91,26 +116,28 @@ void binary(const BinaryLoop<T>& l) {
     if (l.cols < P::lanes) {
       for (int64_t j = 0; j < l.cols; ++j) y[j] = apply<op, T>(a[j * l.a1], b[j * l.b1]);
     } else if (l.a1 && l.b1) {
-      for_packs<T>(
-          l.cols, [&](int64_t j) { apply<op>(P::load(a + j), P::load(b + j)).store(y + j); },
+      for_results<T>(
+          l.cols, l.stream,
+          [&](int64_t j, auto put) VAPO_INLINE { put(apply<op>(P::load(a + j), P::load(b + j)), y + j); },
           [&](int64_t j, int64_t k) {
             apply<op>(P::load_part(a + j, k), P::load_part(b + j, k)).store_part(y + j, k);
           });
     } else if (l.a1) {
       P one(hn::Set(P::d, *b));
-      for_packs<T>(
-          l.cols, [&](int64_t j) { apply<op>(P::load(a + j), one).store(y + j); },
+      for_results<T>(
+          l.cols, l.stream, [&](int64_t j, auto put) VAPO_INLINE { put(apply<op>(P::load(a + j), one), y + j); },
           [&](int64_t j, int64_t k) { apply<op>(P::load_part(a + j, k), one).store_part(y + j, k); });
     } else if (l.b1) {
       P one(hn::Set(P::d, *a));
-      for_packs<T>(
-          l.cols, [&](int64_t j) { apply<op>(one, P::load(b + j)).store(y + j); },
+      for_results<T>(
+          l.cols, l.stream, [&](int64_t j, auto put) VAPO_INLINE { put(apply<op>(one, P::load(b + j)), y + j); },
           [&](int64_t j, int64_t k) { apply<op>(one, P::load_part(b + j, k)).store_part(y + j, k); });
     } else {
       T one = apply<op, T>(*a, *b);
       for (int64_t j = 0; j < l.cols; ++j) y[j] = one;
     }
   }
+  end_stream(l.stream);
 }
 
 // Four registers of partial sums, folded into a double every 4096 elements.

@@ -60,7 +60,7 @@ struct Whole {
     return y;
   }
   VAPO_PACK void store(const P& x, T* p) const { VAPO_EACH x.p[k].store(p + k * lanes); }
-  VAPO_PACK void stream(const P& x, T* p) const { VAPO_EACH hn::Stream(x.p[k].r, Pack<T>::d, p + k * lanes); }
+  VAPO_PACK void stream(const P& x, T* p) const { VAPO_EACH x.p[k].stream(p + k * lanes); }
   VAPO_PACK P load_bytes(const uint8_t* p) const {
     alignas(64) T m[V * lanes];
     for (int64_t k = 0; k < V * lanes; ++k) m[k] = static_cast<T>(p[k]);
