@@ -17,8 +17,8 @@ struct TrainingLog {  // metrics.jsonl
   Curve loss, validation_loss, gradient_norm, learning_rate, steps_per_second;
   std::vector<Curve> terms;  // of the loss, where it has more than one
   int64_t lines = 0, broken = 0, last_step = 0;
-  double seconds = 0;     // of all parts of a run that was resumed
-  double peak_bytes = 0;  // of tensors
+  double seconds = 0;                 // of all parts of a run that was resumed
+  double peak_bytes = 0;              // of tensors
   std::vector<std::string> machines;  // device and precision, each once, in the order of the parts
 };
 // A line that is no object with a step is counted as broken and left out. Throws IoError.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The rules of the house that a compiler does not check. Argument: its root.
 set -uo pipefail
+shopt -s lastpipe  # `… | check` counts in this shell
 cd "$1" || exit 1
 failures=0
 complain() {
