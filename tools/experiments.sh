@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The poster's experiments on MNIST, on a CPU: docs/experiments.md has what came out. Arguments: [DIR [PART…]]; parts, in their
-# order: train guidance compose interpolate inpaint longrun ood likelihood report; all where none is named.
+# order: train guidance compose interpolate inpaint longrun ood likelihood report; all where none is named. One more, cifar,
+# runs only where it is named: it trains configs/cifar10_small.toml for an hour or two and scores other images with it.
 # Sets are found below $VAPO_DATA. Safe to run again: runs go on where they stopped, what is there is not made anew.
-# Leaves in DIR (default out/experiments): classifier.safetensors, classes/ and autonomous/ (runs, each with its evaluations/ and
+# Leaves in DIR (default out/experiments): classifier.safetensors, classes/, autonomous/ and cifar10/ (runs, each with its evaluations/ and
 # report.html), guidance.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -56,11 +57,18 @@ longrun() {
 }
 ood() { run ood "$out/classes" --in mnist:test --out fashion_mnist:test,interpolated --limit 2000; }
 likelihood() { run likelihood "$out/classes" --limit 128; }
+cifar() {
+  learn cifar10_small cifar10
+  local others=interpolated,cifar100:test,celeba:test
+  [ ! -e "$VAPO_DATA/svhn" ] || others+=,svhn:test
+  run ood "$out/cifar10" --in cifar10:test --out "$others" --likelihood 32
+  "$vapo" report "$out/cifar10"
+}
 report() { for model in classes autonomous; do "$vapo" report "$out/$model"; done; }
 
 for part in "${parts[@]}"; do
   case $part in
-    train | guidance | compose | interpolate | inpaint | longrun | ood | likelihood | report) $part ;;
+    train | guidance | compose | interpolate | inpaint | longrun | ood | likelihood | report | cifar) $part ;;
     *) echo "tools/experiments.sh: '$part' is no part" >&2 && exit 2 ;;
   esac
 done
