@@ -17,11 +17,21 @@ constexpr const char* kColours[] = {"#08306b", "#d62728", "#2ca02c", "#ff7f0e", 
 struct PosterSet {
   const char *set, *name;
   double vapo;
+  size_t images;  // of the whole test part
 };
-constexpr PosterSet kPosterSets[] = {{"interpolated", "interpolated CIFAR-10", .78},
-                                     {"cifar100", "CIFAR-100", .67},
-                                     {"celeba", "CelebA", .84},
-                                     {"svhn", "SVHN", .61}};
+constexpr PosterSet kPosterSets[] = {{"interpolated", "interpolated CIFAR-10", .78, 9'999},
+                                     {"cifar100", "CIFAR-100", .67, 10'000},
+                                     {"celeba", "CelebA", .84, 19'962},
+                                     {"svhn", "SVHN", .61, 26'032}};
+
+// Why what was scored is not the poster's set; empty where it is.
+std::string not_the_set(const PosterSet& poster, const SetScores& scored) {
+  size_t n = scored.values[0].size(), colon = scored.name.find(':');
+  std::string part = colon == std::string::npos ? "test" : scored.name.substr(colon + 1);
+  if (part != "test") return fmt::format("it is the {} part of {}, not the test part", part, poster.name);
+  if (n != poster.images) return fmt::format("{} images of {}, not {}", n, poster.name, poster.images);
+  return "";
+}
 
 // From a low to a high quantile of all sets, so that a few far values do not flatten the rest.
 void add_panel(data::Figure& figure, const OodResult& r, size_t score) {
@@ -80,9 +90,10 @@ void report_ood(Evaluation& evaluation, const OodResult& r) {
                    {"score", "out of distribution", "n in", "n out", "AUROC", "low", "high"}, intervals);
   for (const PosterSet& poster : kPosterSets)
     for (size_t k = 0; k < r.out.size(); ++k)
-      if (r.out[k].name == poster.set || r.out[k].name == std::string(poster.set) + ":test")
-        evaluation.beside_poster(fmt::format("AUROC, {} (in distribution: CIFAR-10)", poster.name), poster.vapo,
-                                 table[0][k + 1], r.not_comparable_because);
+      if (r.out[k].name == poster.set || r.out[k].name.starts_with(std::string(poster.set) + ":"))
+        evaluation.beside_poster(
+            fmt::format("AUROC, {} (in distribution: CIFAR-10)", poster.name), poster.vapo, table[0][k + 1],
+            r.not_comparable_because.empty() ? not_the_set(poster, r.out[k]) : r.not_comparable_because);
   if (r.in.name == "cifar10" || r.in.name == "cifar10:test") {
     Json none;
     evaluation.table("AUROC in the poster's table, CIFAR-10 in distribution",

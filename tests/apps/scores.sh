@@ -96,6 +96,21 @@ expect 0 "$vapo" ood run --in other.npy --out mnist:test --limit 30 --training-i
 [ "$(value request <out | "$json_value" limit likelihood | tr '\n' ' ')" = "30 0 " ] || fail "another request: $(cat out)"
 grep -q 'likelihood was left out' few/result.json || fail "nothing is said of the likelihood"
 
+# --- beside the poster's row: another part, or a piece, of a set is not that set
+records() { for i in $(seq 6); do printf "\\x0$1%b" "${2:+\\x05}"; tail -c +$((i * 4096)) "$vapo" | head -c 3072; done; }  # CLASS [FINE]
+mkdir -p cifar-10-batches-bin cifar-100-binary
+for i in 1 2 3 4 5; do records $i >cifar-10-batches-bin/data_batch_$i.bin; done
+records 3 >cifar-10-batches-bin/test_batch.bin
+records 3 fine | tee cifar-100-binary/train.bin >cifar-100-binary/test.bin
+sed 's/^set = .*/set = "cifar10"/; s/^path = .*/path = ""/; s/^classes = .*/classes = 0/' images.toml >cifar.toml
+export VAPO_DATA=$PWD
+expect 0 "$vapo" train cifar.toml --out cifar --set train.steps=2
+expect 0 "$vapo" ood cifar --in cifar10:test --out interpolated,cifar100:test --training-images 4
+grep -q '"not_comparable_because": *"5 images of interpolated CIFAR-10, not 9999"' cifar/evaluations/ood-cifar10-test/result.json || fail "5 images stand for 9,999"
+grep -q '6 images of CIFAR-100, not 10000' cifar/evaluations/ood-cifar10-test/result.json || fail "6 images stand for 10,000"
+expect 0 "$vapo" ood cifar --in cifar10:test --out cifar100:train --training-images 4 --folder train-part
+grep -q 'it is the train part of CIFAR-100, not the test part' train-part/result.json || fail "the training part stands for the test part"
+
 # --- long runs
 flow=("$vapo" longrun run --until 2 --steps-per-unit 10 -n 3 --json)
 expect 0 "${flow[@]}"
