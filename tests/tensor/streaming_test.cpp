@@ -89,6 +89,7 @@ TEST_CASE("elementwise operations on large tensors equal those on their parts, b
       same("a row first", [&](auto at) { return kernel::binary(kernel::Binary::sub, row, at(x)); });
       same("a number a pixel", [&](auto at) { return kernel::binary(kernel::Binary::mul, at(x), pixels); });
       same("a number a pixel first", [&](auto at) { return kernel::binary(kernel::Binary::sub, pixels, at(x)); });
+      same("a number", [&](auto at) { return kernel::binary(kernel::Binary::mul, at(x), draw({1}, 6)); });
       same("a row a sample", [&](auto at) { return kernel::binary(kernel::Binary::div, at(x), at(each)); });
     }
 }
