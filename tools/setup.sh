@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says which. Arguments: "build" (compile and run vapo), "test"
-# (what the tests need on top). Run as root, or with sudo at hand; where nothing is missing neither is needed.
+# (what the tests need on top). Run as root, or with sudo at hand; where nothing is missing neither is needed. Without
+# apt-get it installs nothing, and names what this machine lacks.
 set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package looks for OpenCL and does not depend on it
@@ -12,26 +13,51 @@ build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-de
   libprotobuf-dev protobuf-compiler
   libzip-dev
   zlib1g-dev)
-test=(doctest-dev clang-format-14 git)
-optional=(chromium-headless-shell)  # of "test": what needs it is skipped where it cannot be had
+test=(doctest-dev git)
+# Of "test", where this Debian has them; what needs them is skipped where not, and says so.
+optional=(clang-format-14 chromium-headless-shell)
 
-packages=()
+# The same by what a compiler and a shell find, for other systems: programs, and headers with the library's name.
+build_programs=(cmake ninja protoc gnuplot)
+build_headers=(fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
+  CLI/CLI.hpp:CLI11 toml++/toml.h:toml++ jpeglib.h:libjpeg lapacke.h:LAPACKE png.h:libpng
+  google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib)
+test_programs=(git)
+test_headers=(doctest/doctest.h:doctest)
+
+packages=() programs=() headers=()
 for set in "${@:-build}"; do
   case $set in
-    build) packages+=("${build[@]}") ;;
-    test) packages+=("${test[@]}" "${optional[@]}") ;;
+    build) packages+=("${build[@]}") programs+=("${build_programs[@]}") headers+=("${build_headers[@]}") ;;
+    test) packages+=("${test[@]}" "${optional[@]}") programs+=("${test_programs[@]}") headers+=("${test_headers[@]}") ;;
     *) echo "setup.sh: '$set' is no set of packages: build, test" >&2 && exit 2 ;;
   esac
 done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-  echo "setup.sh: no apt-get here. Install what these Debian packages hold by your system's means: ${packages[*]}" >&2
-  exit 0
+  lacking=()
+  compiler=${CXX:-c++}
+  command -v "$compiler" >/dev/null || { lacking+=("a C++20 compiler ($compiler)") && compiler=; }
+  for program in "${programs[@]}"; do command -v "$program" >/dev/null || lacking+=("$program"); done
+  include=()  # where CMake will look as well
+  IFS=: read -ra prefixes <<<"${CMAKE_PREFIX_PATH:-}"
+  for prefix in "${prefixes[@]//;/ }"; do for folder in $prefix; do include+=(-I "$folder/include"); done; done
+  for entry in "${headers[@]}"; do
+    [ -n "$compiler" ] && echo "#include <${entry%%:*}>" | "$compiler" -std=c++20 -fopenmp "${include[@]}" -E -x c++ - >/dev/null 2>&1 ||
+      lacking+=("${entry##*:} (${entry%%:*})")
+  done
+  [ ${#lacking[@]} = 0 ] && exit 0
+  list=$(printf '%s, ' "${lacking[@]}")
+  echo "setup.sh: no apt-get here, and missing: ${list%, }. Hint: install them by your system's means; Debian's packages are ${packages[*]}" >&2
+  exit 1
 fi
 
 missing=()
 for package in "${packages[@]}"; do
-  [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
+  case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) in
+    ?i*) ;;
+    *) missing+=("$package") ;;
+  esac
 done
 [ ${#missing[@]} = 0 ] && exit 0
 is_optional() { [[ " ${optional[*]} " == *" $1 "* ]]; }
@@ -41,18 +67,19 @@ for package in "${missing[@]}"; do is_optional "$package" || needed=1; done
 as_root=()
 if [ "$(id -u)" != 0 ]; then
   if ! command -v sudo >/dev/null; then
-    echo "setup.sh: these packages are missing: ${missing[*]}" >&2
-    echo "setup.sh: run as root: apt-get install ${missing[*]}" >&2
+    echo "setup.sh: missing: ${missing[*]}. Hint: run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
     exit $needed
   fi
   as_root=(sudo)
 fi
-"${as_root[@]}" apt-get update -qq
-packages=()
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq "$@"; }
+apt update >/dev/null || echo "setup.sh: apt-get update failed: going on with the package lists that are here" >&2
+packages=() absent=()
 for package in "${missing[@]}"; do
-  ! is_optional "$package" || apt-cache show "$package" >/dev/null 2>&1 || continue
-  packages+=("$package")
+  if is_optional "$package" && ! apt-cache show "$package" >/dev/null 2>&1; then absent+=("$package"); else packages+=("$package"); fi
 done
+[ ${#absent[@]} = 0 ] || echo "setup.sh: not in this system's archive: ${absent[*]}. What needs them is skipped" >&2
 [ ${#packages[@]} = 0 ] && exit 0
 echo "installing: ${packages[*]}" >&2
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+apt install -y --no-install-recommends "${packages[@]}" >/dev/null ||
+  { echo "setup.sh: apt-get could not install ${packages[*]}: its lines above say why" >&2 && exit 1; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs vapo, and builds README's example against the installed package as a project of its own.
-# Arguments: the build tree, the root of the house, a C++ compiler.
+# Arguments: the build tree, the root of the house, a C++ compiler, CMake's generator (a bare system may lack its default).
 set -euo pipefail
-build=$1 root=$2 compiler=$3
+build=$1 root=$2 compiler=$3 generator=$4
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -16,7 +16,7 @@ find_package(vapo REQUIRED)
 add_executable(consumer main.cpp)
 target_link_libraries(consumer PRIVATE vapo::autograd)
 CMAKE
-cmake -S "$scratch" -B "$scratch/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" \
+cmake -G "$generator" -S "$scratch" -B "$scratch/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" \
   -DCMAKE_CXX_COMPILER="$compiler" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
 cmake --build "$scratch/build" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
 "$scratch/build/consumer" | tee "$scratch/out"
