@@ -68,9 +68,10 @@ if [ ! -e "$folder/made-by-bare-machine" ]; then
   begin=$SECONDS
   [ -z "$(ls -A "$folder")" ] || { echo "bare-machine.sh: $folder is not empty, and not a system of this script. Hint: another --folder" >&2 && exit 2; }
   mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(SITE)' 2>/dev/null | awk '$1 == "Debian" && $2 !~ /-/ { print $3; exit }')
-  debootstrap --variant=minbase --include=git,ca-certificates "$suite" "$folder" $mirror >"$folder.log" 2>&1 ||
-    { tail -5 "$folder.log" >&2 && echo "bare-machine.sh: debootstrap failed" >&2 && exit 1; }
-  rm -f "$folder.log"
+  log=$(mktemp)
+  debootstrap --variant=minbase --include=git,ca-certificates "$suite" "$folder" $mirror >"$log" 2>&1 ||
+    { tail -5 "$log" >&2 && echo "bare-machine.sh: debootstrap failed" >&2 && exit 1; }
+  rm -f "$log"
   cp -L /etc/resolv.conf "$folder/etc/resolv.conf" 2>/dev/null || true
   apt-config dump 2>/dev/null | grep -E '^Acquire::[a-z]+::(Proxy|CAInfo)' >"$folder/etc/apt/apt.conf.d/90host" || true
   if [ "$user" != root ]; then
