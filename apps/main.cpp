@@ -7,6 +7,7 @@
 #include <new>
 
 #include "apps/run/command.h"
+#include "apps/run/version.h"
 #include "tensor/check.h"
 
 namespace {
@@ -35,7 +36,9 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error of write(), told as one line
 
   CLI::App cli("vapo: energy-based generative models by variational potential flow", "vapo");
-  cli.set_version_flag("--version", std::string("vapo ") + VAPO_VERSION);
+  std::string commit = app::commit();
+  cli.set_version_flag("--version",
+                       fmt::format("vapo {}{}", app::version(), commit.empty() ? "" : " (" + commit + ")"));
   cli.footer(kExitCodes);
   cli.require_subcommand(1);
   app::Action action;

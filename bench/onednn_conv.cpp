@@ -6,13 +6,15 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 #include <vector>
+
+#include "tensor/cpu/onednn_version.h"
 
 namespace {
 
 using namespace dnnl;
+using vapo::cpu::describe, vapo::cpu::describe_gradient;
 using Clock = std::chrono::steady_clock;
 
 struct Size {
@@ -52,8 +54,9 @@ void measure(const Size& s, const engine& cpu, double seconds) {
   memory::desc x = image(s.in), y = image(s.out), w({s.out, s.in, 3, 3}, f32, memory::format_tag::any),
                b({s.out}, f32, memory::format_tag::a);
   memory::dims one{1, 1};
-  convolution_forward::primitive_desc forward({prop_kind::forward_training, direct, x, w, b, y, one, one, one},
-                                              cpu);
+  memory::dims dense{0, 0};  // dilation
+  auto forward =
+      describe<convolution_forward>(cpu, prop_kind::forward_training, direct, x, w, b, y, one, dense, one, one);
   convolution_forward call(forward);
   memory mx = filled(x, cpu), my = filled(y, cpu);
   time(s, "forward", call,
@@ -62,12 +65,13 @@ void measure(const Size& s, const engine& cpu, double seconds) {
         {DNNL_ARG_BIAS, filled(b, cpu)},
         {DNNL_ARG_DST, my}},
        cpu, seconds);
-  convolution_backward_data::primitive_desc input({direct, x, w, y, one, one, one}, cpu, forward);
+  auto input = describe_gradient<convolution_backward_data>(cpu, forward, direct, x, w, y, one, dense, one, one);
   convolution_backward_data input_call(input);
   time(s, "input grad", input_call,
        {{DNNL_ARG_DIFF_DST, my}, {DNNL_ARG_WEIGHTS, filled(input.weights_desc(), cpu)}, {DNNL_ARG_DIFF_SRC, mx}},
        cpu, seconds);
-  convolution_backward_weights::primitive_desc weight({direct, x, w, y, one, one, one}, cpu, forward);
+  auto weight =
+      describe_gradient<convolution_backward_weights>(cpu, forward, direct, x, w, y, one, dense, one, one);
   convolution_backward_weights weight_call(weight);
   time(s, "weight grad", weight_call,
        {{DNNL_ARG_SRC, mx},

@@ -1,4 +1,4 @@
-# install, and a package that another project finds with find_package(vapo) and links as vapo::autograd, vapo::vapo …
+# install (the program is a component of its own), and a package that another project finds with find_package(vapo) and links as vapo::autograd, vapo::vapo …
 include(CMakePackageConfigHelpers)
 
 get_property(targets GLOBAL PROPERTY VAPO_INSTALL_TARGETS)
@@ -6,8 +6,24 @@ install(TARGETS ${targets} EXPORT vapoTargets ARCHIVE DESTINATION ${CMAKE_INSTAL
 install(DIRECTORY tensor autograd nn vapo data DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vapo
         FILES_MATCHING PATTERN "*.h" PATTERN "*.inc" PATTERN "cpu" EXCLUDE PATTERN "cuda" EXCLUDE)
 if(TARGET vapo_program)
-  install(TARGETS vapo_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS vapo_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
 endif()
+
+# Configs to copy and change; the papers, where Debian looks for them.
+install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/vapo COMPONENT program)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPONENT program)
+install(FILES README.md CITATION.cff CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+
+# For builds without CMake: g++ -std=c++20 mine.cpp $(pkg-config --cflags --libs vapo). The libraries are static, so what they
+# use is linked too; in an order in which each comes before what it needs.
+set(cuda_flags "")
+if(VAPO_WITH_CUDA)
+  set(cuda_flags " ${VAPO_CUDNN_LIBRARY} -L${CUDAToolkit_LIBRARY_DIR} -lcublas -lcudart")
+endif()
+foreach(name IN ITEMS vapo vapo-data)
+  configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/vapo)
 install(EXPORT vapoTargets NAMESPACE vapo:: DESTINATION ${package_dir})

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says which. Arguments: "build" (compile and run vapo), "test"
-# (what the tests need on top). Run as root, or with sudo at hand; where nothing is missing neither is needed. Without
+# (what the tests need on top), "package" (what tools/package.sh does). Run as root, or with sudo at hand; where nothing is missing neither is needed. Without
 # apt-get it installs nothing, and names what this machine lacks.
 set -euo pipefail
 
@@ -13,7 +13,8 @@ build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-de
   libprotobuf-dev protobuf-compiler
   libzip-dev
   zlib1g-dev)
-test=(doctest-dev git)
+test=(doctest-dev git pkg-config)
+package=(dpkg-dev file)
 # Of "test", where this Debian has them; what needs them is skipped where not, and says so.
 optional=(clang-format-14 chromium-headless-shell)
 
@@ -22,7 +23,7 @@ build_programs=(cmake ninja protoc gnuplot)
 build_headers=(fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
   CLI/CLI.hpp:CLI11 toml++/toml.h:toml++ jpeglib.h:libjpeg lapacke.h:LAPACKE png.h:libpng
   google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib)
-test_programs=(git)
+test_programs=(git pkg-config)
 test_headers=(doctest/doctest.h:doctest)
 
 packages=() programs=() headers=()
@@ -30,7 +31,8 @@ for set in "${@:-build}"; do
   case $set in
     build) packages+=("${build[@]}") programs+=("${build_programs[@]}") headers+=("${build_headers[@]}") ;;
     test) packages+=("${test[@]}" "${optional[@]}") programs+=("${test_programs[@]}") headers+=("${test_headers[@]}") ;;
-    *) echo "setup.sh: '$set' is no set of packages: build, test" >&2 && exit 2 ;;
+    package) packages+=("${package[@]}") programs+=(dpkg-shlibdeps file) ;;
+    *) echo "setup.sh: '$set' is no set of packages: build, test, package" >&2 && exit 2 ;;
   esac
 done
 

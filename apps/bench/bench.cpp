@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 
+#include "apps/run/version.h"
 #include "tensor/device.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
@@ -101,7 +102,7 @@ void Table::measure(const Row& row, const std::function<void()>& f) {
                  {"share_of_floor", floor / m.median},
                  {"convolutions", m.convolutions},
                  {"peak_bytes", m.peak_bytes},
-                 {"commit", VAPO_COMMIT},
+                 {"commit", commit()},
                  {"device", facts.device},
                  {"libraries", facts.libraries},
                  {"threads", num_threads()},
@@ -162,7 +163,7 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
       if (!options->serve) {
         machine = measure_machine();
         note(fmt::format("{}; {}, {:.0f} GFLOP/s in a 2048³ product; commit {}", circumstances(device),
-                         device_facts(device).libraries, machine.flops * 1e-9, VAPO_COMMIT));
+                         device_facts(device).libraries, machine.flops * 1e-9, commit()));
       }
       suite(*options, machine);
       return 0;

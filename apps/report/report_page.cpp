@@ -4,6 +4,7 @@
 
 #include "apps/report/report_run_sections.h"
 #include "apps/report/report_style.h"
+#include "apps/run/version.h"
 
 namespace vapo::app {
 namespace {
@@ -68,7 +69,7 @@ ReportPage report_page(const std::string& title, const std::optional<RunRecord>&
   if (!evaluations.empty()) page.html += "<h2 id=\"evaluations\">Evaluations</h2>\n";
   for (const EvaluationSection& e : evaluations) page.html += e.html;
   page.html +=
-      fmt::format("</main>\n<footer>Written by vapo {} (vapo report).</footer>\n</body>\n</html>\n", VAPO_VERSION);
+      fmt::format("</main>\n<footer>Written by vapo {} (vapo report).</footer>\n</body>\n</html>\n", version());
   return page;
 }
 

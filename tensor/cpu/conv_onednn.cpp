@@ -50,8 +50,8 @@ class Convolution {
     memory::desc hint_x = image(s.n, s.h, s.w, s.c, operand), hint_w(sizes, operand, tag::any),
                  hint_y = image(s.n, s.oh, s.ow, s.o, operand);
     auto forward = [&](const memory::desc& x, const memory::desc& w, const memory::desc& y) {
-      return convolution_forward::primitive_desc(
-          {prop_kind::forward_training, direct, x, w, bias, y, stride, dilation, pad, pad}, cpu);
+      return describe<convolution_forward>(cpu, prop_kind::forward_training, direct, x, w, bias, y, stride,
+                                           dilation, pad, pad);
     };
     if (call.pass == Pass::forward) {
       auto made = forward(x_.used, w_.used, y_.used);
@@ -59,14 +59,14 @@ class Convolution {
       call_ = convolution_forward(made);
       names_ = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     } else if (call.pass == Pass::input_grad) {
-      convolution_backward_data::primitive_desc made(
-          {direct, x_.used, w_.used, y_.used, stride, dilation, pad, pad}, cpu, forward(hint_x, hint_w, hint_y));
+      auto made = describe_gradient<convolution_backward_data>(
+          cpu, forward(hint_x, hint_w, hint_y), direct, x_.used, w_.used, y_.used, stride, dilation, pad, pad);
       w_.used = made.weights_desc();
       call_ = convolution_backward_data(made);
       names_ = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST};
     } else {
-      convolution_backward_weights::primitive_desc made(
-          {direct, x_.used, w_.used, y_.used, stride, dilation, pad, pad}, cpu, forward(hint_x, hint_w, hint_y));
+      auto made = describe_gradient<convolution_backward_weights>(
+          cpu, forward(hint_x, hint_w, hint_y), direct, x_.used, w_.used, y_.used, stride, dilation, pad, pad);
       w_.used = made.diff_weights_desc();
       call_ = convolution_backward_weights(made);
       names_ = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST};

@@ -122,9 +122,8 @@ class Primitive {
       a_.used = dnnl::memory::desc({p.m, p.k}, type::bf16, dnnl::memory::format_tag::ab);
       b_.used = dnnl::memory::desc({p.k, p.n}, type::bf16, dnnl::memory::format_tag::any);
     }
-    dnnl::matmul::primitive_desc made(
-        p.bias ? dnnl::matmul::desc(a_.used, b_.used, c, y) : dnnl::matmul::desc(a_.used, b_.used, y),
-        onednn_engine());
+    auto made = p.bias ? describe<dnnl::matmul>(onednn_engine(), a_.used, b_.used, c, y)
+                       : describe<dnnl::matmul>(onednn_engine(), a_.used, b_.used, y);
     b_.used = made.weights_desc();
     call_ = dnnl::matmul(made);
     arguments_ = {{DNNL_ARG_SRC, {a_.used, onednn_engine(), nullptr}},

@@ -5,8 +5,8 @@
 #include <omp.h>
 
 #include <map>
-#include <oneapi/dnnl/dnnl.hpp>
 
+#include "tensor/cpu/onednn_version.h"
 #include "tensor/tensor.h"
 
 namespace vapo::cpu {

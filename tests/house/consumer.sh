@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs vapo, and builds README's example against the installed package as a project of its own.
+# Installs vapo, and builds README's example against the installed package: as a CMake project, and with pkg-config alone.
 # Arguments: the build tree, the root of the house, a C++ compiler, CMake's generator (a bare system may lack its default).
 set -euo pipefail
 build=$1 root=$2 compiler=$3 generator=$4
@@ -19,7 +19,25 @@ CMAKE
 cmake -G "$generator" -S "$scratch" -B "$scratch/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" \
   -DCMAKE_CXX_COMPILER="$compiler" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
 cmake --build "$scratch/build" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
-"$scratch/build/consumer" | tee "$scratch/out"
-diff <(awk '/^```text$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$root/README.md") "$scratch/out" ||
-  { echo "the example prints something else than README.md says"; exit 1; }
+compare() {  # PROGRAM
+  "$1" | tee "$scratch/out"
+  diff <(awk '/^```text$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$root/README.md") "$scratch/out" ||
+    { echo "the example prints something else than README.md says"; exit 1; }
+}
+compare "$scratch/build/consumer"
+
+export PKG_CONFIG_PATH=$(dirname "$(find "$scratch/prefix" -name vapo.pc)")
+cat >"$scratch/data.cpp" <<'CPP'
+#include "data/table.h"
+#include "vapo/path.h"
+int main() { return vapo::Tensor::zeros({2}).numel() == 2 ? 0 : 1; }
+CPP
+if command -v pkg-config >/dev/null; then
+  "$compiler" -std=c++20 "$scratch/main.cpp" -o "$scratch/by-pkg-config" $(pkg-config --cflags --libs vapo)
+  compare "$scratch/by-pkg-config"
+  "$compiler" -std=c++20 "$scratch/data.cpp" -o "$scratch/with-data" $(pkg-config --cflags --libs vapo-data)
+  "$scratch/with-data"
+else
+  echo "left out: pkg-config is not installed"
+fi
 "$scratch/prefix/bin/vapo" --version

@@ -1,0 +1,8 @@
+#include "apps/run/version.h"
+
+namespace vapo::app {
+
+const char* version() { return VAPO_VERSION; }
+const char* commit() { return VAPO_COMMIT; }
+
+}  // namespace vapo::app
