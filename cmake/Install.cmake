@@ -20,6 +20,7 @@ set(cuda_flags "")
 if(VAPO_WITH_CUDA)
   set(cuda_flags " ${VAPO_CUDNN_LIBRARY} -L${CUDAToolkit_LIBRARY_DIR} -lcublas -lcudart")
 endif()
+file(RELATIVE_PATH up_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)  # found from where the file lies: the tree can be moved
 foreach(name IN ITEMS vapo vapo-data)
   configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

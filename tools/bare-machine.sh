@@ -5,22 +5,26 @@
 #     --user          as a user with sudo, instead of as root
 #     --folder DIR    makes the system there and leaves it, or goes on in the one that an earlier call left
 #     --cuda          this machine's CUDA toolkit is seen in it
+#     --beside DIR    this machine's DIR is seen beside the clone, under its name
+#     --quiet         no table at the end: the last lines are those of the last command
 #     --check         makes nothing: whether this machine can (0), or why not (77)
 #     COMMAND…        instead of ./tools/demo.sh and ./tools/test.sh; each is one word, a shell command line
 # Needs root and debootstrap. Mounts live in a namespace of their own and end with the call.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-suite=bookworm user=root folder= cuda=0 check=0 commands=()
+suite=bookworm user=root folder= beside= cuda=0 check=0 quiet=0 commands=()
 while [ $# -gt 0 ]; do
   case $1 in
     bookworm | trixie) suite=$1 ;;
     --user) user=someone ;;
     --folder) folder=${2:?bare-machine.sh: --folder wants a folder} && shift ;;
+    --beside) beside=$(cd "${2:?bare-machine.sh: --beside wants a folder}" && pwd) && shift ;;
     --cuda) cuda=1 ;;
+    --quiet) quiet=1 ;;
     --check) check=1 ;;
     --) shift && commands=("$@") && break ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
   esac
   shift
 done
@@ -47,7 +51,7 @@ home=/root
 inside() {  # COMMAND…: as root in the system, whose processes end with it
   unshare --mount --propagation private --pid --fork --kill-child bash -c '
     set -e
-    folder=$1 toolkit=$2 && shift 2
+    folder=$1 toolkit=$2 beside=$3 home=$4 && shift 4
     mount -t proc proc "$folder/proc"
     mount --rbind /sys "$folder/sys"
     mount --rbind /dev "$folder/dev"
@@ -56,8 +60,12 @@ inside() {  # COMMAND…: as root in the system, whose processes end with it
       mount --bind -o ro "$toolkit" "$folder$toolkit"
       [ "$toolkit" = /usr/local/cuda ] || ln -sfn "$toolkit" "$folder/usr/local/cuda"
     fi
+    if [ -n "$beside" ]; then
+      mkdir -p "$folder$home/$(basename "$beside")"
+      mount --bind -o ro "$beside" "$folder$home/$(basename "$beside")"
+    fi
     exec chroot "$folder" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-      ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$@"' bash "$folder" "$toolkit" "$@"
+      ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$@"' bash "$folder" "$toolkit" "$beside" "$home" "$@"
 }
 toolkit=
 if [ $cuda = 1 ] && nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null); then
@@ -80,7 +88,7 @@ if [ ! -e "$folder/made-by-bare-machine" ]; then
   fi
   git -C "$root" -c safe.directory='*' bundle create -q "$folder$home/vapo.bundle" HEAD
   chmod a+r "$folder$home/vapo.bundle"
-  inside su "$user" -c "cd && git clone -q vapo.bundle vapo 2>/dev/null && rm -f vapo.bundle; cd vapo && git log -1 --format='%h %s'"
+  beside= inside su "$user" -c "cd && git clone -q vapo.bundle vapo 2>/dev/null && rm -f vapo.bundle; cd vapo && git log -1 --format='%h %s'"
   touch "$folder/made-by-bare-machine"
   echo "bare-machine.sh: $suite made in $((SECONDS - begin)) s, $(inside dpkg-query -W | wc -l) packages"
 fi
@@ -92,6 +100,5 @@ for command in "${commands[@]}"; do
   table+=("$(printf 'bare-machine.sh: %s as %s: %s: exit %d after %d s' "$suite" "$user" "$command" "$result" $((SECONDS - begin)))")
   [ $result = 0 ] || break
 done
-# Before the last command's own closing lines would be wrong, so to standard error.
-printf '%s\n' "${table[@]}" >&2
+[ $quiet = 1 ] || printf '%s\n' "${table[@]}" >&2
 exit $result

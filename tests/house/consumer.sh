@@ -28,15 +28,20 @@ compare "$scratch/build/consumer"
 
 export PKG_CONFIG_PATH=$(dirname "$(find "$scratch/prefix" -name vapo.pc)")
 cat >"$scratch/data.cpp" <<'CPP'
-#include "data/table.h"
+#include <cstdio>
+
+#include "data/npz.h"
 #include "vapo/path.h"
-int main() { return vapo::Tensor::zeros({2}).numel() == 2 ? 0 : 1; }
+int main(int, char** arguments) {
+  vapo::data::write_npz(arguments[1], {{"ones", vapo::Tensor::ones({2, 3})}});
+  std::printf("%s\n", vapo::data::read_npz(arguments[1]).at("ones").shape().str().c_str());
+}
 CPP
 if command -v pkg-config >/dev/null; then
   "$compiler" -std=c++20 "$scratch/main.cpp" -o "$scratch/by-pkg-config" $(pkg-config --cflags --libs vapo)
   compare "$scratch/by-pkg-config"
   "$compiler" -std=c++20 "$scratch/data.cpp" -o "$scratch/with-data" $(pkg-config --cflags --libs vapo-data)
-  "$scratch/with-data"
+  [ "$("$scratch/with-data" "$scratch/ones.npz")" = "(2,3)" ] || { echo "vapo-data.pc: an .npz does not come back"; exit 1; }
 else
   echo "left out: pkg-config is not installed"
 fi
