@@ -19,7 +19,7 @@ package=(dpkg-dev file)
 optional=(clang-format-14 chromium-headless-shell)
 
 # The same by what a compiler and a shell find, for other systems: programs, and headers with the library's name.
-build_programs=(cmake ninja protoc gnuplot)
+build_programs=(cmake ninja protoc)
 build_headers=(fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
   CLI/CLI.hpp:CLI11 toml++/toml.h:toml++ jpeglib.h:libjpeg lapacke.h:LAPACKE png.h:libpng
   google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib)
@@ -39,15 +39,18 @@ done
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   lacking=()
   compiler=${CXX:-c++}
-  command -v "$compiler" >/dev/null || { lacking+=("a C++20 compiler ($compiler)") && compiler=; }
+  if ! command -v "$compiler" >/dev/null; then
+    lacking+=("a C++20 compiler ($compiler; without it libraries cannot be looked for)")
+    headers=()
+  fi
   for program in "${programs[@]}"; do command -v "$program" >/dev/null || lacking+=("$program"); done
   include=()  # where CMake will look as well
   IFS=: read -ra prefixes <<<"${CMAKE_PREFIX_PATH:-}"
   for prefix in "${prefixes[@]//;/ }"; do for folder in $prefix; do include+=(-I "$folder/include"); done; done
-  for entry in "${headers[@]}"; do
-    [ -n "$compiler" ] && echo "#include <${entry%%:*}>" | "$compiler" -std=c++20 -fopenmp "${include[@]}" -E -x c++ - >/dev/null 2>&1 ||
-      lacking+=("${entry##*:} (${entry%%:*})")
-  done
+  while IFS= read -r line; do lacking+=("${line#lacking }"); done < <(
+    for entry in ${headers[@]+"${headers[@]}"}; do
+      printf '#if !__has_include(<%s>)\nlacking %s (%s)\n#endif\n' "${entry%%:*}" "${entry##*:}" "${entry%%:*}"
+    done | "$compiler" -std=c++20 "${include[@]}" -E -P -x c++ - 2>/dev/null | grep '^lacking')
   [ ${#lacking[@]} = 0 ] && exit 0
   list=$(printf '%s, ' "${lacking[@]}")
   echo "setup.sh: no apt-get here, and missing: ${list%, }. Hint: install them by your system's means; Debian's packages are ${packages[*]}" >&2
