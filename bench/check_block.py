@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import jax_block
+import one_device
 import torch_block
 
 SMALL = ["--batch", "2", "--channels", "64", "--size", "8"]
@@ -15,7 +16,7 @@ IMAGES = ("c1w", "c2w")
 
 def torch_answer(step):
     x = step.x.detach().requires_grad_()
-    with step.autocast():
+    with one_device.autocast(step.args):
         phi = torch_block.potential(step.params, x, step.e)
     loss = (torch.autograd.grad(phi, x, create_graph=True)[0] - step.v).square().mean()
     gradients = torch.autograd.grad(loss, list(step.params.values()))

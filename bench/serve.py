@@ -29,8 +29,12 @@ def parser():
     return p
 
 
-def run(step, seconds):
-    """step() takes one training step, waits until it is done, and returns the loss."""
+def grown():
+    return resident() - BEFORE
+
+
+def run(step, seconds, peak=grown):
+    """step() takes one training step, waits until it is done, and returns the loss; peak() is the most memory held."""
     times, start = [], time.perf_counter()
     while time.perf_counter() - start < seconds:
         begin = time.perf_counter()
@@ -42,15 +46,15 @@ def run(step, seconds):
         "steps": len(times),
         "loss": float(loss),
         "steps_per_second": 1 / median,
-        "peak_bytes": resident() - BEFORE,
+        "peak_bytes": peak(),
     }
 
 
-def main(args, step):
+def main(args, step, peak=grown):
     run(step, 2)  # warm up: compilation, caches
     if not args.serve:
-        print(json.dumps(run(step, args.seconds)))
+        print(json.dumps(run(step, args.seconds, peak)))
         return
     print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(run(step, float(line.split()[1]))), flush=True)
+        print(json.dumps(run(step, float(line.split()[1]), peak)), flush=True)

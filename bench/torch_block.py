@@ -6,7 +6,7 @@ import argparse
 import torch
 import torch.nn.functional as F
 
-import serve
+import one_device
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--batch", type=int, default=16)
@@ -15,11 +15,10 @@ parser.add_argument("--size", type=int, default=32)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=3)
 parser.add_argument("--serve", action="store_true")
-parser.add_argument("--device", default="cpu")
+one_device.add_options(parser)
 parser.add_argument("--mode", choices=["eager", "compiled"], default="eager")
 parser.add_argument("--channels-last", action="store_true")
 parser.add_argument("--bf16", action="store_true", help="bf16 autocast")
-parser.add_argument("--tf32", action="store_true", help="TF32 products and convolutions")
 EMBEDDING = 512
 
 
@@ -58,21 +57,18 @@ class Step:
         for k in ("c1w", "c2w"):
             self.params[k] = self.params[k].to(memory_format=layout)
         if args.mode == "compiled":
-            self.gradients = torch.compile(torch.func.grad_and_value(self.loss_functional))
+            self.gradients = one_device.compiled(torch.func.grad_and_value(self.loss_functional), args)
         else:
             self.params = {k: w.requires_grad_() for k, w in self.params.items()}
 
-    def autocast(self):
-        return torch.autocast(self.args.device, torch.bfloat16, enabled=self.args.bf16)
-
     def loss_functional(self, p, x, e, v):
-        with self.autocast():
+        with one_device.autocast(self.args):
             dphi = torch.func.grad(potential, 1)(p, x, e)
         return (dphi - v).square().mean()
 
     def eager(self):
         x = self.x.detach().requires_grad_()
-        with self.autocast():
+        with one_device.autocast(self.args):
             phi = potential(self.params, x, self.e)
         dphi = torch.autograd.grad(phi, x, create_graph=True)[0]
         loss = (dphi - self.v).square().mean()
@@ -87,7 +83,4 @@ class Step:
 
 if __name__ == "__main__":
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
-    serve.main(arguments, Step(arguments))
+    one_device.main(arguments, lambda: Step(arguments))

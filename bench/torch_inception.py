@@ -7,12 +7,13 @@ import sys
 import torch
 import torch.nn.functional as F
 
+import one_device
 import serve
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/golden"))
 import inception  # noqa: E402
 
-parser = serve.parser()
+parser = one_device.add_options(serve.parser())
 parser.add_argument("--folded", action="store_true")
 parser.add_argument("--channels-last", action="store_true")
 parser.add_argument("--mode", choices=["eager", "compiled"], default="eager")
@@ -23,17 +24,17 @@ class Step:
     def __init__(self, args):
         torch.manual_seed(0)
         layout = torch.channels_last if args.channels_last else torch.contiguous_format
-        self.images = torch.randn(args.batch, 3, 299, 299).to(memory_format=layout)
-        self.head = torch.randn(1008, 2048) / 45
+        self.images = torch.randn(args.batch, 3, 299, 299).to(args.device, memory_format=layout)
+        self.head = torch.randn(1008, 2048).to(args.device) / 45
         self.weights, self.norms = {}, {}
         for name, i, o, (h, w) in inception.convolutions():
-            self.weights[name + ".conv.weight"] = (torch.randn(o, i, h, w) * (2 / (i * h * w)) ** 0.5).to(memory_format=layout)
-            self.weights[name + ".conv.bias"] = torch.zeros(o)
-            self.norms[name] = torch.zeros(o), torch.ones(o), torch.ones(o), torch.zeros(o)
+            self.weights[name + ".conv.weight"] = (torch.randn(o, i, h, w) * (2 / (i * h * w)) ** 0.5).to(args.device, memory_format=layout)
+            self.weights[name + ".conv.bias"] = torch.zeros(o, device=args.device)
+            self.norms[name] = [torch.full((o,), v, device=args.device) for v in (0.0, 1.0, 1.0, 0.0)]
         convolve = inception.folded(self.weights) if args.folded else self.with_norm
         self.network = lambda x: inception.forward(x, convolve, self.head)
         if args.mode == "compiled":
-            self.network = torch.compile(self.network)
+            self.network = one_device.compiled(self.network, args)
 
     def with_norm(self, name, x, stride, padding):
         return F.batch_norm(F.conv2d(x, self.weights[name + ".conv.weight"], None, stride, padding), *self.norms[name], eps=1e-3)
@@ -45,5 +46,4 @@ class Step:
 
 if __name__ == "__main__":
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    serve.main(arguments, Step(arguments))
+    one_device.main(arguments, lambda: Step(arguments))

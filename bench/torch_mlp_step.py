@@ -2,9 +2,10 @@
 
 import torch
 
+import one_device
 import serve
 
-parser = serve.parser()
+parser = one_device.add_options(serve.parser())
 parser.add_argument("--mode", choices=["eager", "compiled_gradients", "compiled_step"], default="eager")
 
 
@@ -17,7 +18,7 @@ def init(generator):
 
 
 def potential(params, x, t):
-    angle = t[:, None] * torch.tensor(serve.FREQUENCIES)
+    angle = t[:, None] * torch.tensor(serve.FREQUENCIES, device=t.device)
     h = torch.cat([x, angle.cos(), angle.sin()], 1)
     for w, b in zip(params[0:-2:2], params[1:-2:2]):
         h = torch.nn.functional.silu(torch.nn.functional.linear(h, w, b))
@@ -58,21 +59,21 @@ def clipped(grads):
 
 
 class Training:
-    def __init__(self, batch, mode):
+    def __init__(self, args):
         generator = torch.Generator().manual_seed(1)
-        self.batch, self.mode = batch, mode
-        self.points = torch.randn((serve.POINTS, serve.IN), generator=generator)
-        self.params = [p.requires_grad_(mode == "eager") for p in init(generator)]
+        self.batch, self.mode, self.device, mode = args.batch, args.mode, args.device, args.mode
+        self.points = torch.randn((serve.POINTS, serve.IN), generator=generator).to(self.device)
+        self.params = [p.to(self.device).requires_grad_(mode == "eager") for p in init(generator)]
         self.ema = [p.detach().clone() for p in self.params]
         if mode == "compiled_step":
             self.moments = [[torch.zeros_like(p) for p in self.params[:-1]] for _ in range(2)]
-            self.count = torch.zeros(())
-            self.update = torch.compile(self.whole_step)
+            self.count = torch.zeros((), device=self.device)
+            self.update = one_device.compiled(self.whole_step, args)
         else:
-            self.adam = torch.optim.Adam(self.params[:-1], lr=serve.LEARNING_RATE, fused=True)
+            self.adam = one_device.adam(self.params[:-1], serve.LEARNING_RATE, self.device)
             gradients = gradients_eager if mode == "eager" else gradients_functional
             both = lambda *args: (lambda loss, grads: (loss, clipped(grads)))(*gradients(*args))
-            self.gradients = both if mode == "eager" else torch.compile(both)
+            self.gradients = both if mode == "eager" else one_device.compiled(both, args)
 
     def whole_step(self, data, t, eps):
         loss, grads = gradients_functional(self.params, data, t, eps)
@@ -87,14 +88,14 @@ class Training:
         return loss
 
     def __call__(self):
-        index = torch.randint(serve.POINTS, (self.batch,))
-        batch = self.points[index], torch.rand(self.batch), torch.randn((self.batch, serve.IN))
+        on = {"device": self.device}
+        index = torch.randint(serve.POINTS, (self.batch,), **on)
+        batch = self.points[index], torch.rand(self.batch, **on), torch.randn((self.batch, serve.IN), **on)
         if self.mode == "compiled_step":
             with torch.no_grad():
                 return self.update(*batch).item()
         loss, grads = self.gradients(self.params, *batch)
-        for p, g in zip(self.params, grads):
-            p.grad = g
+        one_device.set_gradients(self.params, grads)
         self.adam.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.ema, [p.detach() for p in self.params], 1 - serve.EMA)
@@ -103,5 +104,4 @@ class Training:
 
 if __name__ == "__main__":
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    serve.main(arguments, Training(arguments.batch, arguments.mode))
+    one_device.main(arguments, lambda: Training(arguments))

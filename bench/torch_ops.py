@@ -9,14 +9,15 @@ import time
 import torch
 import torch.nn.functional as F
 
+import one_device
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=0.3)
-parser.add_argument("--device", default="cpu")
+one_device.add_options(parser)
 parser.add_argument("--bf16", action="store_true")
 args = parser.parse_args()
-torch.set_num_threads(args.threads)
-torch.backends.cudnn.benchmark = True
+one_device.prepare(args)
 dtype = torch.bfloat16 if args.bf16 else torch.float32
 
 
@@ -27,6 +28,8 @@ def wait():
 
 def milliseconds(f):
     f(), f(), wait()
+    if args.check:
+        return 0
     times, start = [], time.perf_counter()
     while len(times) < 5 or time.perf_counter() - start < args.seconds:
         begin = time.perf_counter()
@@ -81,7 +84,7 @@ def passes(op, shape, f, inputs, double=True):
         def vjp2(u, g, *xs):
             return torch.func.vjp(lambda g, *xs: vjp(g, *xs)[0], g, *xs)[1](u)
 
-        forward[f"compiled, {layout}"] = lambda c=torch.compile(f), xs=tensors: c(*xs)
+        forward[f"compiled, {layout}"] = lambda c=one_device.compiled(f, args), xs=tensors: c(*xs)
         forward[f"eager, {layout}"] = lambda xs=tensors: f(*xs)
         leaves = [x.clone().requires_grad_() for x in tensors]
         gl = g.clone().requires_grad_()
@@ -111,12 +114,20 @@ def attention(q, k, v):
     return torch.softmax(q @ k.transpose(1, 2) / q.shape[2] ** 0.5, -1) @ v
 
 
-convolutions()
-image = "(16,32,32,128)"
-passes("silu", image, F.silu, images())
-passes("group_norm", image, lambda x, w, b: F.group_norm(x, 32, w, b), images((128,), (128,)))
-passes("group_norm_silu", image, group_norm_silu, images((128,), (128,), (16, 128), (16, 128)))
-passes("avg_pool2d", image, lambda x: F.avg_pool2d(x, 2), images(), double=False)
-passes("upsample", image, lambda x: F.interpolate(x, scale_factor=2), images(), double=False)
-tokens = tuple(draw(16, 256, 128) for _ in range(3))
-passes("attention", "(16,256,128)", attention, {"rows": tokens})
+def rows():
+    convolutions()
+    image = "(16,32,32,128)"
+    passes("silu", image, F.silu, images())
+    passes("group_norm", image, lambda x, w, b: F.group_norm(x, 32, w, b), images((128,), (128,)))
+    passes("group_norm_silu", image, group_norm_silu, images((128,), (128,), (16, 128), (16, 128)))
+    passes("avg_pool2d", image, lambda x: F.avg_pool2d(x, 2), images(), double=False)
+    passes("upsample", image, lambda x: F.interpolate(x, scale_factor=2), images(), double=False)
+    tokens = tuple(draw(16, 256, 128) for _ in range(3))
+    passes("attention", "(16,256,128)", attention, {"rows": tokens})
+
+
+if args.check:
+    with one_device.OneDevice(args.device):
+        rows()
+else:
+    rows()

@@ -12,6 +12,8 @@ import tomllib
 import torch
 from safetensors import safe_open
 
+import one_device
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/golden"))
 import networks  # noqa: E402
 
@@ -23,7 +25,7 @@ parser.add_argument("--tolerance", type=float, default=1e-3)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--mode", choices=["eager", "compiled"], default="eager")
 parser.add_argument("--channels-last", action="store_true")
-parser.add_argument("--device", default="cpu")
+one_device.add_options(parser)
 
 A = [[1 / 5], [3 / 40, 9 / 40], [44 / 45, -56 / 15, 32 / 9], [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
      [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656], [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84]]  # fmt: skip
@@ -46,7 +48,7 @@ class Model:
         size = {"mnist": 28, "fashion_mnist": 28}.get(config["data"]["set"], 32)
         self.shape, self.times = (channels, size, size), config["sample"]
         potential = lambda x, t: networks.unet_potential(self.attrs, lambda name, *_: self.params[name], x, t * self.attrs["time_scale"], self.none(x)).sum()
-        self.field = torch.compile(torch.func.grad(potential)) if args.mode == "compiled" else self.eager(potential)
+        self.field = one_device.compiled(torch.func.grad(potential), args) if args.mode == "compiled" else self.eager(potential)
         self.nfe = 0
 
     def none(self, x):  # the label of no class
@@ -63,9 +65,12 @@ class Model:
         self.nfe += 1
         return self.field(x, torch.full((x.shape[0],), min(t, 1.0), device=x.device)).detach()
 
-    def sample(self, n, seed):
+    def noise(self, n, seed):
         generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(n, *self.shape, generator=generator).to(self.args.device, memory_format=self.layout)
+        return torch.randn(n, *self.shape, generator=generator).to(self.args.device, memory_format=self.layout)
+
+    def sample(self, n, seed):
+        x = self.noise(n, seed)
         t, end, tolerance = self.times["t_start"], self.times["t_end"], self.args.tolerance
         rms = lambda d, scale: (d / scale).square().mean().sqrt().item()
         k = [self(x, t)]
@@ -94,8 +99,11 @@ class Model:
 
 if __name__ == "__main__":
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    one_device.prepare(args)
     model = Model(args)
+    if args.check:
+        one_device.check(args.device, lambda: lambda: model(model.noise(2, 0), 0.5).sum().item())
+        sys.exit()
     model.sample(min(args.batch, args.number), 10**6)  # compiles, warms up
     if rest := args.number % args.batch:
         model.sample(rest, 10**6)

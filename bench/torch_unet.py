@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-import serve
+import one_device
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/golden"))
 import networks  # noqa: E402
@@ -27,11 +27,10 @@ parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--serve", action="store_true")
-parser.add_argument("--device", default="cpu")
+one_device.add_options(parser)
 parser.add_argument("--mode", choices=["eager", "compiled"], default="eager")
 parser.add_argument("--channels-last", action="store_true")
 parser.add_argument("--bf16", action="store_true", help="bf16 autocast")
-parser.add_argument("--tf32", action="store_true", help="TF32 products and convolutions")
 
 
 def published_loss(phi, dphi, dphi_dt, t, data, eps):
@@ -60,16 +59,16 @@ class Step:
             self.params[name] = w.to(args.device, memory_format=layout) if len(s) == 4 else w.to(args.device)
         if not args.sampling:
             self.params = {k: torch.nn.Parameter(w) for k, w in self.params.items()}
-            self.optimizer = torch.optim.Adam(self.params.values(), lr=1e-4, fused=True)
+            self.optimizer = one_device.adam(self.params.values(), 1e-4, args.device)
             self.ema = [w.detach().clone() for w in self.params.values()]
         self.autonomous = not self.attrs["time"]
         if args.mode == "compiled":
-            self.gradients = torch.compile(self.functional_sampling if args.sampling else self.functional_gradients)
+            self.gradients = one_device.compiled(self.functional_sampling if args.sampling else self.functional_gradients, args)
         else:
             self.gradients = self.eager_sampling if args.sampling else self.eager_gradients
 
     def potential(self, p, x, t):
-        with torch.autocast(self.args.device, torch.bfloat16, enabled=self.args.bf16):
+        with one_device.autocast(self.args):
             return networks.IMAGE_NETWORK[self.op](self.attrs, lambda name, *s: p[name], x, t).float()
 
     def batch(self):
@@ -108,7 +107,7 @@ class Step:
             if state:
                 bound = 3 * (state["exp_avg_sq"] / (1 - 0.999 ** state["step"])).sqrt() + 0.1
                 grads[k] = torch.clamp(grads[k], -bound, bound)
-            w.grad = grads[k].detach()
+        one_device.set_gradients(self.params.values(), (grads[k] for k in self.params))
         self.optimizer.step()
         torch._foreach_lerp_(self.ema, [w.detach() for w in self.params.values()], 1e-4)
         return loss.item()
@@ -116,7 +115,4 @@ class Step:
 
 if __name__ == "__main__":
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
-    serve.main(arguments, Step(arguments))
+    one_device.main(arguments, lambda: Step(arguments))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 def sinusoids(t, width):
     half = width // 2
-    freqs = torch.exp(-torch.log(torch.tensor(10000.0, dtype=t.dtype)) * torch.arange(half, dtype=t.dtype) / half)
+    freqs = torch.exp(-torch.log(torch.tensor(10000.0, dtype=t.dtype)) * torch.arange(half, dtype=t.dtype, device=t.device) / half)
     angle = t[:, None] * freqs
     return torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)
 
@@ -29,13 +29,13 @@ def norm(p, name, x, groups):
     return F.group_norm(x, groups, p(f"{name}.weight", c), p(f"{name}.bias", c))
 
 
-def conditioning(attrs, p, n, base, time, t, y):
-    """silu(time embedding + class row), or None."""
+def conditioning(attrs, p, x, base, time, t, y):
+    """silu(time embedding + class row) of each of x, or None."""
     e = None
     if time:
         e = linear(p, "time_embed.2", F.silu(linear(p, "time_embed.0", sinusoids(t, base), 4 * base)), 4 * base)
     if attrs.get("classes", 0) > 0:
-        y = torch.full((n,), attrs["classes"]) if y is None else y
+        y = torch.full((len(x),), attrs["classes"], device=x.device) if y is None else y
         row = p("label_emb.weight", attrs["classes"] + 1, 4 * base)[y]
         e = row if e is None else e + row
     return e if e is None else F.silu(e)
@@ -91,7 +91,7 @@ def resampling_layer(attrs, p, name, x, e, how):
 def unet(attrs, p, x, t, y=None):
     """F(x, t, y), shaped like x."""
     base, multipliers, blocks = attrs["base_width"], attrs["multipliers"], attrs["blocks_per_level"]
-    e = conditioning(attrs, p, len(x), base, attrs["time"], t, y)
+    e = conditioning(attrs, p, x, base, attrs["time"], t, y)
     downsampling, count = 1, 0
     h = conv(p, "input_blocks.0.0", x, base * multipliers[0])
     kept = [h]
@@ -143,7 +143,7 @@ def wide_resnet_potential(attrs, p, x, t, y=None):
         h = norm(p, name, h, attrs["groups"]) if attrs["norm"] == "group" else h
         return ACTIVATION[attrs["activation"]](h)
 
-    e = conditioning(attrs, p, len(x), base * k, attrs["time"], t, y)
+    e = conditioning(attrs, p, x, base * k, attrs["time"], t, y)
     h = conv(p, "conv1", x, base)
     for stage in range(3):
         out = base * 2**stage * k
