@@ -1,35 +1,72 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, on a machine that has nvcc, CMake and ninja but no network and none of our packages.
+# Everything that needs a GPU, on a machine that has NVIDIA's driver but no network and none of our packages.
 #   tools/gpu-host.sh prepare   where there is a network: the libraries' Debian packages into .gpu-bundle/
 #                               (ignored by git; below 40 MB), to be carried along
-#   tools/gpu-host.sh run [DIR [PART…]] there: builds and does what the parts say, all by default; logs and results go to
-#                               DIR (default: build/gpu), a short table to standard output. Parts:
-#                                 tests      all tests on both devices, the parity table
-#                                 sanitizer  compute-sanitizer's memcheck and racecheck over the kernels
-#                                 bench      operations, a residual block beside PyTorch's, the plane's step
-#                                 images     a step of the U-Net and of the WideResNet beside PyTorch's, batch 128
-#                               Each call ends within $VAPO_GPU_MINUTES (default: 8); what there is no time for, the
+#   tools/gpu-host.sh pack      besides, what was built here with CUDA (build/release, or VAPO_GPU_BUILD) and the libraries it needs
+#                               into .gpu-bundle/packed/: then nothing is built there
+#   tools/gpu-host.sh run [--packed|--dry] [DIR [PART…]] there: does what the parts say, all by default, with what it builds or, --packed,
+#                               what was packed; logs and results go to DIR (default: build/gpu), a short table to standard output.
+#                               Parts, each below five minutes:
+#                                 parity     every kernel beside the CPU's, the golden cases, composed potentials, failed launches
+#                                 program    the program on both devices, every command (as far as a packed program goes)
+#                                 tests      all other tests (built there only)
+#                                 memcheck   compute-sanitizer over the kernels; racecheck: the same
+#                                 racecheck
+#                                 bench      operations, a residual block, the plane's step
+#                                 images     a step of the U-Net and of the WideResNet, batch 128
+#                                 torch-block, torch-images   the same in PyTorch
+#                               --dry tries the script where there is no GPU: programs on emulated kernels (of VAPO_GPU_BUILD), small
+#                               operands, PyTorch with its meta device.
+#                               Each call ends within $VAPO_GPU_MINUTES (default: 5); what there is no time for, the
 #                               table says. What is built stays for the next call.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bundle=$PWD/.gpu-bundle
+bundle=${VAPO_GPU_BUNDLE:-$PWD/.gpu-bundle}
+libdir=usr/lib/x86_64-linux-gnu
+development=(libfmt-dev libhwy-dev libdnnl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev doctest-dev
+  ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler libpng-dev libjpeg62-turbo-dev liblapacke-dev libzip-dev zlib1g-dev)
+# What every machine has, or nothing of ours needs; of BLAS the plain one is enough.
+assumed='^(libc6|libc6-dev|libc-bin|libc-dev-bin|linux-libc-dev|libgcc-s1|libstdc\+\+6|gcc-[0-9]+-base|libcrypt.*|debconf.*|cmake.*|.*-doc|libstdc\+\+-.*|libtirpc.*|libnsl.*|rpcsvc-proto|libgssapi.*|libk5.*|libkrb5.*|libkeyutils.*|libcom-err.*|libatlas.*|libblis.*|libopenblas.*)$'
+
+# The packages behind those, as this release of Debian names them: libfmt9 or libfmt10, libdnnl2 or libdnnl3.
+needed_packages() {
+  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
+    "${development[@]}" | grep -E '^[a-z0-9]' | grep -vE "$assumed" | sed 's/:.*//' | sort -u
+}
 
 prepare() {
-  local packages=(libfmt-dev libfmt9 libhwy-dev libhwy1 libdnnl-dev libdnnl2 nlohmann-json3-dev libcli11-dev
-    libtomlplusplus-dev libtomlplusplus3 doctest-dev ocl-icd-opencl-dev ocl-icd-libopencl1 opencl-c-headers opencl-clhpp-headers
-    libprotobuf-dev libprotobuf-lite32 protobuf-compiler libprotoc32 libprotobuf32
-    libpng-dev libpng16-16
-    libjpeg62-turbo-dev libjpeg62-turbo
-    liblapacke-dev liblapacke liblapack3 libblas3 libtmglib3 libgfortran5 libquadmath0
-    libzip-dev libzip4 libssl3 libbz2-1.0
-    zlib1g-dev zlib1g)
-  rm -rf "$bundle"
+  local packages
+  mapfile -t packages < <(needed_packages)
+  [ ${#packages[@]} -gt ${#development[@]} ] || { echo "gpu-host.sh: apt-cache knows none of the packages. Hint: apt-get update" >&2 && exit 1; }
   mkdir -p "$bundle"
+  rm -f "$bundle"/*.deb
   (cd "$bundle" && apt-get -o APT::Sandbox::User=root download -qq "${packages[@]}")
   local size
-  size=$(du -sm "$bundle" | cut -f1)
-  echo "$bundle: $size MB"
+  size=$(du -cm "$bundle"/*.deb | tail -1 | cut -f1)
+  echo "$bundle: ${#packages[@]} packages, $size MB"
   [ "$size" -lt 40 ] || { echo "gpu-host.sh: the bundle must stay below 40 MB" >&2 && exit 1; }
+}
+
+packed_programs=(vapo test-parity test-composed test-launch vapo-golden json-value)
+pack() {
+  local build=${VAPO_GPU_BUILD:-build/release} to=$bundle/packed program library
+  rm -rf "$to"
+  mkdir -p "$to/bin" "$to/lib"
+  for program in "${packed_programs[@]}"; do
+    [ -x "$build/bin/$program" ] || { echo "gpu-host.sh: no $build/bin/$program. Hint: build it with -DVAPO_CUDA=ON, or name the build in VAPO_GPU_BUILD" >&2 && exit 1; }
+    strip -o "$to/bin/$program" "$build/bin/$program"
+  done
+  # of the libraries all but the system's own, and CUDA's, which come with the driver, the toolkit or PyTorch
+  for library in $(ldd "$to"/bin/* | grep -oE '=> /[^ ]+' | sed 's/=> //' | sort -u); do
+    case $(basename "$library") in
+      libc.so* | libm.so* | ld-linux* | libpthread* | libdl.so* | librt.so* | libcuda* | libcublas* | libcudnn* | libnv*) ;;
+      *) cp -L "$library" "$to/lib/" ;;
+    esac
+  done
+  git rev-parse --short HEAD >"$to/commit" 2>/dev/null || true
+  tar cJf "$bundle/packed.tar.xz" -C "$bundle" packed
+  echo "$bundle/packed.tar.xz: $(du -m "$bundle/packed.tar.xz" | cut -f1) MB, commit $(cat "$to/commit")"
+  rm -rf "$to"
 }
 
 # Libraries of CUDA that come with PyTorch instead of with the toolkit, under the names that a linker looks for.
@@ -40,11 +77,11 @@ link_cuda_libraries() {
   for folder in $(python3 -c 'import glob, os, site
 roots = [p for s in site.getsitepackages() for p in glob.glob(os.path.join(s, "nvidia", "*"))]
 print("\n".join(roots))' 2>/dev/null); do
-    for library in "$folder"/lib/lib{cudnn,cublas,cublasLt}.so.*; do
+    for library in "$folder"/lib/lib{cudnn,cudnn_*,cublas,cublasLt,cudart,nvrtc}.so.*; do
       [ -e "$library" ] || continue
       name=$(basename "$library")
       ln -sf "$library" "$links/$name"
-      ln -sf "$library" "$links/${name%%.so.*}.so"
+      case $name in libcudnn.so.* | libcublas*) ln -sf "$library" "$links/${name%%.so.*}.so" ;; esac
     done
     for name in "$folder"/include/cudnn*.h; do [ -e "$name" ] && ln -sf "$name" "$links/include/"; done
   done
@@ -62,6 +99,7 @@ summary() {
 step() {
   local name=$1 most=$2 begin=$SECONDS result=ok left=$((deadline - SECONDS))
   shift 2
+  [ "$how" != dry ] || most=$((100 * most))  # nothing is measured there
   if [ "$left" -lt 5 ]; then
     table+=("$(printf '%-46s left out: no time' "$name")")
     result=out
@@ -73,74 +111,91 @@ step() {
   [ "$result" = ok ]
 }
 
-tests() {
-  step parity 120 "$bin/test-parity" || failed=1
-  # what needs gnuplot or clang-format is left to machines that have them
-  step tests 400 ctest --test-dir "$build" -j 8 --output-on-failure -E 'house|e2e.output|emulated|e2e.device' || failed=1
-  step device-program 120 bash tests/cuda/device.sh "$bin/vapo" "$bin/json-value" "$PWD" || failed=1
+parity() {
+  step parity 150 "$bin/test-parity$suffix" || failed=1
+  step composed 60 "$bin/test-composed$suffix" || failed=1
+  step launch 30 "$bin/test-launch$suffix" || failed=1
+  step golden 100 "$bin/vapo-golden$suffix" "${goldens[@]}" || failed=1
 }
 
-sanitizer() {
-  if command -v compute-sanitizer >/dev/null; then
-    step memcheck 180 compute-sanitizer --tool memcheck --error-exitcode 9 "$bin/test-parity" || failed=1
-    step racecheck 180 compute-sanitizer --tool racecheck --error-exitcode 9 "$bin/test-parity" || failed=1
-  else
-    table+=("compute-sanitizer is not on this machine")
-  fi
+program() {
+  step device 90 bash tests/cuda/device.sh "$bin/vapo$suffix" "$bin/json-value" "$PWD" || failed=1
+  step commands 200 bash tests/cuda/commands.sh "$bin/vapo$suffix" "$bin/json-value" "$PWD" || failed=1
 }
+
+tests() {
+  if [ "$how" != build ]; then
+    table+=("tests: left out: only where they are built")
+    echo "${table[-1]}"
+    return
+  fi
+  # what needs gnuplot or clang-format is left to machines that have them
+  step tests 290 ctest --test-dir "$build" -j 8 --output-on-failure -E 'house|e2e|emulated|cuda' || failed=1
+}
+
+sanitize() {  # TOOL
+  if ! command -v compute-sanitizer >/dev/null; then
+    table+=("$1: left out: compute-sanitizer is not on this machine")
+    echo "${table[-1]}"
+    return
+  fi
+  step "$1" 290 compute-sanitizer --tool "$1" --error-exitcode 9 "$bin/test-parity$suffix" || failed=1
+}
+memcheck() { sanitize memcheck; }
+racecheck() { sanitize racecheck; }
 
 bench() {
-  local policy mode layout type
+  local policy
   for policy in strict fast bf16; do
-    step "ops-$policy" 60 "$bin/vapo" bench ops --device cuda --precision $policy --seconds 0.1 --json || failed=1
-    step "block-$policy" 60 "$bin/vapo" bench block --device cuda --precision $policy --channels 256 --batch 128 \
-      --seconds 2 --json || failed=1
-    step "step-$policy" 30 "$bin/vapo" bench step --device cuda --precision $policy --seconds 1 --json || failed=1
-  done
-  for mode in eager compiled; do
-    for layout in "" --channels-last; do
-      for type in "" --tf32 --bf16; do
-        step "torch-$mode$layout$type" 90 python3 bench/torch_block.py --device cuda --channels 256 --batch 128 \
-          --mode $mode $layout $type --seconds 1 || failed=1
-      done
-    done
+    step "ops-$policy" 60 "$bin/vapo$suffix" bench ops --device cuda --precision $policy --seconds 0.05 "${small[@]}" --json || failed=1
+    step "block-$policy" 40 "$bin/vapo$suffix" bench block --device cuda --precision $policy --channels $channels \
+      --batch $batch --seconds 1 "${small[@]}" --json || failed=1
+    step "step-$policy" 30 "$bin/vapo$suffix" bench step --device cuda --precision $policy --seconds 1 "${small[@]}" --json || failed=1
   done
 }
 
 images() {
-  local network policy mode layout type
+  local network policy
   for network in unet wide_resnet; do
-    for policy in strict fast bf16; do
-      step "$network-$policy" 40 "$bin/vapo" bench step --network $network --batch 128 --device cuda \
-        --precision $policy --seconds 3 --json || failed=1
+    for policy in bf16 fast strict; do
+      step "$network-$policy" 48 "$bin/vapo$suffix" bench step --network $network --batch $batch --device cuda \
+        --precision $policy --seconds 2 "${small[@]}" --json || failed=1
     done
   done
-  for mode in eager compiled; do  # the quick ones of both networks first
+}
+
+# PyTorch brings its own libraries of CUDA.
+torch() { step "$1" "$2" env LD_LIBRARY_PATH="$libraries_before" python3 "${@:3}" || failed=1; }
+torch-block() {
+  local mode layout type
+  for mode in eager compiled; do  # the quick ones first: what there is no time for is left out
+    for layout in --channels-last ""; do
+      for type in --bf16 --tf32 ""; do
+        torch "torch-block-$mode$layout$type" 60 bench/torch_block.py --device $torch_device --channels $channels \
+          --batch $batch --mode $mode $layout $type --seconds 1 "${torch_options[@]}"
+      done
+    done
+  done
+}
+torch-images() {
+  local network mode layout type
+  for mode in eager compiled; do
     for network in unet wide_resnet; do
       for layout in --channels-last ""; do
         for type in --bf16 --tf32; do
-          step "torch-$network-$mode$layout$type" 100 python3 bench/torch_unet.py --network $network --batch 128 \
-            --device cuda --mode $mode $layout $type --seconds 2 || failed=1
+          torch "torch-$network-$mode$layout$type" 120 bench/torch_unet.py --network $network --batch $batch \
+            --device $torch_device --mode $mode $layout $type --seconds 2 "${torch_options[@]}"
         done
       done
     done
   done
 }
 
-run() {
-  deadline=$((SECONDS + 60 * ${VAPO_GPU_MINUTES:-8}))
-  out=$(mkdir -p "${1:-build/gpu}" && cd "${1:-build/gpu}" && pwd)
-  [ $# -eq 0 ] || shift
-  local part parts=("$@")
-  [ $# -gt 0 ] || parts=(tests sanitizer bench images)
-  for part in "${parts[@]}"; do
-    case $part in
-      tests | sanitizer | bench | images) ;;
-      *) echo "gpu-host.sh: '$part' is no part of run: tests, sanitizer, bench, images" >&2 && exit 2 ;;
-    esac
-  done
+all_parts=(parity program bench images memcheck racecheck torch-block torch-images tests)
+
+# The packages' and CUDA's libraries, where a linker and a loader find them; and everything is built.
+build_here() {
   compgen -G "$bundle/*.deb" >/dev/null || { echo "gpu-host.sh: no $bundle. Hint: tools/gpu-host.sh prepare, where there is a network" >&2 && exit 1; }
-  build=$PWD/build/gpu-host
   local libraries=$PWD/build/gpu-libraries package link target
   mkdir -p "$libraries"
   for package in "$bundle"/*.deb; do dpkg-deb -x "$package" "$libraries"; done
@@ -149,22 +204,57 @@ run() {
     if [ -e "$target" ]; then ln -sfn "$target" "$link"; fi
   done
   link_cuda_libraries
-  local found=$libraries/usr/lib/x86_64-linux-gnu
+  local found=$libraries/$libdir
   # Debian's alternatives put LAPACK and BLAS into folders of their own
   export LD_LIBRARY_PATH=$found:$found/lapack:$found/blas:$links${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export CPLUS_INCLUDE_PATH=$libraries/usr/include/x86_64-linux-gnu${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}  # zconf.h, jconfig.h
-  {
-    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
-    nvcc --version | tail -2
-    git rev-parse --short HEAD 2>/dev/null || true
-  } 2>&1 | tee "$out/machine.txt"
-
+  build=$PWD/build/gpu-host bin=$PWD/build/gpu-host/bin
   step configure 120 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DVAPO_CUDA=ON \
     -DCMAKE_PREFIX_PATH="$libraries/usr" \
-    -DCMAKE_LIBRARY_PATH="$links;$libraries/usr/lib/x86_64-linux-gnu" \
+    -DCMAKE_LIBRARY_PATH="$links;$libraries/$libdir" \
     -DCMAKE_INCLUDE_PATH="$links/include;$libraries/usr/include" || { tail -20 "$out/configure.log"; exit 1; }
   step build 900 cmake --build "$build" || { grep -E "error|FAILED" "$out/build.log" | head -20; exit 1; }
-  bin=$build/bin failed=0
+}
+
+unpack() {
+  [ -s "$bundle/packed.tar.xz" ] || { echo "gpu-host.sh: no $bundle/packed.tar.xz. Hint: tools/gpu-host.sh pack, where it was built" >&2 && exit 1; }
+  tar xJf "$bundle/packed.tar.xz" -C "$out"
+  link_cuda_libraries
+  bin=$out/packed/bin
+  export LD_LIBRARY_PATH=$out/packed/lib:$links:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+
+run() {
+  local part
+  how=build
+  deadline=$((SECONDS + 60 * ${VAPO_GPU_MINUTES:-5}))
+  case ${1:-} in
+    --packed | --dry) how=${1#--} && shift ;;
+    -*) echo "gpu-host.sh: run takes --packed or --dry, not $1" >&2 && exit 2 ;;
+  esac
+  local out=${1:-build/gpu}
+  [ $# -eq 0 ] || shift
+  local parts=("$@")
+  [ $# -gt 0 ] || parts=("${all_parts[@]}")
+  for part in "${parts[@]}"; do
+    [[ " ${all_parts[*]} " == *" $part "* ]] || { echo "gpu-host.sh: '$part' is no part of run: ${all_parts[*]}" >&2 && exit 2; }
+  done
+  out=$(mkdir -p "$out" && cd "$out" && pwd)
+  libraries_before=${LD_LIBRARY_PATH:-}
+  suffix='' batch=128 channels=256 torch_device=cuda small=() torch_options=() goldens=(tests/golden/cases) failed=0
+  {
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
+    git rev-parse --short HEAD || true
+  } >"$out/machine.txt" 2>&1
+  case $how in
+    build) build_here ;;
+    packed) unpack && cat "$out/packed/commit" >>"$out/machine.txt" ;;
+    dry)
+      bin=$(cd "${VAPO_GPU_BUILD:-build/release}/bin" && pwd)
+      suffix=-emulated batch=2 channels=32 torch_device=meta small=(--quick) torch_options=(--check)
+      goldens=(tests/golden/cases/*norm*.safetensors)
+      ;;
+  esac
   for part in "${parts[@]}"; do $part; done
   printf '\n%s\n' "$(cat "$out/machine.txt")"
   printf '%s\n' "${table[@]}" | tee "$out/table.txt"
@@ -173,6 +263,7 @@ run() {
 
 case ${1:-} in
   prepare) prepare ;;
+  pack) pack ;;
   run) shift && run "$@" ;;
-  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+  *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
 esac
