@@ -60,7 +60,9 @@ int main(int argc, char** argv) {
 
   try {
     cli.parse(argc, argv);
-    return action();
+    int code = action();
+    app::tell_plain_convolutions();
+    return code;
   } catch (const CLI::Success& e) {  // --help, --version
     return cli.exit(e);
   } catch (const CLI::Error& e) {

@@ -24,8 +24,9 @@ NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tens
              "[{}] scale {} and shift {} for {}: expects ({},{})", op, a.shape().str(), s.shape().str(),
              x.shape().str(), size.n, size.channels);
   if (p.mask.defined())
-    VAPO_CHECK(p.mask.dtype() == DType::u8 && p.mask.shape() == x.shape(), "[{}] mask {} {} for {}: expects u8", op,
-               name_of(p.mask.dtype()), p.mask.shape().str(), x.shape().str());
+    VAPO_CHECK(p.mask.dtype() == DType::u8 && p.mask.shape() == x.shape() && p.mask.device() == x.device(),
+               "[{}] mask {} {} on {} for {} on {}: expects u8", op, name_of(p.mask.dtype()), p.mask.shape().str(),
+               name_of(p.mask.device()), x.shape().str(), name_of(x.device()));
   return size;
 }
 void check_like(const char* op, const char* what, const Tensor& t, const Tensor& x) {

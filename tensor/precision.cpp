@@ -12,8 +12,8 @@ constinit std::atomic<Precision> current = Precision::strict;
 
 Precision precision() { return current.load(std::memory_order_relaxed); }
 
-void set_precision(Precision p) {
-  if (p == Precision::bf16 && !cpu_has_bf16())
+void set_precision(Precision p, Device device) {
+  if (p == Precision::bf16 && device == Device::cpu && !cpu_has_bf16())
     throw InputError("precision 'bf16': this CPU has no avx512_bf16. Hint: use strict or fast");
   current.store(p, std::memory_order_relaxed);
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "tensor/device.h"
+
 namespace vapo {
 
 enum class Precision {
@@ -13,8 +15,9 @@ enum class Precision {
   bf16     // operands rounded to bf16, sums in f32: errors some 1e-2. Needs a CPU with avx512_bf16, or a GPU
 };
 
-Precision precision();            // strict, unless it was set
-void set_precision(Precision p);  // throws InputError where this machine cannot; not while kernels run
+Precision precision();  // strict, unless it was set
+// Throws InputError where that device cannot; not while kernels run.
+void set_precision(Precision p, Device device = Device::cpu);
 Precision precision_from_name(const std::string& name);  // throws InputError listing the names
 constexpr std::string_view name_of(Precision p) {
   return p == Precision::strict ? "strict" : p == Precision::fast ? "fast" : "bf16";

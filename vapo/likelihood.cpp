@@ -73,7 +73,7 @@ LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Te
   if (o.trace == LikelihoodOptions::Trace::hutchinson) {
     if (o.probes < 1) throw InputError(fmt::format("likelihood: probes = {} must be at least 1", o.probes));
     RandomKey key = o.key;
-    for (int64_t i = 0; i < o.probes; ++i, ++key.step) probes.push_back(rademacher(x.shape(), key, x.dtype()));
+    for (int64_t i = 0; i < o.probes; ++i, ++key.step) probes.push_back(rademacher(x.shape(), key, x.options()));
   }
   Field field = [&](const Tensor& state, double t) {
     if (o.observe) o.observe(t);

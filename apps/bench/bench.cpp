@@ -16,6 +16,7 @@
 #include "tensor/device.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
+#include "tensor/plain_convolutions.h"
 #include "tensor/precision.h"
 
 namespace vapo::app {
@@ -28,9 +29,12 @@ Tensor draw(const Shape& shape, uint64_t seed) { return randn(shape, {.seed = se
 
 Measurement measure(const std::function<void()>& f, double seconds, Runs runs) {
   int64_t before = kernel::convolution_count(), convolutions = 0;
+  int64_t plain_before = plain_convolutions().calls, plain = 0;
   for (int i = 0; i < runs.warm_up; ++i) {
     f();
-    if (i == 0) convolutions = kernel::convolution_count() - before;
+    if (i > 0) continue;
+    convolutions = kernel::convolution_count() - before;
+    plain = plain_convolutions().calls - plain_before;
   }
   Device device = the_operands.device;
   synchronize(device);
@@ -44,14 +48,20 @@ Measurement measure(const std::function<void()>& f, double seconds, Runs runs) {
   }
   int64_t peak = memory_stats(device).peak_bytes;
   std::sort(times.begin(), times.end());
-  return {
-      times[times.size() / 2], times.front(), times.back(), static_cast<int64_t>(times.size()), convolutions, peak};
+  return {times[times.size() / 2],
+          times.front(),
+          times.back(),
+          static_cast<int64_t>(times.size()),
+          convolutions,
+          plain,
+          peak};
 }
 
-Machine measure_machine() {
-  constexpr int64_t n = 2048;
+Machine measure_machine(bool quick) {
+  int64_t n = quick ? 64 : 2048;
   Tensor a = draw({n, n}, 1), b = draw({n, n}, 2);
-  return {2.0 * n * n * n / measure([&] { kernel::matmul(a, b); }, 0.3).min};
+  double flops = 2.0 * static_cast<double>(n * n * n);
+  return {flops / measure([&] { kernel::matmul(a, b); }, quick ? 0 : 0.3, quick ? kOnce : Runs()).min};
 }
 
 double Machine::copy_rate(double bytes) const {
@@ -82,7 +92,7 @@ double Machine::copy_rate(double bytes) const {
 }
 
 void Table::measure(const Row& row, const std::function<void()>& f) {
-  Measurement m = app::measure(f, options_.seconds);
+  Measurement m = options_.quick ? app::measure(f, 0, kOnce) : app::measure(f, options_.seconds);
   double by_flops = row.flops / machine_.flops,
          by_bytes = row.bytes > 0 ? row.bytes / machine_.copy_rate(row.bytes) : 0;
   double floor = std::max(by_flops, by_bytes);
@@ -101,6 +111,7 @@ void Table::measure(const Row& row, const std::function<void()>& f) {
                  {"floor_ms", 1e3 * floor},
                  {"share_of_floor", floor / m.median},
                  {"convolutions", m.convolutions},
+                 {"plain_convolutions", m.plain},
                  {"peak_bytes", m.peak_bytes},
                  {"commit", commit()},
                  {"device", facts.device},
@@ -149,6 +160,8 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
   command->add_option("--channels", options->channels, "Width of the block: a multiple of 32")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--quick", options->quick,
+                    "Only see that every row works: small operands, each once; its times say nothing");
   if (serves) command->add_flag("--serve", options->serve, "Answer lines 'run SECONDS' with a line of JSON each");
   if (suite == bench_step)
     command->add_option("--network", options->network, "Of which potential")
@@ -161,9 +174,10 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
       the_operands = {rounded ? DType::bf16 : DType::f32, device};
       Machine machine{0};
       if (!options->serve) {
-        machine = measure_machine();
-        note(fmt::format("{}; {}, {:.0f} GFLOP/s in a 2048³ product; commit {}", circumstances(device),
-                         device_facts(device).libraries, machine.flops * 1e-9, commit()));
+        machine = measure_machine(options->quick);
+        note(fmt::format("{}; {}, {:.0f} GFLOP/s in a {}³ product; commit {}", circumstances(device),
+                         device_facts(device).libraries, machine.flops * 1e-9, options->quick ? 64 : 2048,
+                         commit()));
       }
       suite(*options, machine);
       return 0;

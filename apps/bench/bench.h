@@ -17,6 +17,7 @@ struct BenchOptions {
   int64_t batch = 0;       // 0 = the suite's own
   int64_t channels = 128;  // of the block
   bool serve = false;
+  bool quick = false;           // small operands, each row once: only to see that it works
   std::string network = "mlp";  // of `step`; or unet, wide_resnet
 };
 
@@ -24,6 +25,7 @@ struct Measurement {
   double median, min, max;  // seconds
   int64_t count;            // runs
   int64_t convolutions;     // calls in one run
+  int64_t plain;            // of them without an algorithm of cuDNN's
   int64_t peak_bytes;       // while it ran, with its operands
 };
 // Where everything is measured, and in what: bf16 on a GPU under that precision, else f32.
@@ -32,6 +34,7 @@ Tensor draw(const Shape& shape, uint64_t seed);  // N(0,1), of operands()
 struct Runs {
   int warm_up = 2, least = 5;
 };
+constexpr Runs kOnce{.warm_up = 1, .least = 1};
 // f to warm up, then for `seconds` and at least so many times; each time until the device is done.
 Measurement measure(const std::function<void()>& f, double seconds, Runs runs = {});
 
@@ -41,7 +44,7 @@ struct Machine {
   // Bytes a second, read and written, of a copy that moves this many.
   double copy_rate(double bytes) const;
 };
-Machine measure_machine();
+Machine measure_machine(bool quick);
 
 // One line of the table: what was done, how much work it is at least, what it took.
 struct Row {

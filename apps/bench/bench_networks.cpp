@@ -53,7 +53,10 @@ class ResidualBlock : public nn::Module {
     if (fused_) return norm.silu(x, scale, shift);
     Shape nc{x.dim(0), x.dim(3)};
     Var a = broadcast_to(norm.weight, nc), s = broadcast_to(norm.bias, nc);
-    if (scale.defined()) a = a * (scale + 1), s = s * (scale + 1) + shift;
+    if (scale.defined()) {
+      Var factor = to(scale, a.dtype()) + 1;
+      a = a * factor, s = s * factor + to(shift, s.dtype());
+    }
     return group_norm_composite(x, a, s, {.groups = 32, .silu = true});
   }
   nn::GroupNorm norm1_, norm2_;
@@ -64,11 +67,11 @@ class ResidualBlock : public nn::Module {
 
 class BlockStep {
  public:
-  BlockStep(int64_t n, int64_t channels, bool fused)
+  BlockStep(int64_t n, int64_t size, int64_t channels, bool fused)
       : block_(channels, 512, fused),
-        x_(draw({n, 32, 32, channels}, 4).to(DType::f32)),
+        x_(draw({n, size, size, channels}, 4).to(DType::f32)),
         e_(draw({n, 512}, 5).to(DType::f32)),
-        v_(draw({n, 32, 32, channels}, 6).to(DType::f32)) {
+        v_(draw({n, size, size, channels}, 6).to(DType::f32)) {
     for (auto& p : placed(block_)) parameters_.push_back(*p.parameter);
   }
   double first_order() {  // ordinary training of the same block: ½‖x − F‖² and its gradient
@@ -130,11 +133,11 @@ class PlaneStep {
 // Of 32×32 images in three channels, with the networks of bench/torch_unet.py.
 class ImageStep {
  public:
-  ImageStep(const std::string& network, int64_t n)
-      : phi_(make(network)),
+  ImageStep(const std::string& network, int64_t n, bool quick)
+      : phi_(make(network, quick)),
         optimizer_(placed(*phi_), {}),
         ema_(optimizer_.parameters(), 0.9999),
-        images_(randn({n, 32, 32, 3}, {.seed = 1}, f32())) {
+        images_(randn({n, quick ? 8 : 32, quick ? 8 : 32, 3}, {.seed = 1}, f32())) {
     uint64_t step = 0;  // past the zero initialisation, where half of the products are with zeros
     for (auto& p : optimizer_.parameters()) {
       inputs_.push_back(*p.parameter);
@@ -154,14 +157,26 @@ class ImageStep {
   }
   double energy_gradient() { return gradient(*phi_, images_, 0.5).at(0); }
   // An image's step: six products for each weight and pixel. ∇Φ has a third of them.
-  double flops() { return step_flops(*phi_, {32, 32, 3}, path(), loss()); }
+  double flops() { return step_flops(*phi_, {images_.dim(1), images_.dim(2), 3}, path(), loss()); }
 
  private:
   static Path path() { return {.kind = Path::Kind::linear}; }
   static LossOptions loss() { return {.estimator = LossOptions::Estimator::published}; }
-  static std::unique_ptr<Potential> make(const std::string& network) {
+  static std::unique_ptr<Potential> make(const std::string& network, bool quick) {
     if (network == "wide_resnet")
-      return std::make_unique<WideResnetPotential>(WideResnetOptions{.depth = 16, .widen = 4}, 0);
+      return std::make_unique<WideResnetPotential>(
+          WideResnetOptions{
+              .height = quick ? 8 : 32, .width = quick ? 8 : 32, .depth = quick ? 10 : 16, .widen = quick ? 1 : 4},
+          0);
+    if (quick)
+      return std::make_unique<UnetPotential>(UnetOptions{.height = 8,
+                                                         .width = 8,
+                                                         .base_width = 8,
+                                                         .multipliers = {1, 2},
+                                                         .blocks_per_level = 1,
+                                                         .dropout = 0,
+                                                         .groups = 4},
+                                             0);
     return std::make_unique<UnetPotential>(
         UnetOptions{.base_width = 64, .multipliers = {1, 2, 2}, .blocks_per_level = 2, .dropout = 0}, 0);
   }
@@ -174,13 +189,13 @@ class ImageStep {
 };
 
 void bench_image_step(const BenchOptions& options, const Machine& machine) {
-  int64_t n = options.batch > 0 ? options.batch : 32;
-  ImageStep step(options.network, n);
+  int64_t n = options.batch > 0 ? options.batch : options.quick ? 2 : 32;
+  ImageStep step(options.network, n, options.quick);
   constexpr const char* sampling = "energy gradient";
   if (options.serve) return serve([&] { return options.only == sampling ? step.energy_gradient() : step(); });
   Table table(options, machine);
   double flops = static_cast<double>(n) * step.flops();
-  std::string shape = Shape{n, 32, 32, 3}.str();
+  std::string shape = Shape{n, options.quick ? 8 : 32, options.quick ? 8 : 32, 3}.str();
   if (table.wants(sampling))
     table.measure({options.network, shape, sampling, flops / 3, 0}, [&] { step.energy_gradient(); });
   if (table.wants("train step")) table.measure({options.network, shape, "train step", flops, 0}, [&] { step(); });
@@ -189,13 +204,13 @@ void bench_image_step(const BenchOptions& options, const Machine& machine) {
 }  // namespace
 
 void bench_block(const BenchOptions& options, const Machine& machine) {
-  int64_t n = options.batch > 0 ? options.batch : 16;
-  int64_t c = options.channels;
-  BlockStep fused(n, c, true), composite(n, c, false);
+  int64_t n = options.batch > 0 ? options.batch : options.quick ? 2 : 16;
+  int64_t c = options.channels, size = options.quick ? 4 : 32;
+  BlockStep fused(n, size, c, true), composite(n, size, c, false);
   if (options.serve) return serve([&] { return fused(); });
   Table table(options, machine);
-  double conv = 2.0 * static_cast<double>(n) * 32 * 32 * 9 * static_cast<double>(c * c);
-  std::string shape = Shape{n, 32, 32, c}.str();
+  double conv = 2.0 * static_cast<double>(n * size * size * 9 * c * c);
+  std::string shape = Shape{n, size, size, c}.str();
   if (table.wants("block fused")) {
     table.measure({"block fused", shape, "first order", 6 * conv, 0}, [&] { fused.first_order(); });
     table.measure({"block fused", shape, "VAPO step", 12 * conv, 0}, [&] { fused(); });
@@ -213,7 +228,7 @@ void bench_step(const BenchOptions& options, const Machine& machine) {
     if (options.serve) return serve([&] { return step(); });
     table.measure({"mlp 3x192", fmt::format("({},2)", batch), "train step", PlaneStep::flops(batch), 0},
                   [&] { step(); });
-    if (options.batch > 0) break;
+    if (options.batch > 0 || options.quick) break;
   }
 }
 

@@ -5,10 +5,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "tensor/check.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
+#include "tensor/plain_convolutions.h"
 #include "tensor/precision.h"
 
 namespace vapo::app {
@@ -28,7 +30,7 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
 Device CommonOptions::apply() const {
   Device chosen = device_from_name(device);
   if (threads > 0) set_num_threads(threads);
-  set_precision(precision_from_name(precision));
+  set_precision(precision_from_name(precision), chosen);
   return chosen;
 }
 
@@ -70,6 +72,16 @@ void print_result(const Json& result, bool as_json) {
 }
 
 void note(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+
+void tell_plain_convolutions() {
+  static bool told = false;
+  PlainConvolutions plain = plain_convolutions();
+  if (plain.calls == 0 || std::exchange(told, true)) return;
+  note(fmt::format(
+      "cuDNN has no deterministic algorithm for {} of the convolutions, which run on plain kernels, far "
+      "slower: {}{}",
+      plain.shapes.size(), plain.shapes.front(), plain.shapes.size() > 1 ? "; ..." : ""));
+}
 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 

@@ -46,6 +46,9 @@ void print_result(const Json& result, bool as_json);
 std::string circumstances(Device device);
 // One line to standard error.
 void note(const std::string& line);
+// Once a program: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, if any
+// did.
+void tell_plain_convolutions();
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.
 Json number(double x);
 

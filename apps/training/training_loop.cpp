@@ -10,6 +10,7 @@
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
+#include "tensor/plain_convolutions.h"
 #include "tensor/storage.h"
 
 namespace vapo::app {
@@ -75,6 +76,7 @@ void TrainingLoop::log(Progress& progress) {
                {"seconds_per_step", seconds_per_step},
                {"seconds", progress.seconds()},
                {"peak_bytes", memory_stats(device_).peak_bytes}};
+  if (size_t plain = plain_convolutions().shapes.size(); plain > 0) line["plain_convolutions"] = plain;
   if (!std::exchange(machine_logged_, true)) line["machine"] = circumstances(device_);
   metrics_.append(line);
   if (!events_) return;
@@ -128,6 +130,7 @@ int TrainingLoop::run() {
     Progress progress(trainer_.steps_done(), c.steps);
     while (trainer_.steps_done() < c.steps && !stop_signal) {
       trainer_.step();
+      tell_plain_convolutions();
       int64_t step = trainer_.steps_done();
       bool is_log_step = step % c.log_every == 0;
       progress.show(step, trainer_.window().mean(trainer_.last()), is_log_step);

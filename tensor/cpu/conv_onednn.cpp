@@ -105,7 +105,7 @@ class Convolution {
 
 Convolution& convolution(Pass pass, ConvGeometry s, int64_t images, bool bias) {
   s.n = images;
-  return primitive_for<Convolution>(Call{pass, bias, precision() == Precision::bf16, s});
+  return primitive_for<Convolution>(Call{pass, bias, precision() == Precision::bf16 && cpu_has_bf16(), s});
 }
 
 // f(first image, count, part) for a part of the batch on each thread.

@@ -177,7 +177,8 @@ Grid grid_of(const Product& p) {
 
 void product(const Product& p, const float* a, const float* b, const float* bias, float* y) {
   Grid g = grid_of(p);
-  bool bf16 = precision() == Precision::bf16 && p.m * p.n * p.k >= 1 << 20;  // smaller ones do not pay for rounding
+  bool bf16 = precision() == Precision::bf16 && cpu_has_bf16() &&
+              p.m * p.n * p.k >= 1 << 20;  // smaller ones do not pay for rounding
   int64_t lda = p.transpose_a ? p.m : p.k, ldb = p.transpose_b ? p.k : p.n;
   parallel_for(g.rows * g.cols, 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {

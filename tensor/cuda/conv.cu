@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tensor/cuda/context.h"
+#include "tensor/plain_convolutions.h"
 #include "tensor/precision.h"
 
 namespace vapo::cuda {
@@ -186,8 +187,19 @@ const Plan& plan_for(Pass pass, const ConvGeometry& s, DType t) {
   return found->second;
 }
 
+std::string description(Pass pass, const ConvGeometry& s, DType t) {
+  const char* what = pass == Pass::forward      ? "convolution"
+                     : pass == Pass::input_grad ? "input grad"
+                                                : "weight grad";
+  return fmt::format("{} of ({},{},{},{}) by ({},{},{},{}), stride ({},{}), dilation ({},{}), groups {}, {}", what,
+                     s.n, s.h, s.w, s.c, s.o, s.kh, s.kw, s.cg, s.p.stride.h, s.p.stride.w, s.p.dilation.h,
+                     s.p.dilation.w, s.p.groups, name_of(t));
+}
 bool use_cudnn(Pass pass, const ConvGeometry& s, DType t) {
-  return t != DType::f64 && s.n > 0 && s.c > 0 && s.o > 0 && plan_for(pass, s, t).found;
+  if (t == DType::f64 || s.n == 0 || s.c == 0 || s.o == 0) return false;
+  if (plan_for(pass, s, t).found) return true;
+  count_plain_convolution(description(pass, s, t));
+  return false;
 }
 void checked(cudnnStatus_t status, const char* call, const ConvGeometry& s) {
   if (status != CUDNN_STATUS_SUCCESS)
@@ -202,9 +214,9 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
     const Plan& p = plan_for(Pass::forward, s, x.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
-    checked(cudnnConvolutionForward(cudnn(), &one, p.x, x.raw(), p.w, w.raw(), p.conv,
-                                    static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), space.raw(), p.workspace,
-                                    &zero, p.y, y.raw()),
+    checked(cudnnConvolutionForward(cudnn(), &one, p.x, address(x), p.w, address(w), p.conv,
+                                    static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), address(space),
+                                    p.workspace, &zero, p.y, address(y)),
             "conv2d", s);
     add_bias("conv2d", bias, y);
     return;
@@ -221,9 +233,9 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
     const Plan& p = plan_for(Pass::input_grad, s, g.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
-    return checked(cudnnConvolutionBackwardData(cudnn(), &one, p.w, w.raw(), p.y, g.raw(), p.conv,
+    return checked(cudnnConvolutionBackwardData(cudnn(), &one, p.w, address(w), p.y, address(g), p.conv,
                                                 static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm),
-                                                space.raw(), p.workspace, &zero, p.x, dx.raw()),
+                                                address(space), p.workspace, &zero, p.x, address(dx)),
                    "conv2d_input_grad", s);
   }
   dispatch_stored(g.dtype(), [&](auto zero) {
@@ -237,9 +249,9 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
     const Plan& p = plan_for(Pass::weight_grad, s, x.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
-    return checked(cudnnConvolutionBackwardFilter(cudnn(), &one, p.x, x.raw(), p.y, g.raw(), p.conv,
+    return checked(cudnnConvolutionBackwardFilter(cudnn(), &one, p.x, address(x), p.y, address(g), p.conv,
                                                   static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm),
-                                                  space.raw(), p.workspace, &zero, p.w, dw.raw()),
+                                                  address(space), p.workspace, &zero, p.w, address(dw)),
                    "conv2d_weight_grad", s);
   }
   dispatch_stored(x.dtype(), [&](auto zero) {
