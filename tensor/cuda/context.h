@@ -26,9 +26,15 @@ void refuse_while_recording(const char* what);  // throws where it would read a 
 void* allocate_recorded(size_t bytes);
 bool deallocate_recorded(void* p, size_t bytes);
 
+// Where the device finds the elements of x: a kernel that was handed a tensor on the CPU would end the program.
+inline void* address(const Tensor& x) {
+  VAPO_CHECK(x.device() == Device::cuda, "[cuda] an operand {} {} is on the CPU. Hint: move it with to()",
+             name_of(x.dtype()), x.shape().str());
+  return x.raw();
+}
 template <class T>
 T* pointer(const Tensor& x) {
-  return static_cast<T*>(x.raw());
+  return static_cast<T*>(address(x));
 }
 template <class T>
 T* pointer_or_null(const Tensor& x) {
@@ -56,6 +62,7 @@ void launch_with_shared(const char* op, void (*kernel)(Parameters...), dim3 grid
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
           op);
 #ifdef VAPO_EMULATED_CUDA  // tests/cuda runs the kernels on the CPU
+  (emulated::expect_no_host_addresses(arguments, op), ...);
   emulated_launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); });
 #else
   // clang-format off

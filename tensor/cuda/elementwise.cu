@@ -152,7 +152,7 @@ struct Combine {
 // Sizes of the result, innermost first, with each operand's stride there (0 where it stands still).
 struct Walk {
   int rank = 0;
-  int64_t size[Shape::max_rank], a[Shape::max_rank], b[Shape::max_rank];
+  int64_t size[Shape::max_rank] = {}, a[Shape::max_rank] = {}, b[Shape::max_rank] = {};
   Walk(const Shape& out, const Shape& x, const Shape& z) {
     int64_t x_stride = 1, z_stride = 1;
     for (int i = 0; i < out.rank(); ++i) {

@@ -1,5 +1,8 @@
 // Moving elements: copies of blocks, permutations, gathers and scatters; windows of pixels.
 
+#include <cmath>
+#include <type_traits>
+
 #include "tensor/cuda/context.h"
 
 namespace vapo::cuda {
@@ -32,7 +35,13 @@ struct IndexSelect {
   int64_t size, n, inner;
   __device__ void operator()(int64_t i) const {
     int64_t j = i % inner, row = i / inner % n, o = i / inner / n;
-    y[i] = x[(o * size + index[row]) * inner + j];
+    int64_t at = index[row];
+    if (at >= 0 && at < size)
+      y[i] = x[(o * size + at) * inner + j];
+    else if constexpr (std::is_floating_point_v<Compute<T>>)  // of a recorded step, whose indices nobody has seen
+      y[i] = static_cast<T>(Compute<T>(NAN));
+    else
+      y[i] = T();
   }
 };
 // Each result gathers its own rows, in their order: the same bits every time.

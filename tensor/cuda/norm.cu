@@ -190,8 +190,8 @@ void vjp_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor
   Tensor sums = scratch(2 * nc, compute_dtype(x.dtype())), k = scratch(3 * nc, compute_dtype(x.dtype()));
   C *ds = pointer<C>(sums), *da = ds + nc, *kh = pointer<C>(k), *ky = kh + nc, *k1 = ky + nc;
   channel_sums<C, 2>("group_norm_vjp", size, VjpSums<T, silu>{e, pointer<T>(g)}, ds);
-  copy_blocks(ds, 0, out.ds.raw(), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
-  copy_blocks(da, 0, out.da.raw(), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
+  copy_blocks(ds, 0, address(out.ds), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
+  copy_blocks(da, 0, address(out.da), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
   if (!out.dx.defined()) return;
   for_each("group_norm_vjp", size.n * p.groups,
            VjpCoefficients<C>{size, p.groups, pointer<C>(a), pointer<C>(stats.rstd), ds, da, kh, ky, k1});

@@ -30,7 +30,7 @@ __global__ void slots_kernel(Batch<T> batch, F f) {
 // f(batch, grid) over the slots of one dtype, at most `most_blocks` to a slot.
 template <class T, class F>
 void for_batches(std::span<const Slot> slots, int64_t most_blocks, const F& f) {
-  Batch<T> batch;
+  Batch<T> batch{};
   size_t used = 0;
   int64_t longest = 0;
   auto flush = [&] {

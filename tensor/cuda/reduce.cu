@@ -147,7 +147,7 @@ void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   for (DType t : {DType::f32, DType::f64, DType::bf16})
     dispatch_stored(t, [&](auto zero) {
       using T = decltype(zero);
-      Batch<T> batch;
+      Batch<T> batch{};
       size_t used = 0;
       int64_t longest = 0;
       auto flush = [&] {

@@ -27,6 +27,7 @@ std::unordered_map<void*, StepGraph::Impl*> owners;
 
 }  // namespace
 
+bool is_recording() { return recording != nullptr; }
 const StepScalars* step_scalars() { return recording ? recording->scalars : nullptr; }
 void refuse_while_recording(const char* what) {
   if (recording)

@@ -12,6 +12,7 @@
 #include "vapo/energy.h"
 #include "vapo/inpainting.h"
 #include "vapo/interpolation.h"
+#include "vapo/likelihood.h"
 #include "vapo/mlp_potential.h"
 #include "vapo/ode.h"
 #include "vapo/preconditioned.h"
@@ -43,6 +44,8 @@ std::vector<Result> results(Device device) {
   Field field = [&](const Tensor& at, double t) { return gradient(*phi, at, t); };
   TimedField each = [&](const Tensor& at, const Tensor& t) { return gradient(*phi, at, t); };
   Energy energy = marginal_energy(*phi, path, 0.9);
+  LikelihoodOptions exact{.ode = {.rtol = 1e-3, .atol = 1e-3, .times = {}}}, probed = exact;
+  probed.trace = LikelihoodOptions::Trace::hutchinson, probed.probes = 2;
   std::vector<Result> out{
       {"gradient", gradient(*phi, x, 0.4)},
       {"alone", gradient(*conditioned(base, 3, one), kernel::slice(x, 0, 0, 1, 1), 0.4)},
@@ -53,6 +56,8 @@ std::vector<Result> results(Device device) {
       {"rk45, own steps", integrate_each(each, x, 0, 1).x},
       {"energy", energy(x).value()},
       {"sgld", sgld(energy, x, {.step_size = 0.01, .steps = 5, .key = {.seed = 4}, .first = 2})},
+      {"likelihood", log_likelihood(*base, path, x, exact, y).log_likelihood},
+      {"likelihood, probes", log_likelihood(*base, path, x, probed, y).log_likelihood},
       {"slerp", slerp(x, noise(3), 4)},
   };
   for (Result& r : out) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The program on a GPU, here on emulated kernels: training with recorded steps equals training without, bit for bit;
+# The program on a GPU, or on emulated kernels: training with recorded steps equals training without, bit for bit;
 # a resumed run equals an uninterrupted one; the command says what it runs on.
 . "$3/tests/apps/common.sh"
 
@@ -7,7 +7,7 @@ small=(--set model.hidden=[16,16] --set train.batch_size=8 --set train.steps=9 -
   --set train.warmup_steps=4 --set train.clip=norm --set train.clip_limit=0.5 --json)
 expect 0 "$vapo" train tiny.toml --out recorded --device cuda "${small[@]}"
 expect 0 "$vapo" train tiny.toml --out launched --device cuda --no-graph "${small[@]}"
-grep -q "emulated, CUDA" err || fail "the log does not name the device"
+grep -qE "^[^,]+, CUDA [0-9]+\.[0-9]+ .*, precision strict" err || fail "the log does not name the device: $(head -1 err)"
 last() { ls "$1"/checkpoint*9.safetensors; }
 cmp "$(last recorded)" "$(last launched)" || fail "recorded steps give other bits than launched ones"
 

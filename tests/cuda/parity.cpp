@@ -242,7 +242,9 @@ int main() {
       failed += !good, ++count;
       fmt::print("{}  {:44} {}  NMSE {:.1e} {}\n", good ? "PASS" : "FAIL", row.name, name_of(t), worst, wrong);
     }
-  // Both ways to normalise were met: in shared memory, and by sums and a second pass.
+  // Both ways to normalise were met: in shared memory, and by sums and a second pass. Where between them a GPU
+  // changes over depends on how much of it there is: exact for the stand-in alone, which has a Hopper GPU's.
+  bool known_size = device_facts(Device::cuda).device == "emulated";
   struct Way {
     NormSize size;
     int64_t groups;
@@ -260,7 +262,8 @@ int main() {
     bool good = true;
     for (int derivative = 0; derivative < 3; ++derivative) {
       bool fits = cuda::norm_in_one_pass(w.size, w.groups, w.dtype, derivative);
-      good &= fits == w.once[derivative], once += fits ? '1' : '2';
+      bool certain = known_size || w.once[0] == w.once[2];
+      good &= !certain || fits == w.once[derivative], once += fits ? '1' : '2';
     }
     failed += !good, ++count;
     fmt::print("{}  passes of group_norm, ({},{},{}) groups {} {}: {}\n", good ? "PASS" : "FAIL", w.size.n,

@@ -44,6 +44,7 @@ inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation
                                                  int lda, int64_t a_step, const void* b, cudaDataType, int ldb,
                                                  int64_t b_step, const void*, void* c, cudaDataType, int ldc,
                                                  int64_t c_step, int count, cublasComputeType_t, cublasGemmAlgo_t) {
+  for (const void* p : {a, b, static_cast<const void*>(c)}) emulated::expect_on_device(p, "a product");
   auto all = [=](auto zero) {
     using T = decltype(zero);
     for (int i = 0; i < count; ++i)

@@ -1,7 +1,8 @@
 #pragma once
 // A stand-in for the CUDA runtime that runs kernels on the CPU, so that their arithmetic, indexing and barriers are
 // tested where there is no GPU. A launch whose first thread meets a barrier runs the threads of a block as fibers
-// (fibers.h), others run them one after the other. Device memory is filled with NaN when it is handed out.
+// (fibers.h), others run them one after the other. Device memory is filled with NaN when it is handed out, and what
+// the CPU may touch and what the device may are kept apart (device_memory.h).
 
 #define __CUDACC__ 1
 #define __global__
@@ -21,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "device_memory.h"
 #include "fibers.h"
 
 using std::cos, std::exp, std::log, std::nextafter, std::sin, std::sqrt;
@@ -64,7 +66,11 @@ struct EmulatedGraph {
 };
 namespace emulated {
 inline EmulatedGraph* captured = nullptr;
-inline void submit(std::function<void()> work) { captured ? captured->work.push_back(std::move(work)) : work(); }
+inline void run(const std::function<void()>& work) {
+  DeviceMemory::Open open(device_memory());
+  work();
+}
+inline void submit(std::function<void()> work) { captured ? captured->work.push_back(std::move(work)) : run(work); }
 }  // namespace emulated
 
 template <class F>
@@ -171,18 +177,26 @@ inline cudaError_t cudaMemGetInfo(size_t* left, size_t* total) {
   return *left = *total = size_t{1} << 30, cudaSuccess;
 }
 inline cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) {
-  *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  if (!*p) return cudaErrorMemoryAllocation;
-  std::memset(*p, 0xff, bytes);
-  return cudaSuccess;
+  return (*p = emulated::device_memory().allocate(bytes)) ? cudaSuccess : cudaErrorMemoryAllocation;
 }
-inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) { return std::free(p), cudaSuccess; }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) {
+  return emulated::device_memory().deallocate(p), cudaSuccess;
+}
+namespace emulated {
+inline void expect_ends_of_copy(const void* to, const void* from, cudaMemcpyKind kind) {
+  if (kind != cudaMemcpyDeviceToDevice) return;
+  expect_on_device(to, "a copy within the device");
+  expect_on_device(from, "a copy within the device");
+}
+}  // namespace emulated
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  emulated::expect_ends_of_copy(to, from, kind);
   emulated::submit([=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
-                                     size_t height, cudaMemcpyKind, cudaStream_t) {
+                                     size_t height, cudaMemcpyKind kind, cudaStream_t) {
+  emulated::expect_ends_of_copy(to, from, kind);
   if (to_pitch < width || from_pitch < width) std::abort();  // what the runtime refuses
   emulated::submit([=] {
     for (size_t i = 0; i < height; ++i)
@@ -195,7 +209,7 @@ using cudaGraph_t = EmulatedGraph*;
 using cudaGraphExec_t = EmulatedGraph*;
 enum { cudaStreamCaptureModeRelaxed };
 inline cudaError_t cudaMalloc(void** p, size_t bytes) { return cudaMallocAsync(p, bytes, nullptr); }
-inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaFree(void* p) { return cudaFreeAsync(p, nullptr); }
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t, int) {
   return emulated::captured = new EmulatedGraph, cudaSuccess;
 }
@@ -208,6 +222,6 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph,
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
 inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, cudaSuccess; }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
-  for (const auto& work : graph->work) work();
+  for (const auto& work : graph->work) emulated::run(work);
   return cudaSuccess;
 }

@@ -29,6 +29,10 @@ namespace emulated {
   std::fprintf(stderr, "emulated CUDA: %s\n", why);
   std::abort();
 }
+[[noreturn]] inline void give_up(const char* who, const char* why) {
+  std::fprintf(stderr, "emulated CUDA: %s %s\n", who, why);
+  std::abort();
+}
 
 class Fibers {
  public:
