@@ -21,6 +21,7 @@ namespace cuda {
 
 bool available();       // a device that this build can use
 std::string why_not();  // one line: "this build has no CUDA backend", "no CUDA device: …"
+bool is_recording();    // a step that does not run yet: nothing of it can be read
 std::string device_name();
 void* allocate(size_t bytes);
 void deallocate(void* p, size_t bytes) noexcept;

@@ -12,6 +12,7 @@ namespace {
 
 bool available() { return false; }
 std::string why_not() { return "this build has no CUDA backend"; }
+bool is_recording() { return false; }
 std::string device_name() { return "none"; }
 std::string libraries() { return "no CUDA"; }
 void* allocate(size_t) { no_cuda("allocate"); }
