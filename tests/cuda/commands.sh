@@ -127,7 +127,7 @@ for precision in strict fast bf16; do
   both $wide ood $images --out other.npy,interpolated --limit 4 --training-images 4 --folder ood-$precision-@
   both $near longrun $images --until 1 --steps-per-unit 3 -n 2 --out flow-$precision-@
   both $near longrun $images --method sgld --energy marginal --start noise,samples --temperatures 0.1 --step-size 1e-5 \
-    -n 2 --steps 4 --burn-in 1 --out chain-$precision-@
+    -n 2 --steps 6 --burn-in 1 --out chain-$precision-@
 
   # --- a classifier, and distances in its features
   both $wide classifier train mnist --data set --epochs 1 --batch-size 16 --shift 0 --out c-$precision-@.safetensors
