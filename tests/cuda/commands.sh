@@ -102,7 +102,9 @@ for precision in strict fast bf16; do
   both $near likelihood $points --limit 6 --tolerance 1e-3 --trace hutchinson --probes 2
   density=(--set density.points=60 --set density.grid=8 --set density.likelihood_points=4 --set density.sgld_particles=8
     --set density.sgld_steps=10 --set density.sgld_burn_in=2)
-  both $wide density $points --no-figures --out density-$precision-@ "${density[@]}"
+  figures=--no-figures  # drawn once: where gnuplot is
+  if [ $precision = strict ] && command -v gnuplot >/dev/null; then figures=; fi
+  both $wide density $points $figures --out density-$precision-@ "${density[@]}"
 
   # --- images
   for how in "" "--class all --guidance 2" "--class 1 --method rk45 --per-sample-norm --rtol 0.2 --atol 0.2" \
