@@ -333,6 +333,13 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor&
 }
 
 void copy_into(const Tensor& target, const Tensor& source) {
+  copy_elements(target, source);
+  target.count_write();
+}
+
+}  // namespace kernel
+
+void copy_elements(const Tensor& target, const Tensor& source) {
   VAPO_CHECK(target.shape() == source.shape(), "[copy_into] {} into {}", source.shape().str(),
              target.shape().str());
   if (source.numel() == 0) return;
@@ -346,9 +353,8 @@ void copy_into(const Tensor& target, const Tensor& source) {
   } else if (target.device() == source.device()) {
     VAPO_ON(source.device(), convert(source, target));
   } else {
-    copy_into(target, source.to(target.dtype()));
+    copy_elements(target, source.to(target.dtype()));
   }
 }
 
-}  // namespace kernel
 }  // namespace vapo
