@@ -162,6 +162,11 @@ Tensor sum_squares(std::span<const Tensor> xs) {
   VAPO_ON(y.device(), sum_squares(xs, y));
   return y;
 }
+Tensor norm(const Tensor& x, const Dims& dims, bool keepdim) {
+  check_floating("norm", x);
+  Tensor squares = unary<Square>(x.to(DType::f64));  // f32 does not hold the square of 1e20, nor of 1e-23
+  return unary<Sqrt>(sum(squares, dims, keepdim)).to(x.dtype());
+}
 bool all_finite(const Tensor& x) {
   check_floating("all_finite", x);
   return VAPO_ON(x.device(), all_finite(x));

@@ -49,6 +49,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor sum_to(const Tensor& x, const Shape& shape);  // the adjoint of broadcast_to
 Tensor sum_squares(std::span<const Tensor> xs);      // Σx² over all elements of all tensors: f64 ()
 bool all_finite(const Tensor& x);
+Tensor norm(const Tensor& x, const Dims& dims, bool keepdim);  // √Σx²: squares and sums in f64
 
 // ---- matrix products
 struct MatmulOptions {
@@ -105,7 +106,8 @@ struct GroupNorm {
   double mask_scale = 1;
 };
 struct Normalized {
-  Tensor y, mean, rstd;  // statistics (N,groups): the derivatives take them back
+  Tensor y, mean, rest, rstd;  // statistics (N,groups), from f64 sums: the derivatives take them back. The mean is
+                               // mean + rest: of a constant group ŷ is 0, to the last bit
 };
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p);
 // Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted.

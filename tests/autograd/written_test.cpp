@@ -67,6 +67,10 @@ TEST_CASE("over images: convolutions, normalisations and their vjps") {
   CHECK(after_write(whole(conv2d(x, w)), w, x) == expected("'x' (2,4,4,4)", "conv2d"));
   CHECK(after_write(whole(group_norm_fused(x, a, s, plain)), x, a) == expected("'a' (2,4)", "group_norm"));
   CHECK(after_write(whole(group_norm_fused(x, a, s, silu)), x, s) == expected("'s' (2,4)", "group_norm"));
+  CHECK(after_write(whole(group_norm_fused(x, a, s, plain)), x, s).empty());
+  silu.mask = kernel::dropout_mask(x.shape(), 0.3, {.seed = 3}), silu.mask_scale = 1 / 0.7;
+  CHECK(after_write(whole(group_norm_fused(x, a, s, silu)), x, silu.mask) ==
+        expected("a constant (2,4,4,4)", "group_norm"));
 }
 
 TEST_CASE("what no derivative needs may be written") {
