@@ -50,18 +50,6 @@ Tensor binary_by_index(int op, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-// x seen as (outer, size, inner) around dimension i.
-struct Around {
-  int64_t outer = 1, size = 1, inner = 1;
-};
-Around around(const Shape& s, int i) {
-  Around r;
-  for (int j = 0; j < i; ++j) r.outer *= s[j];
-  r.size = s[i];
-  for (int j = i + 1; j < s.rank(); ++j) r.inner *= s[j];
-  return r;
-}
-
 // Reduces the runs of neighbouring dimensions of `dims` one after the other, the last first.
 Tensor reduce(Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
   check_floating(op, x);
@@ -297,43 +285,6 @@ Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, 
   Tensor y = Tensor::zeros(shape, g.options());
   copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), g.device(), static_cast<std::byte*>(y.raw()),
              static_cast<std::byte*>(g.raw()), false);
-  return y;
-}
-
-namespace {
-void check_index(const char* op, const Tensor& index, int64_t size) {
-  VAPO_CHECK(index.rank() == 1 && index.dtype() == DType::i64, "[{}] index must be i64 of shape (n), got {} {}", op,
-             name_of(index.dtype()), index.shape().str());
-  Tensor here = index.to(Device::cpu);
-  for (int64_t i = 0; i < index.numel(); ++i) {
-    int64_t row = here.data<int64_t>()[i];
-    VAPO_CHECK(row >= 0 && row < size, "[{}] index {} is outside [0, {})", op, row, size);
-  }
-}
-}  // namespace
-
-Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
-  int d = x.shape().wrap(dim, "index_select");
-  check_index("index_select", index, x.shape()[d]);
-  Shape shape = x.shape();
-  shape[d] = index.numel();
-  Around r = around(x.shape(), d);
-  Tensor y = Tensor::empty(shape, x.options());
-  VAPO_ON(x.device(), index_select(x, r.outer, r.size, r.inner, index, y));
-  return y;
-}
-
-Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index) {
-  check_floating("index_add", g);
-  int d = shape.wrap(dim, "index_add");
-  check_index("index_add", index, shape[d]);
-  Shape expected = shape;
-  expected[d] = index.numel();
-  VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(),
-             expected.str(), g.shape().str());
-  Around r = around(shape, d);
-  Tensor y = Tensor::zeros(shape, g.options());
-  VAPO_ON(g.device(), index_add(g, r.outer, r.size, r.inner, index, y));
   return y;
 }
 
