@@ -101,7 +101,6 @@ class Engine {
         if (Visit* v = find(x.node())) v->wanted = v->needed = true;
     for (auto v = visits_.rbegin(); v != visits_.rend(); ++v) {
       if (v->ends) continue;
-      v->needed |= v->node->released;  // where it led is forgotten: using it is an error
       for (Edge& e : v->node->edges()) {
         if (v->needed) break;
         Visit* input = e.input ? find(e.input) : nullptr;
@@ -126,10 +125,13 @@ class Engine {
                    y.shape().str());
       Visit* v = find(y.node());
       if (!v) continue;  // older than every input
-      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.options())) : grad_outputs[i],
+      add_cotangent(*v, grad_outputs.empty() ? Var(Tensor::ones(y.shape(), y.options())) : given(grad_outputs[i]),
                     "grad_outputs", i);
     }
   }
+
+  // Of a buffer that the caller may have filled since the forward pass: a handle as new as this call.
+  static Var given(const Var& g) { return g.defined() ? Var(g.value().alias(), g.node()) : g; }
 
   void add_cotangent(Visit& v, const Var& g, const char* op, size_t argument) {
     const Node& n = *v.node.get();
@@ -143,6 +145,7 @@ class Engine {
   }
 
   void send(Visit& to, uint32_t slot, const Var& g, const char* op, size_t argument) {
+    g.value();  // what a rule kept and passes on as it is counts as read
     if (slot == 0) return add_cotangent(to, g, op, argument);
     if (to.further.size() < slot) to.further.resize(slot);
     to.further[slot - 1] = g;  // every slot but the first has one sender
@@ -150,14 +153,22 @@ class Engine {
 
   void propagate(Visit& v) {
     Node& n = *v.node.get();
-    VAPO_CHECK(!n.released || v.wanted,
+    VAPO_CHECK(!n.released || !leads_on(n),
                "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there",
                n.op);
     if (n.released) return;  // what came to it is what was wanted
+    Differentiating reading(v.node);
     bool ran = n.joint ? propagate_jointly(v) : propagate_by_edges(v);
     if (!v.wanted) v.cotangent = Var();  // free early: it has been passed on
     v.further.clear();
-    if (ran && !retain_) n.release_edges();
+    if (ran && !retain_) n.release_rules();
+  }
+
+  bool leads_on(Node& n) {
+    return std::ranges::any_of(n.edges(), [&](const Edge& e) {
+      Visit* input = find(e.input);
+      return input && input->needed;
+    });
   }
 
   bool propagate_by_edges(Visit& v) {

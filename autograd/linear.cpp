@@ -17,9 +17,9 @@ Var unslice(const Var& g, const Shape& shape, int dim, int64_t start, int64_t st
 }
 
 // The adjoint of index_select: rows with the same index add up.
-Var index_add(const Var& g, const Shape& shape, int dim, const Tensor& index) {
-  return record("index_add", kernel::index_add(g.value(), shape, dim, index),
-                {{g, [dim, index](const Var& u) { return index_select(u, dim, index); }}});
+Var index_add(const Var& g, const Shape& shape, int dim, const Var& index) {
+  return record("index_add", kernel::index_add(g.value(), shape, dim, index.value()),
+                {{g, [dim, index](const Var& u) { return index_select(u, dim, index.value()); }}});
 }
 
 // Pieces of x, one after the other along `dim`; those that are not wanted are left undefined.
@@ -126,8 +126,9 @@ Var pad2d(const Var& x, Pad2d pads) {
 
 Var index_select(const Var& x, int64_t dim, const Tensor& index) {
   int d = x.shape().wrap(dim, "index_select");
-  return record("index_select", kernel::index_select(x.value(), d, index),
-                {{x, [d, index, s = x.shape()](const Var& g) { return index_add(g, s, d, index); }}});
+  Var at = index;  // as any operand, it must not be written before its last use
+  return record("index_select", kernel::index_select(x.value(), d, at.value()),
+                {{x, [d, at, s = x.shape()](const Var& g) { return index_add(g, s, d, at); }}});
 }
 
 Var embedding(const Var& w, const Tensor& index) {

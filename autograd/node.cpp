@@ -5,18 +5,20 @@
 namespace vapo {
 namespace {
 
-std::atomic<uint64_t> next_id{1};
-
 // Nodes whose last reference went away, waiting to be destroyed by the outermost release: no recursion.
 thread_local Node* dead = nullptr;
 thread_local bool draining = false;
 
 }  // namespace
 
+constinit thread_local Node* Differentiating::current = nullptr;
+
 NodePtr Node::create(const char* op, const Shape& shape, TensorOptions options, uint32_t edges) {
   Node* node = new (detail::allocate(block_bytes(edges))) Node;
   node->edge_count = edges;
-  node->id = next_id.fetch_add(1, std::memory_order_relaxed);
+  node->id = WriteClock::tick();
+  const Node* of = Differentiating::current_node();
+  node->origin = of ? of->origin : node->id;
   node->op = op;
   node->shape = shape;
   node->dtype = options.dtype;
@@ -25,11 +27,11 @@ NodePtr Node::create(const char* op, const Shape& shape, TensorOptions options, 
   return NodePtr(node);
 }
 
-void Node::release_edges() noexcept {
+void Node::release_rules() noexcept {
   released = true;
   result = Tensor();
   joint.reset();
-  for (Edge& e : edges()) e = Edge{};
+  for (Edge& e : edges()) e.vjp.reset();
 }
 
 NodePtr::NodePtr(const NodePtr& o) : p_(o.p_) {

@@ -28,27 +28,30 @@ struct Operands {
   Var x, a, s;
   GroupNorm p;
   Normalized stats;  // y is not kept
-  Var operator[](size_t i) const { return i == 0 ? x : i == 1 ? a : s; }
+  Tensor shift;      // the value of s
+  // Only silu's slope depends on s: written since, it is an error there alone.
+  const Tensor& s_value() const { return p.silu ? s.value() : shift; }
+  const GroupNorm& options() const { return Var(p.mask).value(), p; }  // of a mask that was not written since
 };
 using OperandsPtr = std::shared_ptr<const Operands>;
 
 // d/d(operand i) of ⟨u, vjp for operand j⟩ out of elementwise operations; operand 3 is the cotangent g.
 Var composite_second(const Operands& o, const Var& g, size_t j, const Var& u, size_t i) {
   std::array<Var, 4> v{alias(o.x), alias(o.a), alias(o.s), alias(g)};
-  Var y = group_norm_composite(v[0], v[1], v[2], o.p);
+  Var y = group_norm_composite(v[0], v[1], v[2], o.options());
   return gradient(gradient(y, v[j], v[3]), v[i], u);
 }
 
 // The vjp for the wanted ones of x, a and s, as an operation on x, a, s and g.
 std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::vector<bool>& wanted) {
-  kernel::NormGrads d =
-      kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s.value(), g.value(), o->stats, o->p, wanted[0]);
+  kernel::NormGrads d = kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s_value(), g.value(), o->stats,
+                                               o->options(), wanted[0]);
   return record_jointly("group_norm_vjp", {d.dx, d.da, d.ds}, std::array{o->x, o->a, o->s, g},
                         [o, g](std::span<const Var> u, const std::vector<bool>& wanted_of_vjp) -> std::vector<Var> {
                           if (!NoGradGuard::grad_enabled()) {
-                            auto r =
-                                kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s.value(), g.value(),
-                                                        u[0].value(), u[1].value(), u[2].value(), o->stats, o->p);
+                            auto r = kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s_value(), g.value(),
+                                                             u[0].value(), u[1].value(), u[2].value(), o->stats,
+                                                             o->options());
                             return {r.dx, r.da, r.ds, r.dg};
                           }
                           std::vector<Var> out(4);
@@ -68,19 +71,26 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNorm& 
   Normalized r = kernel::group_norm(x.value(), a.value(), s.value(), p);
   Tensor y = std::exchange(r.y, Tensor());
   if (!NoGradGuard::grad_enabled() || !(x.requires_grad() || a.requires_grad() || s.requires_grad())) return y;
-  auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r)});
+  auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r), s.value()});
   return record_jointly(
       "group_norm", {std::move(y)}, std::array{x, a, s},
       [o](std::span<const Var> g, const std::vector<bool>& wanted) { return group_norm_vjp(o, g[0], wanted); })[0];
 }
 
+// First with numbers alone, the statistics that the kernel found: the result does not depend on by what a group was
+// shifted and divided before, and f32 holds all that comes after, of large values and of a small spread far from 0.
 Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {
   int64_t n = x.dim(0), c = x.dim(-1), pixels = 1;
   for (int i = 1; i + 1 < x.rank(); ++i) pixels *= x.dim(i);
-  Var rows = reshape(to(x, a.dtype()), {n, pixels, p.groups, c / p.groups});
+  Var wide = to(x, a.dtype()), none = Tensor::zeros(a.shape(), a.options());
+  Normalized stats =
+      kernel::group_norm(wide.value(), none.value(), none.value(), {.groups = p.groups, .eps = p.eps});
+  auto number = [&](const Tensor& t) { return Var(t.reshape({n, 1, p.groups, 1})); };
+  Var rows = reshape(wide, {n, pixels, p.groups, c / p.groups}), scale = number(stats.rstd);
+  rows = mul(sub(sub(rows, number(stats.mean)), number(stats.rest)), scale);
   double one = 1 / static_cast<double>(pixels * c / p.groups);
   Var centred = sub(rows, one * sum(rows, {1, 3}, true));
-  Var rstd = rsqrt(one * sum(square(centred), {1, 3}, true) + p.eps);
+  Var rstd = rsqrt(add(one * sum(square(centred), {1, 3}, true), p.eps * square(scale)));
   Var z = add(mul(reshape(mul(centred, rstd), {n, pixels, c}), reshape(a, {n, 1, c})), reshape(s, {n, 1, c}));
   if (p.silu) z = mul(z, sigmoid(z));
   z = reshape(z, x.shape());

@@ -71,7 +71,10 @@ using kernel::Pair;
 Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2d& p = {});            // b (O) or undefined
 Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2d& p);   // its adjoint in x
 Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2d& p);  // its adjoint in w
-Var avg_pool2d(const Var& x, Pair k);          // means of windows of k; leftover rows and columns are dropped
+Var avg_pool2d(const Var& x, Pair k);  // means of windows of k; leftover rows and columns are dropped
+// The maxima of windows; the cotangent goes to the first of equal ones, or to a NaN, which comes before all
+// numbers.
+Var max_pool2d(const Var& x, const kernel::Window& window);
 Var upsample_nearest2d(const Var& x, Pair k);  // every pixel k.h × k.w times; adjoint: k.h·k.w·avg_pool2d
 struct Pad2d {
   int64_t left = 0, right = 0, top = 0, bottom = 0;  // zeros around; negative ones cut off
@@ -111,6 +114,10 @@ struct Slice {
 };
 Var slice(const Var& x, int64_t dim, Slice range);                 // adjoint: zeros around
 Var index_select(const Var& x, int64_t dim, const Tensor& index);  // adjoint: scatter-add; index (n) i64
+// Along dim, PyTorch's rules: index i64 with as many dimensions as x and, but for dim, none of them longer.
+Var gather(const Var& x, int64_t dim, const Tensor& index);  // x[…,index[…,k,…],…]; adjoint: scatter_add onto zeros
+// x[…,index[…,k,…],…] += src[…,k,…]: repeats add up, in the order of k. src: at least as large as the index.
+Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& src);
 Var embedding(const Var& w, const Tensor& index);  // rows of w (classes, width): (…) → (…, width)
 
 }  // namespace vapo

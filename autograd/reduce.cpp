@@ -74,7 +74,7 @@ Var softmax(const Var& x, const Dims& dims) {
 }
 
 Var norm(const Var& x, const Dims& dims, bool keepdim) {
-  Tensor y = kernel::unary<Sqrt>(kernel::sum(kernel::unary<Square>(x.value()), dims, keepdim));
+  Tensor y = kernel::norm(x.value(), dims, keepdim);
   return record("norm", std::move(y), {{x, [dims, x](const Var& g, const Var& out) {
                                           return mul(div_or_zero(x, kept(out, x.shape(), dims)),
                                                      kept(g, x.shape(), dims));

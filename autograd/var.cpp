@@ -2,17 +2,59 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
+#include <vector>
 
 #include "autograd/graph.h"
 
 namespace vapo {
 
 constinit thread_local bool NoGradGuard::enabled = true;
+constinit thread_local bool Var::in_vjp = false;
+
+namespace {
+
+// The leaf with these elements among the nodes that the graph behind `from` holds; null where there is none.
+const Node* leaf_behind(const Node* from, const void* elements) {
+  std::vector<Node*> open{const_cast<Node*>(from)};
+  std::set<const Node*> seen{from};
+  while (!open.empty()) {
+    Node* n = open.back();
+    open.pop_back();
+    if (n->edge_count == 0 && n->elements == elements) return n;
+    for (Edge& e : n->edges())
+      if (e.input && seen.insert(e.input.get()).second) open.push_back(e.input.get());
+  }
+  return nullptr;
+}
+
+std::string describe(const Tensor& value, const Node* own, const Node* user) {
+  const Node* leaf = own ? leaf_behind(own, value.raw()) : nullptr;
+  if (!leaf) leaf = leaf_behind(user, value.raw());
+  if (leaf) return leaf->name.empty() ? "a leaf" : fmt::format("'{}'", leaf->name);
+  return own ? fmt::format("the result of '{}'", own->op) : "a constant";
+}
+
+}  // namespace
+
+// Older than the origin: read in the forward pass. Between it and the node: made by a backward pass whose graph the
+// node is of. Newer: made by the vjp that runs, or given to it.
+void Var::check_unwritten() const {
+  if (!value_.defined()) return;
+  const Node& n = *Differentiating::current_node();
+  uint64_t made = value_.made_at(), kept = made <= n.origin ? n.origin : n.id;
+  if (made > n.id || value_.written_at() <= kept) return;
+  fail(
+      "[grad] {} {} was written after '{}' used it (an optimizer step?). Hint: call grad before the step, or run "
+      "the forward pass again",
+      describe(value_, node_.get(), &n), value_.shape().str(), n.op);
+}
 
 Var Var::leaf(Tensor value, std::string name) {
   VAPO_CHECK(value.defined() && is_floating(value.dtype()), "[leaf] '{}' must be an f32 or f64 tensor", name);
   NodePtr node = Node::create("leaf", value.shape(), value.options(), 0);
   node->name = std::move(name);
+  node->elements = value.raw();
   return Var(std::move(value), std::move(node));
 }
 

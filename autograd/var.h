@@ -23,7 +23,12 @@ class Var {
   // A leaf that gradients can be taken of. The name appears in error messages.
   static Var leaf(Tensor value, std::string name = {});
 
-  const Tensor& value() const { return value_; }
+  // Inside a vjp: an error, naming it, where it was written since the operation kept it.
+  const Tensor& value() const {
+    if (in_vjp) [[unlikely]]
+      check_unwritten();
+    return value_;
+  }
   const Shape& shape() const { return value_.shape(); }
   int rank() const { return value_.rank(); }
   int64_t dim(int64_t i) const { return value_.dim(i); }
@@ -31,7 +36,7 @@ class Var {
   DType dtype() const { return value_.dtype(); }
   Device device() const { return value_.device(); }
   TensorOptions options() const { return value_.options(); }
-  double item() const { return value_.item(); }
+  double item() const { return value().item(); }
   bool defined() const { return value_.defined(); }
 
   bool requires_grad() const { return static_cast<bool>(node_); }
@@ -42,7 +47,10 @@ class Var {
   friend Var record(const char* op, Tensor value, std::span<const Rule> rules);
   friend Var with_history(Tensor value, NodePtr node);
   friend class Engine;
+  friend class Differentiating;
   Var(Tensor value, NodePtr node) : value_(std::move(value)), node_(std::move(node)) {}
+  void check_unwritten() const;
+  static constinit thread_local bool in_vjp;
   Tensor value_;
   NodePtr node_;
 };

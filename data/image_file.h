@@ -27,7 +27,7 @@ Tensor resize_antialiased(const Tensor& image, int64_t height, int64_t width);
 //   pytorch_fid  at max(0, (i + ½)·from/to − ½), and u becomes u/127.5 − 1: PyTorch's interpolate, of pytorch-fid
 enum class FeatureResize { tf1, pytorch_fid };
 FeatureResize feature_resize_from_name(const std::string& name);  // tf1 or pytorch-fid; throws InputError
-// u8 (N,H,W,C) → f32 (N,height,width,3); grey is repeated.
+// (N,H,W,C) → (N,height,width,3); grey is repeated. u8 → f32; the same numbers as f32 or f64 stay that.
 Tensor resize_for_features(const Tensor& pixels, int64_t height, int64_t width, FeatureResize resize);
 
 // round(clip(127.5 x + 127.5, 0, 255)): floats in [−1,1] to u8, and back to f32 x = u/127.5 − 1.

@@ -65,7 +65,7 @@ Tensor resize_axis(const Tensor& x, int64_t outer, int64_t n, int64_t m, int64_t
 
 struct Between {  // two pixels, and the share of the second
   int64_t first, second;
-  float share;
+  double share;
 };
 std::vector<Between> between(int64_t from, int64_t to, FeatureResize resize) {
   double scale = static_cast<double>(from) / static_cast<double>(to);
@@ -74,7 +74,7 @@ std::vector<Between> between(int64_t from, int64_t to, FeatureResize resize) {
     double at = static_cast<double>(i) * scale;
     if (resize == FeatureResize::pytorch_fid) at = std::max(0.0, at + 0.5 * scale - 0.5);
     auto first = std::min(static_cast<int64_t>(at), from - 1);
-    out.push_back({first, std::min(first + 1, from - 1), static_cast<float>(at - static_cast<double>(first))});
+    out.push_back({first, std::min(first + 1, from - 1), at - static_cast<double>(first)});
   }
   return out;
 }
@@ -87,39 +87,50 @@ FeatureResize feature_resize_from_name(const std::string& name) {
   throw InputError(fmt::format("no resize '{}'. Hint: tf1 or pytorch-fid", name));
 }
 
-Tensor resize_for_features(const Tensor& pixels, int64_t height, int64_t width, FeatureResize resize) {
-  VAPO_CHECK(pixels.dtype() == DType::u8 && pixels.rank() == 4 && pixels.dim(1) >= 1 && pixels.dim(2) >= 1 &&
-                 (pixels.dim(3) == 1 || pixels.dim(3) == 3),
-             "[resize_for_features] {} {}: expects u8 (N,H,W,C), C = 1 or 3", name_of(pixels.dtype()),
-             pixels.shape().str());
-  VAPO_CHECK(height >= 1 && width >= 1, "[resize_for_features] to {} × {} pixels", height, width);
-  int64_t h = pixels.dim(1), w = pixels.dim(2), c = pixels.dim(3);
+namespace {
+template <class From, class To>
+void resize_into(const Tensor& pixels, const Tensor& out, FeatureResize resize) {
+  int64_t h = pixels.dim(1), w = pixels.dim(2), c = pixels.dim(3), height = out.dim(1), width = out.dim(2);
   std::vector<Between> down = between(h, height, resize), along = between(w, width, resize);
-  bool tf1 = resize == FeatureResize::tf1;
-  float scale = tf1 ? 1 / 128.0f : 1 / 127.5f, shift = -1;
-  Tensor out = Tensor::empty({pixels.dim(0), height, width, 3});
-  const uint8_t* from = pixels.data<uint8_t>();
-  float* to = out.mutable_data<float>();
+  To scale = resize == FeatureResize::tf1 ? 1 / To(128) : 1 / To(127.5), shift = -1;
+  const From* from = pixels.data<From>();
+  To* to = out.mutable_data<To>();
   parallel_for(pixels.dim(0) * height, 8, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(w * c));
+    std::vector<To> row(static_cast<size_t>(w * c));
     for (int64_t r = begin; r < end; ++r) {
       const Between& y = down[static_cast<size_t>(r % height)];
-      const uint8_t* image = from + r / height * h * w * c;
-      const uint8_t *upper = image + y.first * w * c, *lower = image + y.second * w * c;
+      const From* image = from + r / height * h * w * c;
+      const From *upper = image + y.first * w * c, *lower = image + y.second * w * c;
       for (int64_t k = 0; k < w * c; ++k) {
-        auto a = static_cast<float>(upper[k]), b = static_cast<float>(lower[k]);
-        row[static_cast<size_t>(k)] = (a + (b - a) * y.share) * scale + shift;
+        auto a = static_cast<To>(upper[k]), b = static_cast<To>(lower[k]);
+        row[static_cast<size_t>(k)] = (a + (b - a) * static_cast<To>(y.share)) * scale + shift;
       }
-      float* pixel = to + r * width * 3;
+      To* pixel = to + r * width * 3;
       for (const Between& x : along) {
-        const float *left = row.data() + x.first * c, *right = row.data() + x.second * c;
+        const To *left = row.data() + x.first * c, *right = row.data() + x.second * c;
         for (int64_t k = 0; k < 3; ++k) {
           int64_t channel = c == 3 ? k : 0;
-          *pixel++ = left[channel] + (right[channel] - left[channel]) * x.share;
+          *pixel++ = left[channel] + (right[channel] - left[channel]) * static_cast<To>(x.share);
         }
       }
     }
   });
+}
+}  // namespace
+
+Tensor resize_for_features(const Tensor& pixels, int64_t height, int64_t width, FeatureResize resize) {
+  DType t = pixels.dtype();
+  VAPO_CHECK((t == DType::u8 || t == DType::f32 || t == DType::f64) && pixels.rank() == 4 && pixels.dim(1) >= 1 &&
+                 pixels.dim(2) >= 1 && (pixels.dim(3) == 1 || pixels.dim(3) == 3),
+             "[resize_for_features] {} {}: expects u8 (N,H,W,C), C = 1 or 3", name_of(t), pixels.shape().str());
+  VAPO_CHECK(height >= 1 && width >= 1, "[resize_for_features] to {} × {} pixels", height, width);
+  Tensor out = Tensor::empty({pixels.dim(0), height, width, 3}, t == DType::f64 ? DType::f64 : DType::f32);
+  if (t == DType::u8)
+    resize_into<uint8_t, float>(pixels, out, resize);
+  else if (t == DType::f32)
+    resize_into<float, float>(pixels, out, resize);
+  else
+    resize_into<double, double>(pixels, out, resize);
   return out;
 }
 

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "tensor/geometry.h"
 #include "tensor/kernels.h"
@@ -11,6 +12,25 @@
 namespace vapo {
 
 void count_flops(double flops);  // of a product or a convolution: for kernel::flop_count()
+void copy_elements(const Tensor& target, const Tensor& source);  // kernel::copy_into of a target that is fresh
+
+// The tensors from before it that a step writes while it is recorded: each replay writes them again.
+class WritesOfStep {
+ public:
+  void start() { began_ = WriteClock::tick(), current = this; }
+  void stop() { current = nullptr; }
+  void add(const Tensor& x) {
+    if (x.made_at() <= began_) written_.push_back(x);
+  }
+  void count_again() const {
+    for (const Tensor& x : written_) x.count_write();
+  }
+  static constinit inline thread_local WritesOfStep* current = nullptr;
+
+ private:
+  uint64_t began_ = 0;
+  std::vector<Tensor> written_;
+};
 
 namespace cpu {
 #include "tensor/backend_entries.inc"

@@ -57,4 +57,16 @@ struct NormSize {  // x as (n, pixels, channels)
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.
 ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2d& p);
 
+// A shape seen as (outer, size, inner) around dimension i.
+struct Around {
+  int64_t outer = 1, size = 1, inner = 1;
+};
+inline Around around(const Shape& s, int i) {
+  Around r;
+  for (int j = 0; j < i; ++j) r.outer *= s[j];
+  r.size = s[i];
+  for (int j = i + 1; j < s.rank(); ++j) r.inner *= s[j];
+  return r;
+}
+
 }  // namespace vapo

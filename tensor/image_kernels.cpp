@@ -131,17 +131,31 @@ Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale) {
   return y;
 }
 
-Tensor pool2d(Pool pool, const Tensor& x, const Window& k) {
-  VAPO_CHECK(x.rank() == 4 && is_floating(x.dtype()) && x.dim(1) >= 1 && x.dim(2) >= 1,
-             "[pool2d] {} {} is no image (N,H,W,C) of f32 or f64", name_of(x.dtype()), x.shape().str());
+namespace {
+ConvGeometry windows(const char* op, const Tensor& x, const Window& k) {
+  VAPO_CHECK(x.defined() && x.rank() == 4 && is_floating(x.dtype()) && x.dim(1) >= 1 && x.dim(2) >= 1,
+             "[{}] {} {} is no image (N,H,W,C) of f32 or f64", op, x.defined() ? name_of(x.dtype()) : "undefined",
+             x.defined() ? x.shape().str() : "");
   VAPO_CHECK(k.padding.h < k.size.h && k.padding.w < k.size.w,
-             "[pool2d] padding ({},{}) is no less than the window of {}×{}", k.padding.h, k.padding.w, k.size.h,
+             "[{}] padding ({},{}) is no less than the window of {}×{}", op, k.padding.h, k.padding.w, k.size.h,
              k.size.w);
-  ConvGeometry s = conv_geometry("pool2d", x.shape(), {x.dim(3), k.size.h, k.size.w, x.dim(3)},
-                                 {.stride = k.stride, .padding = k.padding});
+  return conv_geometry(op, x.shape(), {x.dim(3), k.size.h, k.size.w, x.dim(3)},
+                       {.stride = k.stride, .padding = k.padding});
+}
+}  // namespace
+
+Tensor pool2d(Pool pool, const Tensor& x, const Window& k) {
+  ConvGeometry s = windows("pool2d", x, k);
   Tensor y = Tensor::empty(output_shape(s), x.options());
   VAPO_ON(x.device(), pool2d(s, pool, x, y));
   return y;
+}
+
+Maxima max_pool2d(const Tensor& x, const Window& k) {
+  ConvGeometry s = windows("max_pool2d", x, k);
+  Maxima out{Tensor::empty(output_shape(s), x.options()), Tensor::empty(output_shape(s), {DType::i64, x.device()})};
+  VAPO_ON(x.device(), max_pool2d(s, x, out.y, out.index));
+  return out;
 }
 
 }  // namespace kernel

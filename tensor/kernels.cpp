@@ -50,18 +50,6 @@ Tensor binary_by_index(int op, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-// x seen as (outer, size, inner) around dimension i.
-struct Around {
-  int64_t outer = 1, size = 1, inner = 1;
-};
-Around around(const Shape& s, int i) {
-  Around r;
-  for (int j = 0; j < i; ++j) r.outer *= s[j];
-  r.size = s[i];
-  for (int j = i + 1; j < s.rank(); ++j) r.inner *= s[j];
-  return r;
-}
-
 // Reduces the runs of neighbouring dimensions of `dims` one after the other, the last first.
 Tensor reduce(Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
   check_floating(op, x);
@@ -161,6 +149,11 @@ Tensor sum_squares(std::span<const Tensor> xs) {
   Tensor y = Tensor::empty({}, {DType::f64, xs.empty() ? Device::cpu : xs[0].device()});
   VAPO_ON(y.device(), sum_squares(xs, y));
   return y;
+}
+Tensor norm(const Tensor& x, const Dims& dims, bool keepdim) {
+  check_floating("norm", x);
+  Tensor squares = unary<Square>(x.to(DType::f64));  // f32 does not hold the square of 1e20, nor of 1e-23
+  return unary<Sqrt>(sum(squares, dims, keepdim)).to(x.dtype());
 }
 bool all_finite(const Tensor& x) {
   check_floating("all_finite", x);
@@ -295,45 +288,14 @@ Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, 
   return y;
 }
 
-namespace {
-void check_index(const char* op, const Tensor& index, int64_t size) {
-  VAPO_CHECK(index.rank() == 1 && index.dtype() == DType::i64, "[{}] index must be i64 of shape (n), got {} {}", op,
-             name_of(index.dtype()), index.shape().str());
-  if (index.device() == Device::cuda && cuda::is_recording()) return;  // nothing can be read; NaN will tell
-  Tensor here = index.to(Device::cpu);
-  for (int64_t i = 0; i < index.numel(); ++i) {
-    int64_t row = here.data<int64_t>()[i];
-    VAPO_CHECK(row >= 0 && row < size, "[{}] index {} is outside [0, {})", op, row, size);
-  }
-}
-}  // namespace
-
-Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
-  int d = x.shape().wrap(dim, "index_select");
-  check_index("index_select", index, x.shape()[d]);
-  Shape shape = x.shape();
-  shape[d] = index.numel();
-  Around r = around(x.shape(), d);
-  Tensor y = Tensor::empty(shape, x.options());
-  VAPO_ON(x.device(), index_select(x, r.outer, r.size, r.inner, index, y));
-  return y;
-}
-
-Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index) {
-  check_floating("index_add", g);
-  int d = shape.wrap(dim, "index_add");
-  check_index("index_add", index, shape[d]);
-  Shape expected = shape;
-  expected[d] = index.numel();
-  VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(),
-             expected.str(), g.shape().str());
-  Around r = around(shape, d);
-  Tensor y = Tensor::zeros(shape, g.options());
-  VAPO_ON(g.device(), index_add(g, r.outer, r.size, r.inner, index, y));
-  return y;
-}
-
 void copy_into(const Tensor& target, const Tensor& source) {
+  copy_elements(target, source);
+  target.count_write();
+}
+
+}  // namespace kernel
+
+void copy_elements(const Tensor& target, const Tensor& source) {
   VAPO_CHECK(target.shape() == source.shape(), "[copy_into] {} into {}", source.shape().str(),
              target.shape().str());
   if (source.numel() == 0) return;
@@ -347,9 +309,8 @@ void copy_into(const Tensor& target, const Tensor& source) {
   } else if (target.device() == source.device()) {
     VAPO_ON(source.device(), convert(source, target));
   } else {
-    copy_into(target, source.to(target.dtype()));
+    copy_elements(target, source.to(target.dtype()));
   }
 }
 
-}  // namespace kernel
 }  // namespace vapo

@@ -49,6 +49,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor sum_to(const Tensor& x, const Shape& shape);  // the adjoint of broadcast_to
 Tensor sum_squares(std::span<const Tensor> xs);      // Σx² over all elements of all tensors: f64 ()
 bool all_finite(const Tensor& x);
+Tensor norm(const Tensor& x, const Dims& dims, bool keepdim);  // √Σx²: squares and sums in f64
 
 // ---- matrix products
 struct MatmulOptions {
@@ -91,6 +92,12 @@ struct Window {
 // Of the pixels of each window that lie inside the image, as many as these are: (N,H,W,C) → (N,H',W',C), H' as
 // conv2d's. Of inference alone: it has no adjoint here.
 Tensor pool2d(Pool pool, const Tensor& x, const Window& window);
+struct Maxima {
+  Tensor y, index;  // (N,H',W',C); index i64: the pixel, row·W + column
+};
+// pool2d's maxima with where they lie: the first of equal ones; a NaN, the last one, before all numbers. Adjoint:
+// scatter_add at the index, along the pixels.
+Maxima max_pool2d(const Tensor& x, const Window& window);
 
 // ---- group normalisation with what follows it, in one operation. x (N,…,C); a, s (N,C), f32
 // where x is bf16. In each sample and group
@@ -105,7 +112,8 @@ struct GroupNorm {
   double mask_scale = 1;
 };
 struct Normalized {
-  Tensor y, mean, rstd;  // statistics (N,groups): the derivatives take them back
+  Tensor y, mean, rest, rstd;  // statistics (N,groups), from f64 sums: the derivatives take them back. The mean is
+                               // mean + rest: of a constant group ŷ is 0, to the last bit
 };
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p);
 // Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted.
@@ -138,6 +146,12 @@ Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start,
 Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);  // index (n) i64, in range
 Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim,
                  const Tensor& index);  // its adjoint: repeats add up
+// y[…,k,…] = x[…,index[…,k,…],…] along dim. index: i64, x's shape but along dim, entries in [0, x.dim(dim)); the
+// result has its shape. in_range: the caller knows that they are, and a GPU need not be waited for.
+Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool in_range = false);
+// Its adjoint: y[…,index[…,k,…],…] += g[…,k,…] on zeros of `shape`; repeats add up in the order of k, on any
+// device.
+Tensor scatter_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index, bool in_range = false);
 
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call
 struct GradientNorm {  // of all gradients of a step, where they lie

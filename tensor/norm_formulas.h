@@ -28,18 +28,22 @@ struct NormMap2 {
   T *e, *h, *u, *y, *one;  // dx = e·(w·ż) + h·h + u·u + y·ŷ + one
 };
 
-// From Σ(x − x₀) and Σ(x − x₀)² of each channel, x₀ its first pixel; `count` pixels, `channels` in the group.
-template <class Stored, class T>
-VAPO_FN void norm_statistics(int64_t channels, double count, double eps, const Stored* first, const T* sum,
-                             const T* squares, T* mean, T* rstd) {
-  double centre = 0, m2 = 0, cg = static_cast<double>(channels);
+// From Σ(x − x₀) and Σ(x − x₀)² of each channel, x₀ its first pixel; `count` pixels, `channels` in the group. The
+// mean is mean + rest: what T rounds away of it may be as large as the spread of values far from 0. Where all
+// values are the same the mean is that value and rest is 0.
+template <class Stored, class Sum, class T>
+VAPO_FN void norm_statistics(int64_t channels, double count, double eps, const Stored* first, const Sum* sum,
+                             const Sum* squares, T* mean, T* rest, T* rstd) {
+  double origin = static_cast<double>(first[0]), centre = 0, m2 = 0, cg = static_cast<double>(channels);
   for (int64_t j = 0; j < channels; ++j)
-    centre += (static_cast<double>(first[j]) + static_cast<double>(sum[j]) / count) / cg;
+    centre += (static_cast<double>(first[j]) - origin + static_cast<double>(sum[j]) / count) / cg;
   for (int64_t j = 0; j < channels; ++j) {
-    double shifted = static_cast<double>(sum[j]), d = static_cast<double>(first[j]) + shifted / count - centre;
+    double shifted = static_cast<double>(sum[j]),
+           d = static_cast<double>(first[j]) - origin + shifted / count - centre;
     m2 += static_cast<double>(squares[j]) - shifted * shifted / count + count * d * d;
   }
-  *mean = static_cast<T>(centre);
+  *mean = static_cast<T>(origin + centre);
+  *rest = static_cast<T>(origin - static_cast<double>(*mean) + centre);
   *rstd = static_cast<T>(1 / std::sqrt((m2 > 0 ? m2 : 0) / (count * cg) + eps));
 }
 

@@ -44,8 +44,8 @@ int64_t rows_of(const char* op, const Tensor& x) {
 
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
   NormSize size = check_norm("group_norm", x, a, s, p);
-  Normalized out{Tensor::empty(x.shape(), x.options()), Tensor::empty({size.n, p.groups}, a.options()),
-                 Tensor::empty({size.n, p.groups}, a.options())};
+  auto statistic = [&] { return Tensor::empty({size.n, p.groups}, a.options()); };
+  Normalized out{Tensor::empty(x.shape(), x.options()), statistic(), statistic(), statistic()};
   VAPO_ON(x.device(), group_norm(size, x, a, s, p, out));
   return out;
 }

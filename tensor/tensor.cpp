@@ -102,30 +102,40 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   }
   VAPO_CHECK(checked_numel(shape, 1) == numel(), "[reshape] {} has {} elements, {} has another number",
              this->shape().str(), numel(), wanted.str());
-  if (shape == this->shape()) return *this;
+  return shape == this->shape() ? *this : handle(shape);
+}
+
+Tensor Tensor::alias() const { return handle(shape()); }
+
+Tensor Tensor::handle(const Shape& shape) const {
   void* block = detail::allocate(sizeof(Impl));
   Impl* keep = owner(impl_);
   retain(keep);
   return Tensor(new (block) Impl{1, dtype(), device(), shape, numel(), raw(), keep, sizeof(Impl)});
 }
 
+void Tensor::count_write() const {
+  stamp(owner(impl_));
+  if (WritesOfStep::current) WritesOfStep::current->add(*this);
+}
+
 Tensor Tensor::to(DType wanted) const {
   if (wanted == dtype()) return *this;
   Tensor out = empty(shape(), {wanted, device()});
-  kernel::copy_into(out, *this);
+  copy_elements(out, *this);
   return out;
 }
 
 Tensor Tensor::to(Device wanted) const {
   if (wanted == device()) return *this;
   Tensor out = empty(shape(), {dtype(), wanted});
-  kernel::copy_into(out, *this);
+  copy_elements(out, *this);
   return out;
 }
 
 Tensor Tensor::clone() const {
   Tensor out = empty(shape(), options());
-  kernel::copy_into(out, *this);
+  copy_elements(out, *this);
   return out;
 }
 

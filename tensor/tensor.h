@@ -13,6 +13,7 @@
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 #include "tensor/storage.h"
+#include "tensor/write_clock.h"
 
 namespace vapo {
 
@@ -67,7 +68,7 @@ class Tensor {
   bool shares_storage(const Tensor& o) const { return impl_ && o.impl_ && owner(impl_) == owner(o.impl_); }
 
   // --- elements, of a tensor on the CPU (raw() gives the address on any device). mutable_data is for kernels that
-  // fill a fresh tensor, for optimizers and for readers of files.
+  // fill a fresh tensor, for optimizers and for readers of files; it counts as a write, raw() does not.
   template <class T>
   const T* data() const {
     check_dtype(dtype_of<T>);
@@ -76,6 +77,7 @@ class Tensor {
   template <class T>
   T* mutable_data() const {
     check_dtype(dtype_of<T>);
+    stamp(owner(impl_));
     return static_cast<T*>(raw());
   }
   void* raw() const { return impl_->data; }
@@ -92,6 +94,13 @@ class Tensor {
   Tensor to(DType dtype) const;              // itself where the dtype is the same
   Tensor to(Device device) const;            // itself where the device is the same; waits until the copy is done
   Tensor clone() const;
+  Tensor alias() const;  // shares the elements; made_at() is now
+
+  // --- when, by the clock of write_clock.h
+  uint64_t made_at() const { return impl_->made; }  // this handle, of which copies are the same
+  uint64_t written_at() const { return owner(impl_)->written.load(std::memory_order_relaxed); }  // the elements
+  // What writes into storage that exists says so. In a recorded step, every replay of it will be a write too.
+  void count_write() const;
 
  private:
   // On the CPU, header and elements are one block; a reshaped tensor is a header of its own that keeps the owner
@@ -105,8 +114,14 @@ class Tensor {
     void* data;
     Impl* owner;         // null: the elements are this tensor's own
     size_t block_bytes;  // of this header, and of the elements where they follow it (on the CPU)
+    uint64_t made = WriteClock::now();
+    std::atomic<uint64_t> written = 0;  // of an owner
   };
   static Impl* owner(Impl* p) { return p->owner ? p->owner : p; }
+  static void stamp(Impl* p) {  // only where it changes: threads that fill parts of a tensor share it
+    uint64_t now = WriteClock::now();
+    if (p->written.load(std::memory_order_relaxed) != now) p->written.store(now, std::memory_order_relaxed);
+  }
   static void retain(Impl* p) {
     if (p) p->references.fetch_add(1, std::memory_order_relaxed);
   }
@@ -123,6 +138,7 @@ class Tensor {
   }
 
   explicit Tensor(Impl* adopted) : impl_(adopted) {}
+  Tensor handle(const Shape& shape) const;
 
   Impl* impl_ = nullptr;
 };

@@ -86,4 +86,40 @@ void index_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, cons
   });
 }
 
+void gather(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
+  const int64_t* at = index.data<int64_t>();
+  int64_t n = index.numel() / (outer * inner);
+  dispatch_any(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    parallel_for(outer * n, std::max<int64_t>(1, grain / (16 * inner)), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        for (int64_t j = 0; j < inner; ++j)
+          to[r * inner + j] = from[(r / n * size + at[r * inner + j]) * inner + j];
+    });
+  });
+}
+
+// A thread has columns of its own, so that every sum is in the order of k.
+void scatter_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
+                 const Tensor& y) {
+  const int64_t* at = index.data<int64_t>();
+  int64_t n = index.numel() / (outer * inner), split = std::clamp<int64_t>(num_threads() / outer, 1, inner);
+  dispatch_floating(g.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = g.data<T>();
+    T* to = y.mutable_data<T>();
+    int64_t width = (inner + split - 1) / split;
+    parallel_for(outer * split, std::max<int64_t>(1, grain / (16 * n * width)), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t o = i / split, first = i % split * width, last = std::min(inner, first + width);
+        for (int64_t k = o * n; k < (o + 1) * n; ++k)
+          for (int64_t j = first; j < last; ++j)
+            to[(o * size + at[k * inner + j]) * inner + j] += from[k * inner + j];
+      }
+    });
+  });
+}
+
 }  // namespace vapo::cpu

@@ -56,19 +56,27 @@ bool streams(const NormSize& size, const Item& item, int64_t arrays, const Tenso
          size.channels % whole == 0 && item.offset % whole == 0;
 }
 
-// ŷ = r·x + q for the item's channels, from the saved statistics.
+// ŷ = r·(x − m) + q for the item's channels, from the saved statistics.
+template <class T>
+struct Affine {
+  T *m, *r, *q;
+  explicit Affine(Channels<T>& from) : m(from.next()), r(from.next()), q(from.next()) {}
+  static constexpr int64_t arrays = 3;
+};
 template <class T>
 NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normalized& stats, int64_t groups,
-                    const Tensor& a, const Tensor& s, const kernel::GroupNorm& p, T* r, T* q, bool stream) {
+                    const Tensor& a, const Tensor& s, const kernel::GroupNorm& p, const Affine<T>& f, bool stream) {
   for (int64_t i = item.first, c = 0; i < item.last; ++i) {
-    T rstd = stats.rstd.data<T>()[item.n * groups + i], mean = stats.mean.data<T>()[item.n * groups + i];
-    for (int64_t j = 0; j < item.channels_per_group; ++j, ++c) r[c] = rstd, q[c] = -rstd * mean;
+    int64_t at = item.n * groups + i;
+    T rstd = stats.rstd.data<T>()[at], mean = stats.mean.data<T>()[at], rest = stats.rest.data<T>()[at];
+    for (int64_t j = 0; j < item.channels_per_group; ++j, ++c) f.m[c] = mean, f.r[c] = rstd, f.q[c] = -rstd * rest;
   }
   return {size.pixels,
           item.channels(),
           size.channels,
-          r,
-          q,
+          f.m,
+          f.r,
+          f.q,
           a.data<T>() + item.at,
           s.data<T>() + item.at,
           p.mask.defined() ? p.mask.data<uint8_t>() + item.offset : nullptr,
@@ -76,27 +84,54 @@ NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normal
           stream};
 }
 
+// Whether sums in T say what the variance is: no square overflowed, and no channel's first pixel, which is
+// subtracted, is so far from the others that their spread is lost beside it.
+template <class T>
+bool hold(int64_t channels, double count, const T* sum, const T* squares) {
+  for (int64_t j = 0; j < channels; ++j) {
+    double s = static_cast<double>(sum[j]), s2 = static_cast<double>(squares[j]);
+    if (!std::isfinite(s2) || s2 - s * s / count < s2 / 64) return false;
+  }
+  return true;
+}
+
 template <class T>
 void statistics(const NormSize& size, const Item& item, int64_t groups, double eps, const T* x, T* sum, T* squares,
-                T* mean, T* rstd) {
+                const kernel::Normalized& out) {
   norm_simd<T>().moments(
-      {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, 1, false}, x, sum,
-      squares);
-  for (int64_t i = item.first, c = 0; i < item.last; ++i, c += item.channels_per_group)
-    norm_statistics(item.channels_per_group, static_cast<double>(size.pixels), eps, x + c, sum + c, squares + c,
-                    mean + item.n * groups + i, rstd + item.n * groups + i);
+      {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 1, false},
+      x, sum, squares);
+  int64_t cg = item.channels_per_group;
+  double count = static_cast<double>(size.pixels);
+  for (int64_t i = item.first, c = 0; i < item.last; ++i, c += cg) {
+    int64_t at = item.n * groups + i;
+    T *mean = out.mean.mutable_data<T>() + at, *rest = out.rest.mutable_data<T>() + at,
+      *rstd = out.rstd.mutable_data<T>() + at;
+    if (sizeof(T) == sizeof(double) || hold(cg, count, sum + c, squares + c)) {
+      norm_statistics(cg, count, eps, x + c, sum + c, squares + c, mean, rest, rstd);
+      continue;
+    }
+    Channels<double> wide(2, cg);
+    double *wide_sum = wide.next(), *wide_squares = wide.next();
+    for (int64_t p = 0; p < size.pixels; ++p)
+      for (int64_t j = 0; j < cg; ++j) {
+        double d = static_cast<double>(x[p * size.channels + c + j]) - static_cast<double>(x[c + j]);
+        wide_sum[j] += d, wide_squares[j] += d * d;
+      }
+    norm_statistics(cg, count, eps, x + c, wide_sum, wide_squares, mean, rest, rstd);
+  }
 }
 
 template <class T>
 void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
              const kernel::Normalized& out) {
   for_items(size, p.groups, [&](const Item& item) {
-    Channels<T> arrays(2, item.channels());
-    T *r = arrays.next(), *q = arrays.next();
+    Channels<T> arrays(Affine<T>::arrays, item.channels());
+    Affine<T> f(arrays);
     const T* px = x.data<T>() + item.offset;
-    statistics(size, item, p.groups, p.eps, px, r, q, out.mean.mutable_data<T>(), out.rstd.mutable_data<T>());
+    statistics(size, item, p.groups, p.eps, px, f.r, f.q, out);
     bool stream = streams<T>(size, item, 3, out.y);
-    norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, r, q, stream), px,
+    norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, f, stream), px,
                                    out.y.mutable_data<T>() + item.offset);
   });
 }
@@ -105,10 +140,11 @@ template <class T>
 void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
          const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
   for_items(size, p.groups, [&](const Item& item) {
-    Channels<T> arrays(5, item.channels());
-    T *r = arrays.next(), *q = arrays.next(), *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
+    Channels<T> arrays(Affine<T>::arrays + 3, item.channels());
+    Affine<T> f(arrays);
+    T *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
     bool stream = out.dx.defined() && streams<T>(size, item, 6, out.dx);
-    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q, stream);
+    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, f, stream);
     T *ds = out.ds.mutable_data<T>() + item.at, *da = out.da.mutable_data<T>() + item.at;
     T* dx = out.dx.defined() ? out.dx.mutable_data<T>() + item.offset : nullptr;
     Tensor apart;  // h, where dx is not to hold it between the passes
@@ -119,7 +155,7 @@ void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s
     if (!dx) return;
     double m = static_cast<double>(size.pixels * item.channels_per_group);
     for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
-      norm_vjp_coefficients(item.channels_per_group, m, static_cast<double>(r[c]), rows.a + c, ds + c, da + c,
+      norm_vjp_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, ds + c, da + c,
                             kh + c, ky + c, k1 + c);
     norm_simd<T>().vjp_map(rows, px, h, kh, ky, k1, dx);
   });
@@ -130,10 +166,10 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
           const Tensor& ua, const Tensor& us, const kernel::Normalized& stats, const kernel::GroupNorm& p,
           const kernel::NormGrads2& out) {
   for_items(size, p.groups, [&](const Item& item) {
-    Channels<T> arrays(20, item.channels());
-    T *r = arrays.next(), *q = arrays.next();
+    Channels<T> arrays(Affine<T>::arrays + 18, item.channels());
+    Affine<T> f(arrays);
     bool stream = streams<T>(size, item, 8, out.dx) && streams<T>(size, item, 8, out.dg);
-    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, r, q, stream);
+    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, f, stream);
     NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
                      arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
     NormMap2<T> map{arrays.next(), arrays.next(), arrays.next(), arrays.next(),
@@ -150,7 +186,7 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
                               sum.w + c, sum.wy + c, sum.wyy + c, sum.wu + c, sum.wuy + c};
       NormMap2<T> group_map{map.zu + c, map.zy + c, map.z1 + c, map.e + c,
                             map.h + c,  map.u + c,  map.y + c,  map.one + c};
-      norm_vjp2_coefficients(item.channels_per_group, m, static_cast<double>(r[c]), rows.a + c, pua + c, pus + c,
+      norm_vjp2_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, pua + c, pus + c,
                              group_sums, group_map, da + c, ds + c);
     }
     norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, map, dx, dg);

@@ -30,6 +30,10 @@ template <class T>
 T* part(const Tensor& x, int64_t begin) {
   return x.defined() ? x.mutable_data<T>() + begin : nullptr;
 }
+template <class T>
+const T* grad_part(const Slot& s, int64_t begin) {
+  return s.grad.data<T>() + begin;
+}
 
 template <class F>
 void for_pieces(std::span<const Slot> slots, const F& f) {
@@ -56,7 +60,7 @@ void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
     else
       k = &k64;
     const Slot& s = *p.slot;
-    simd<T>().adam(*k, part<T>(s.param, p.begin), part<T>(s.grad, p.begin), part<T>(s.m, p.begin),
+    simd<T>().adam(*k, part<T>(s.param, p.begin), grad_part<T>(s, p.begin), part<T>(s.m, p.begin),
                    part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
   });
 }
@@ -66,7 +70,7 @@ void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
     using T = decltype(zero);
     const Slot& s = *p.slot;
     T *w = part<T>(s.param, p.begin), *m = part<T>(s.m, p.begin), *ema = part<T>(s.ema, p.begin);
-    const T* g = part<T>(s.grad, p.begin);
+    const T* g = grad_part<T>(s, p.begin);
     T limit = static_cast<T>(u.clip_value);
     for (int64_t i = 0; i < p.count; ++i) {
       T grad = g[i] * static_cast<T>(u.grad_scale);
@@ -92,7 +96,7 @@ void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
       k.direction_only = true;
       int64_t n = s.param.numel();
       T *w = part<T>(s.param, 0), *d = part<T>(direction, 0), *ema = part<T>(s.ema, 0);
-      simd<T>().adam(k, w, part<T>(s.grad, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
+      simd<T>().adam(k, w, grad_part<T>(s, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
       for (int64_t i = 0; i < n; ++i)
         d[i] = static_cast<T>(first_correction) * d[i] + static_cast<T>(update.weight_decay) * w[i];
       double size = std::sqrt(simd<T>().sum_squares(w, n)), length = std::sqrt(simd<T>().sum_squares(d, n));

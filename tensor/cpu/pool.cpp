@@ -89,4 +89,33 @@ void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Ten
   });
 }
 
+void max_pool2d(const ConvGeometry& s, const Tensor& x, const Tensor& y, const Tensor& index) {
+  if (y.numel() == 0) return;
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    int64_t* pi = index.mutable_data<int64_t>();
+    parallel_for(s.n * s.oh, std::max<int64_t>(1, grain / (s.w * s.c * s.kh)), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T* image = px + r / s.oh * s.h * s.w * s.c;
+        auto rows = ConvGeometry::covered(r % s.oh, s.kh, s.h, s.p.stride.h, s.p.padding.h);
+        for (int64_t j = 0; j < s.ow; ++j) {
+          auto cols = ConvGeometry::covered(j, s.kw, s.w, s.p.stride.w, s.p.padding.w);
+          T* top = py + (r * s.ow + j) * s.c;
+          int64_t *at = pi + (r * s.ow + j) * s.c, first = rows.begin * s.w + cols.begin;
+          std::copy_n(image + first * s.c, s.c, top);
+          std::fill_n(at, s.c, first);
+          for (int64_t a = rows.begin; a < rows.end; ++a)
+            for (int64_t b = cols.begin; b < cols.end; ++b) {
+              const T* pixel = image + (a * s.w + b) * s.c;
+              for (int64_t c = 0; c < s.c; ++c)
+                if (pixel[c] > top[c] || pixel[c] != pixel[c]) top[c] = pixel[c], at[c] = a * s.w + b;
+            }
+        }
+      }
+    });
+  });
+}
+
 }  // namespace vapo::cpu

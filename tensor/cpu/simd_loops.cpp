@@ -168,6 +168,21 @@ double sum(const T* x, int64_t n) {
 }
 template <class T>
 double sum_squares(const T* x, int64_t n) {
+  if constexpr (sizeof(T) < sizeof(double)) {  // f32 does not hold the square of 1e20, nor of 1e-23
+    const hn::ScalableTag<double> wide;
+    const hn::Rebind<T, decltype(wide)> narrow;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(wide));
+    auto s0 = hn::Zero(wide), s1 = s0;
+    int64_t i = 0;
+    for (; i + 2 * lanes <= n; i += 2 * lanes) {
+      auto a = hn::PromoteTo(wide, hn::LoadU(narrow, x + i)),
+           b = hn::PromoteTo(wide, hn::LoadU(narrow, x + i + lanes));
+      s0 = hn::MulAdd(a, a, s0), s1 = hn::MulAdd(b, b, s1);
+    }
+    double total = hn::GetLane(hn::SumOfLanes(wide, hn::Add(s0, s1)));
+    for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return total;
+  }
   return accumulate<T>(n, [&](Pack<T> s, int64_t i, int64_t k) {
     Pack<T> v = load_some(x + i, k);
     return multiply_add(v, v, s);

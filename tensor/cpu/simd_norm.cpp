@@ -136,10 +136,11 @@ template <class T, bool silu>
 void forward(const NormRows<T>& n, const T* x, T* y) {
   for_channels<silu ? 2 : 4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c);
+    P m = at.load(n.m + c), a = at.load(n.a + c), ar = a * at.load(n.r + c),
+      s = multiply_add(a, at.load(n.q + c), at.load(n.s + c));
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P z = multiply_add(a, multiply_add(r, at.load(x + i), q), s);
+      P z = multiply_add(ar, at.load(x + i) - m, s);
       if constexpr (silu) z = apply<Silu>(z);
       write(n, at, masked(n, at, i, z), y + i);
     }
@@ -150,10 +151,11 @@ template <class T, bool silu>
 void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* sum_hy) {
   for_channels<silu ? 2 : 4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), s0(0.), s1(0.);
+    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
+      s0(0.), s1(0.);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i), q), d = masked(n, at, i, at.load(g + i));
+      P y = multiply_add(r, at.load(x + i) - m, q), d = masked(n, at, i, at.load(g + i));
       if constexpr (silu) d = d * apply<SiluD1>(multiply_add(a, y, s));
       s0 = s0 + d, s1 = multiply_add(d, y, s1);
       at.store(d, h + i);
@@ -166,10 +168,11 @@ template <class T>
 void vjp_map(const NormRows<T>& n, const T* x, const T* h, const T* kh, const T* ky, const T* k1, T* dx) {
   for_channels<4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c), v1 = at.load(k1 + c);
+    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c),
+      v1 = at.load(k1 + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i), q);
+      P y = multiply_add(r, at.load(x + i) - m, q);
       write(n, at, multiply_add(vh, at.load(h + i), multiply_add(vy, y, v1)), dx + i);
     }
   });
@@ -179,12 +182,13 @@ template <class T, bool silu>
 void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormSums2<T>& to) {
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c), zero(0.);
+    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
+      zero(0.);
     P su = zero, suy = zero, sh = zero, shy = zero, shu = zero, sw = zero, swy = zero, swyy = zero, swu = zero,
       swuy = zero;
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), h = masked(n, at, i, at.load(g + i));
+      P y = multiply_add(r, at.load(x + i) - m, q), vu = at.load(u + i), h = masked(n, at, i, at.load(g + i));
       su = su + vu, suy = multiply_add(vu, y, suy);
       if constexpr (silu) {
         P z = multiply_add(a, y, s), w = h * apply<SiluD2>(z), wy = w * y;
@@ -206,12 +210,12 @@ template <class T, bool silu>
 void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormMap2<T>& k, T* dx, T* dg) {
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
+    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
       zu = at.load(k.zu + c), zy = at.load(k.zy + c), z1 = at.load(k.z1 + c), ke = at.load(k.e + c),
       kh = at.load(k.h + c), ku = at.load(k.u + c), ky = at.load(k.y + c), k1 = at.load(k.one + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i), q), vu = at.load(u + i), vg = at.load(g + i);
+      P y = multiply_add(r, at.load(x + i) - m, q), vu = at.load(u + i), vg = at.load(g + i);
       P change = masked(n, at, i, multiply_add(zu, vu, multiply_add(zy, y, z1)));  // m·ż
       P h = masked(n, at, i, vg), out = multiply_add(ku, vu, multiply_add(ky, y, k1));
       if constexpr (silu) {

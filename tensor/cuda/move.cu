@@ -1,5 +1,6 @@
 // Moving elements: copies of blocks, permutations, gathers and scatters; windows of pixels.
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -27,6 +28,14 @@ struct Permute {
   }
 };
 
+// x (outer,size,inner) at (o,row,j); outside of it, as only an index of a recorded step can be, which nobody has
+// seen: NaN
+template <class T>
+__device__ T element_at(const T* x, int64_t o, int64_t row, int64_t size, int64_t inner, int64_t j) {
+  if (row >= 0 && row < size) return x[(o * size + row) * inner + j];
+  if constexpr (std::is_floating_point_v<Compute<T>>) return static_cast<T>(Compute<T>(NAN));
+  return T();
+}
 template <class T>
 struct IndexSelect {
   const T* x;
@@ -35,13 +44,7 @@ struct IndexSelect {
   int64_t size, n, inner;
   __device__ void operator()(int64_t i) const {
     int64_t j = i % inner, row = i / inner % n, o = i / inner / n;
-    int64_t at = index[row];
-    if (at >= 0 && at < size)
-      y[i] = x[(o * size + at) * inner + j];
-    else if constexpr (std::is_floating_point_v<Compute<T>>)  // of a recorded step, whose indices nobody has seen
-      y[i] = static_cast<T>(Compute<T>(NAN));
-    else
-      y[i] = T();
+    y[i] = element_at(x, o, index[row], size, inner, j);
   }
 };
 // Each result gathers its own rows, in their order: the same bits every time.
@@ -57,6 +60,35 @@ struct IndexAdd {
     for (int64_t k = 0; k < n; ++k)
       if (index[k] == row) total += g[(o * n + k) * inner + j];
     y[i] = static_cast<T>(total);
+  }
+};
+
+template <class T>
+struct Gather {
+  const T* x;
+  const int64_t* index;
+  T* y;
+  int64_t size, n, inner;
+  __device__ void operator()(int64_t i) const {
+    y[i] = element_at(x, i / inner / n, index[i], size, inner, i % inner);
+  }
+};
+// A thread has some rows of one column of the result and looks through the whole column of the index: the order of
+// every sum is that of k. There are as many ranges of rows as give a GPU enough threads.
+template <class T>
+struct ScatterAdd {
+  const T* g;
+  const int64_t* index;
+  T* y;
+  int64_t size, n, inner, ranges;
+  __device__ void operator()(int64_t i) const {
+    int64_t j = i % inner, range = i / inner % ranges, o = i / inner / ranges;
+    int64_t rows = (size + ranges - 1) / ranges, first = range * rows,
+            last = first + rows < size ? first + rows : size;
+    for (int64_t k = o * n; k < (o + 1) * n; ++k) {
+      int64_t row = index[k * inner + j];
+      if (row >= first && row < last) y[(o * size + row) * inner + j] += g[k * inner + j];
+    }
   }
 };
 
@@ -103,6 +135,24 @@ struct PoolWindow {
     y[i] = static_cast<T>(mean ? result / static_cast<Compute<T>>(count) : result);
   }
 };
+template <class T>
+struct MaxPool {
+  ConvGeometry s;
+  const T* x;
+  T* y;
+  int64_t* index;
+  __device__ void operator()(int64_t i) const {
+    int64_t c = i % s.c, col = i / s.c % s.ow, row = i / s.c / s.ow % s.oh, n = i / s.c / s.ow / s.oh;
+    int64_t top = row * s.p.stride.h - s.p.padding.h, left = col * s.p.stride.w - s.p.padding.w, at = -1;
+    Compute<T> best = 0;
+    for (int64_t a = top < 0 ? 0 : top; a < top + s.kh && a < s.h; ++a)
+      for (int64_t b = left < 0 ? 0 : left; b < left + s.kw && b < s.w; ++b) {
+        Compute<T> v = x[((n * s.h + a) * s.w + b) * s.c + c];
+        if (at < 0 || v > best || v != v) best = v, at = a * s.w + b;
+      }
+    y[i] = static_cast<T>(best), index[i] = at;
+  }
+};
 
 }  // namespace
 
@@ -147,6 +197,28 @@ void index_add(const Tensor& g, int64_t, int64_t size, int64_t inner, const Tens
   });
 }
 
+void gather(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
+  Tensor at = index.to(Device::cuda);
+  dispatch_any(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("gather", y.numel(),
+             Gather<T>{pointer<T>(x), pointer<int64_t>(at), pointer<T>(y), size, index.numel() / (outer * inner),
+                       inner});
+  });
+}
+void scatter_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
+                 const Tensor& y) {
+  constexpr int64_t enough = 1 << 16;  // threads
+  Tensor at = index.to(Device::cuda);
+  int64_t columns = outer * inner, ranges = std::clamp<int64_t>(enough / columns, 1, size);
+  dispatch_floating(g.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("scatter_add", columns * ranges,
+             ScatterAdd<T>{pointer<T>(g), pointer<int64_t>(at), pointer<T>(y), size, index.numel() / columns, inner,
+                           ranges});
+  });
+}
+
 void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
   dispatch_stored(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -168,6 +240,13 @@ void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Ten
     for_each("pool2d", y.numel(),
              PoolWindow<T>{pointer<T>(x), pointer<T>(y), s.h, s.w, s.c, s.oh, s.ow, s.kh, s.kw, s.p.stride.h,
                            s.p.stride.w, s.p.padding.h, s.p.padding.w, pool == kernel::Pool::mean});
+  });
+}
+
+void max_pool2d(const ConvGeometry& s, const Tensor& x, const Tensor& y, const Tensor& index) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each("max_pool2d", y.numel(), MaxPool<T>{s, pointer<T>(x), pointer<T>(y), pointer<int64_t>(index)});
   });
 }
 

@@ -47,12 +47,13 @@ struct Element {
   NormSize size;
   int64_t groups;
   const T* x;
-  const C *a, *s, *mean, *rstd;
+  const C *a, *s, *mean, *rest, *rstd;
   const uint8_t* mask;
   C mask_scale;
   __device__ NormElement<C, silu> at(int64_t i, int64_t nc) const {
     int64_t n = nc / size.channels, g = nc % size.channels / (size.channels / groups);
-    C y = (x[i] - mean[n * groups + g]) * rstd[n * groups + g];
+    int64_t row = n * groups + g;
+    C y = (x[i] - mean[row] - rest[row]) * rstd[row];
     return {y, a[nc] * y + s[nc], mask ? static_cast<C>(mask[i]) * mask_scale : C(1)};
   }
   __device__ int64_t channel_of(int64_t i) const {
@@ -68,6 +69,7 @@ Element<T, silu> element(const NormSize& size, const Tensor& x, const Tensor& a,
           pointer<Compute<T>>(a),
           pointer<Compute<T>>(s),
           pointer<Compute<T>>(stats.mean),
+          pointer<Compute<T>>(stats.rest),
           pointer<Compute<T>>(stats.rstd),
           pointer_or_null<uint8_t>(p.mask),
           static_cast<Compute<T>>(p.mask_scale)};
@@ -77,9 +79,9 @@ template <class T>
 struct Moments {
   NormSize size;
   const T* x;
-  __device__ void operator()(int64_t i, int64_t nc, Compute<T>* total) const {
+  __device__ void operator()(int64_t i, int64_t nc, double* total) const {
     int64_t n = nc / size.channels, c = nc % size.channels;
-    Compute<T> d = x[i] - x[n * size.pixels * size.channels + c];
+    double d = static_cast<double>(x[i]) - static_cast<double>(x[n * size.pixels * size.channels + c]);
     total[0] += d, total[1] += d * d;
   }
 };
@@ -89,12 +91,12 @@ struct Statistics {  // of group i = n·groups + g
   int64_t groups;
   double eps;
   const T* x;
-  const Compute<T>* sums;
-  Compute<T>*mean, *rstd;
+  const double* sums;
+  Compute<T>*mean, *rest, *rstd;
   __device__ void operator()(int64_t i) const {
     int64_t cg = size.channels / groups, n = i / groups, c = i % groups * cg, at = n * size.channels + c;
     norm_statistics(cg, static_cast<double>(size.pixels), eps, x + n * size.pixels * size.channels + c, sums + at,
-                    sums + size.n * size.channels + at, mean + i, rstd + i);
+                    sums + size.n * size.channels + at, mean + i, rest + i, rstd + i);
   }
 };
 template <class T, bool silu>
@@ -173,11 +175,11 @@ template <class T, bool silu>
 void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
                 const kernel::Normalized& out) {
   using C = Compute<T>;
-  Tensor sums = scratch(2 * size.n * size.channels, compute_dtype(x.dtype()));
-  channel_sums<C, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<C>(sums));
+  Tensor sums = scratch(2 * size.n * size.channels, DType::f64);
+  channel_sums<double, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<double>(sums));
   for_each("group_norm", size.n * p.groups,
-           Statistics<T>{size, p.groups, p.eps, pointer<T>(x), pointer<C>(sums), pointer<C>(out.mean),
-                         pointer<C>(out.rstd)});
+           Statistics<T>{size, p.groups, p.eps, pointer<T>(x), pointer<double>(sums), pointer<C>(out.mean),
+                         pointer<C>(out.rest), pointer<C>(out.rstd)});
   for_each("group_norm", x.numel(), Forward<T, silu>{element<T, silu>(size, x, a, s, out, p), pointer<T>(out.y)});
 }
 

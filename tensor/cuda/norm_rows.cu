@@ -11,7 +11,7 @@ template <class T>
 struct Operands {
   const T *x, *g, *u;
   const Compute<T>*a, *s;
-  Compute<T>*mean, *rstd;
+  Compute<T>*mean, *rest, *rstd;
   const uint8_t* mask;
   Compute<T> mask_scale;
 };
@@ -19,17 +19,18 @@ struct Operands {
 // What a thread's channels have in common; with it, its elements.
 template <class C, bool silu, int vec>
 struct Channels {
-  C mean[vec], rstd[vec], a[vec], s[vec], mask_scale;
+  C mean[vec], rstd[vec], shift[vec], a[vec], s[vec], mask_scale;  // ŷ = rstd·(x − mean) + shift
   struct Elements {
     NormElement<C, silu> at[vec];
   };
 
   template <class T>
-  __device__ Channels(const Place<vec>& at, const Operands<T>& o, const C* means, const C* rstds)
+  __device__ Channels(const Place<vec>& at, const Operands<T>& o, const C* means, const C* rests, const C* rstds)
       : mask_scale(o.mask_scale) {
     for (int v = 0; v < vec; ++v) {
       int64_t c = at.nc + at.slot * vec + v;
-      mean[v] = means[at.group_of(v)], rstd[v] = rstds[at.group_of(v)], a[v] = o.a[c], s[v] = o.s[c];
+      int g = at.group_of(v);
+      mean[v] = means[g], rstd[v] = rstds[g], shift[v] = -rstds[g] * rests[g], a[v] = o.a[c], s[v] = o.s[c];
     }
   }
   template <class T>
@@ -39,7 +40,7 @@ struct Channels {
     if (mask) kept = pack<vec>(mask);
     Elements e;
     for (int v = 0; v < vec; ++v) {
-      C y = (C(values.at[v]) - mean[v]) * rstd[v];
+      C y = (C(values.at[v]) - mean[v]) * rstd[v] + shift[v];
       e.at[v] = {y, a[v] * y + s[v], mask ? static_cast<C>(kept.at[v]) * mask_scale : C(1)};
     }
     return e;
@@ -51,15 +52,18 @@ __global__ void __launch_bounds__(most_threads) forward_kernel(Rows r, Operands<
   using C = Compute<T>;
   Place<vec> at(r);
   T* x = shared_at<T>(r.operand[0]);
-  C *sums = shared_at<C>(r.sums), *centre = shared_at<C>(r.map), *mean = centre + r.width, *rstd = mean + r.width;
+  C *sums = shared_at<C>(r.sums), *centre = shared_at<C>(r.map), *mean = centre + r.width, *rstd = mean + r.width,
+    *rest = centre;  // which is read no more when this is written
   at.each([&](int i, int64_t j) { copy_to_shared<T, vec>(x + i, o.x + j); });
   __pipeline_commit();
   __pipeline_wait_prior(0);
 
-  C total[vec][1] = {};
+  auto origin_of = [&](int group) { return C(o.x[at.image + group * r.group]); };  // the group's first element
+  C total[vec][1] = {}, origins[vec];
+  for (int v = 0; v < vec; ++v) origins[v] = at.works() ? origin_of(at.group_of(v)) : C(0);
   at.each([&](int i, int64_t) {
     Pack<T, vec> values = pack<vec>(x + i);
-    for (int v = 0; v < vec; ++v) total[v][0] += C(values.at[v]);
+    for (int v = 0; v < vec; ++v) total[v][0] += C(values.at[v]) - origins[v];
   });
   sum_pixels<1>(at, total);
   int groups = r.width / r.group;
@@ -67,7 +71,7 @@ __global__ void __launch_bounds__(most_threads) forward_kernel(Rows r, Operands<
   at.share(groups, [&](int i) {
     double sum = 0;
     for (int c = i * r.group; c < (i + 1) * r.group; ++c) sum += static_cast<double>(sums[c]);
-    centre[i] = static_cast<C>(sum / m);
+    centre[i] = static_cast<C>(static_cast<double>(origin_of(i)) + sum / m);
   });
   __syncthreads();
 
@@ -82,16 +86,24 @@ __global__ void __launch_bounds__(most_threads) forward_kernel(Rows r, Operands<
   });
   sum_pixels<2>(at, moments);
   at.share(groups, [&](int i) {
-    double sum = 0, squares = 0, mean_of_group, rstd_of_group;
-    for (int c = i * r.group; c < (i + 1) * r.group; ++c)
+    double origin = static_cast<double>(centre[i]), sum = 0, squares = 0;
+    int first = i * r.group, last = first + r.group;
+    for (int c = first; c < last; ++c)
       sum += static_cast<double>(sums[c]), squares += static_cast<double>(sums[r.width + c]);
-    norm_statistics(1, m, eps, centre + i, &sum, &squares, &mean_of_group, &rstd_of_group);
-    o.mean[at.ng + i] = mean[i] = static_cast<C>(mean_of_group);
-    o.rstd[at.ng + i] = rstd[i] = static_cast<C>(rstd_of_group);
+    if (!(squares < INFINITY)) {  // C does not hold them: one thread takes the group in double
+      origin = static_cast<double>(origin_of(i)), sum = squares = 0;
+      for (int p = 0; p < r.pixels; ++p)
+        for (int c = first; c < last; ++c) {
+          double d = static_cast<double>(C(x[p * r.width + c])) - origin;
+          sum += d, squares += d * d;
+        }
+    }
+    norm_statistics(1, m, eps, &origin, &sum, &squares, mean + i, rest + i, rstd + i);
+    o.mean[at.ng + i] = mean[i], o.rest[at.ng + i] = rest[i], o.rstd[at.ng + i] = rstd[i];
   });
   __syncthreads();
 
-  Channels<C, silu, vec> channels(at, o, mean, rstd);
+  Channels<C, silu, vec> channels(at, o, mean, rest, rstd);
   at.each([&](int i, int64_t j) {
     auto e = channels.elements(x + i, o.mask ? o.mask + j : nullptr);
     Pack<T, vec> out;
@@ -112,7 +124,7 @@ __global__ void __launch_bounds__(most_threads)
     if (mask) copy_to_shared<uint8_t, vec>(mask + i, o.mask + j);
   });
   __pipeline_commit();
-  Channels<C, silu, vec> channels(at, o, o.mean + at.ng, o.rstd + at.ng);
+  Channels<C, silu, vec> channels(at, o, o.mean + at.ng, o.rest + at.ng, o.rstd + at.ng);
   auto elements = [&](int i) { return channels.elements(x + i, mask ? mask + i : nullptr); };
   __pipeline_wait_prior(0);
 
@@ -157,7 +169,7 @@ __global__ void __launch_bounds__(most_threads)
     if (mask) copy_to_shared<uint8_t, vec>(mask + i, o.mask + j);
   });
   __pipeline_commit();
-  Channels<C, silu, vec> channels(at, o, o.mean + at.ng, o.rstd + at.ng);
+  Channels<C, silu, vec> channels(at, o, o.mean + at.ng, o.rest + at.ng, o.rstd + at.ng);
   auto elements = [&](int i) { return channels.elements(x + i, mask ? mask + i : nullptr); };
   __pipeline_wait_prior(0);
 
@@ -238,6 +250,7 @@ Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Te
           pointer<C>(a),
           pointer<C>(s),
           pointer<C>(stats.mean),
+          pointer<C>(stats.rest),
           pointer<C>(stats.rstd),
           pointer_or_null<uint8_t>(p.mask),
           static_cast<C>(p.mask_scale)};

@@ -14,6 +14,7 @@ struct StepGraph::Impl {
   StepScalars* scalars = nullptr;  // on the device
   std::multimap<size_t, void*> free;
   std::vector<void*> blocks;
+  WritesOfStep writes;
 
   ~Impl();
 };
@@ -85,6 +86,7 @@ void StepGraph::record(const std::function<void()>& body) {
   cuda::cublas(), cuda::cudnn();
   check(cudaStreamBeginCapture(cuda::stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   cuda::recording = impl_.get();
+  impl_->writes.start();
   std::exception_ptr thrown;
   try {
     body();
@@ -92,6 +94,7 @@ void StepGraph::record(const std::function<void()>& body) {
     thrown = std::current_exception();
   }
   cuda::recording = nullptr;
+  impl_->writes.stop();
   cudaGraph_t graph = nullptr;
   cudaError_t ended = cudaStreamEndCapture(cuda::stream(), &graph);
   for (void* p : cuda::freed_meanwhile) cudaFreeAsync(p, cuda::stream());
@@ -111,6 +114,7 @@ void StepGraph::replay(const StepScalars& scalars) {
   VAPO_CHECK(recorded(), "[step_graph] replayed before a step was recorded");
   cuda::copy_bytes(impl_->scalars, Device::cuda, &scalars, Device::cpu, sizeof scalars);
   VAPO_CUDA(cudaGraphLaunch(impl_->executable, cuda::stream()));
+  impl_->writes.count_again();
 }
 
 }  // namespace vapo

@@ -122,6 +122,52 @@ TEST_CASE("errors name what is wrong") {
   CHECK_THROWS_AS(Var::leaf(Tensor::arange(3)), Error);
 }
 
+TEST_CASE("a graph partly freed: an error only where the freed part is needed, and never a part of a gradient") {
+  auto freed = [](const char* op) {
+    return fmt::format(
+        "[grad] the graph behind '{}' was freed by an earlier grad(). Hint: retain_graph = true there", op);
+  };
+  Var x = Var::leaf(Tensor::from(std::vector<double>{2, 3}, {2}), "x"), w = leaf(1, "w");
+  Var f = x * x;
+  grad(sum(f), x);
+  CHECK(grad(sum(f * w), w).item() == 13);
+  CHECK_THROWS_WITH(grad(sum(f * w), x), freed("mul").c_str());
+  std::vector<Var> both{w, x}, through{f, x};
+  CHECK_THROWS_WITH(grad(sum(f * w), both), freed("mul").c_str());
+  CHECK_THROWS_WITH(grad(sum(f * w), both, {.allow_unused = true}), freed("mul").c_str());
+  // x is reached by a path that is whole, too
+  CHECK_THROWS_WITH(grad(sum(f * w + sin(x)), x), freed("mul").c_str());
+  CHECK(grad(sum(f * w + sin(x)), w).item() == 13);
+  // f itself is no more than what comes to it; x behind it is
+  CHECK(grad(sum(f * w), f).value().at(0) == 1);
+  CHECK_THROWS_WITH(grad(sum(f * w) + sum(sin(x)), through), freed("mul").c_str());
+  // the freed part lies between: v → h (freed) → y, and u beside it
+  Var v = leaf(2, "v"), u = leaf(5, "u");
+  Var h = exp(v), y = h * u;
+  grad(h, v);
+  CHECK(grad(y, u, {.retain_graph = true}).item() == doctest::Approx(std::exp(2)));
+  CHECK_THROWS_WITH(grad(y, v, {.retain_graph = true}), freed("exp").c_str());
+  // operations of several results, and a first derivative whose graph was freed
+  Var p = Var::leaf(Tensor::from(std::vector<double>{1, 2, 3, 4}, {4}), "p");
+  std::vector<Var> halves = split(square(p), 0, 2);
+  grad(sum(halves[0]), p);
+  CHECK(grad(sum(halves[1] * w), w).item() == 25);
+  CHECK_THROWS_AS(grad(sum(halves[1] * w), p), Error);
+  Var d = grad(sum(p * p * p), p, {.create_graph = true});
+  grad(sum(d), p);
+  CHECK(grad(sum(d * w), w).item() == 3 * 30);
+  CHECK_THROWS_AS(grad(sum(d * w), p), Error);
+}
+
+TEST_CASE("what a freed graph kept is freed, though where it led is known") {
+  Var x = Var::leaf(Tensor::ones({100'000}, DType::f64));
+  int64_t before = memory_stats().current_bytes;
+  Var y = sum(square(sin(x) * exp(x)));
+  CHECK(memory_stats().current_bytes > before + 2 * 800'000);
+  grad(y, x);
+  CHECK(memory_stats().current_bytes < before + 10'000);
+}
+
 TEST_CASE("retain_graph lets a graph be used again, create_graph implies it") {
   Var x = leaf(2);
   Var y = x * x * x;

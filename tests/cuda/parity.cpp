@@ -14,6 +14,7 @@
 #include "tensor/backend.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
+#include "tensor/step_graph.h"
 #include "tensor/storage.h"
 
 namespace {
@@ -117,6 +118,18 @@ std::vector<Row> table() {
                    kernel::pool2d(mean, x[0], {.size = {4, 1}, .stride = {3, 2}, .padding = {2, 0}})};
   });
   rows.back().in_bf16 = true;
+  for (auto [x, w] : {std::pair(Shape{2, 6, 8, 5}, kernel::Window{.size = 2, .stride = 2}),
+                      {{1, 7, 6, 3}, {.size = 3, .stride = 2}},
+                      {{2, 5, 5, 4}, {.size = {3, 2}, .stride = 1, .padding = {1, 1}}}})
+    op("max_pool2d " + x.str(), {x}, [w = w](V v) { return max_pool2d(v[0], w); });
+  add_row("max_pool2d of NaN and ties", {{2, 6, 5, 3}}, [](const Tensors& x) {
+    Tensor ties = kernel::unary<Sign>(x[0]);  // and where x > 0, NaN in every second row
+    Tensor nan = kernel::binary(kernel::Binary::mul, ties, Tensor::full({}, NAN, x[0].options()));
+    kernel::Window w{.size = 3, .stride = 1, .padding = 1};
+    return Tensors{kernel::max_pool2d(ties, w).index.to(DType::f64), kernel::max_pool2d(ties, w).y,
+                   kernel::max_pool2d(nan, w).index.to(DType::f64),
+                   kernel::max_pool2d(kernel::concat(std::vector{ties, nan}, 1), w).index.to(DType::f64)};
+  });
   op("pad2d", {{2, 3, 4, 2}}, [](V x) { return pad2d(x[0], {.left = 1, .right = -1, .top = 2, .bottom = 0}); });
   for (auto [x, groups] :
        {std::pair(Shape{2, 5, 6, 12}, 3),
@@ -147,6 +160,23 @@ std::vector<Row> table() {
            return group_norm_fused(v[0], to(v[1], stored), to(v[2], stored), p);
          });
   }
+  // where f32 is short of digits or of range: of −1, 0 and 1, so that both sides begin with the same bits
+  for (const Shape& shape : {Shape{2, 5, 6, 12}, Shape{1, 240, 250, 2}})
+    for (auto [scale, shift] : {std::pair(0.0, 0.1), {0.0, 1e4}, {1e20, 0.0}, {0x1p-10, 1024.0}}) {
+      add_row(fmt::format("group_norm of {} + {}x {}", shift, scale, shape.str()),
+              {shape, {shape[0], shape.back()}}, [scale = scale, shift = shift](const Tensors& v) {
+                kernel::GroupNorm p{.groups = 2};
+                Tensor x = kernel::affine(kernel::unary<Sign>(v[0]), scale, shift),
+                       a = v[1].to(compute_dtype(v[1].dtype()));
+                auto r = kernel::group_norm(x, a, kernel::affine(a, 0, 0), p);
+                return Tensors{r.y, r.rstd};
+              });
+      rows.back().in_bf16 = scale == 0;
+    }
+  add_row("norm and sum_squares of 1e20", {{30, 40}}, [](const Tensors& x) {
+    Tensor large = kernel::affine(x[0], 1e20, 0);
+    return Tensors{kernel::norm(large, {1}, false), kernel::sum_squares(std::vector{large})};
+  });
   op("softmax", {{7, 300}}, [](V x) { return softmax(x[0], {-1}); });
   add_row("no elements", {{0, 5}, {0, 3, 3, 4}, {0, 4}}, [](const Tensors& x) {
     return Tensors{kernel::softmax(x[0]),
@@ -167,6 +197,17 @@ std::vector<Row> table() {
   });
   Tensor index = Tensor::from(std::vector<int64_t>{4, 0, 4, 2}, {4});
   op("index_select", {{2, 5, 3}}, [index](V x) { return index_select(x[0], 1, index); });
+  Tensor repeats = Tensor::from(std::vector<int64_t>{1, 0, 3, 3, 1, 1, 4, 4, 4, 0, 0, 2}, {2, 3, 2});
+  op("gather", {{2, 5, 3}}, [repeats](V x) { return gather(x[0], 1, repeats); });
+  op("scatter_add", {{2, 5, 3}, {2, 4, 2}}, [repeats](V x) { return scatter_add(x[0], 1, repeats, x[1]); });
+  add_row("scatter_add of many, gather of bytes", {{3000}, {40, 50, 3}}, [](const Tensors& x) {
+    std::vector<int64_t> at(3000), of_columns(40 * 50 * 3);
+    for (size_t i = 0; i < at.size(); ++i) at[i] = static_cast<int64_t>(i * i % 7);
+    for (size_t i = 0; i < of_columns.size(); ++i) of_columns[i] = static_cast<int64_t>(i * 31 % 11);
+    Tensor places = Tensor::from(of_columns, {40, 50, 3}), whole = Tensor::from(at, {3000}).to(x[0].device());
+    return Tensors{kernel::scatter_add(x[0], {9}, 0, whole), kernel::scatter_add(x[1], {40, 11, 3}, 1, places),
+                   kernel::gather(kernel::unary<Step>(x[0]).to(DType::u8), 0, whole).to(DType::f64)};
+  });
   for (int draw = 0; draw < 3; ++draw)
     add_row(fmt::format("random {}", draw), {{1}}, [draw](const Tensors& x) {
       RandomKey key{.seed = 0x123456789abcdef, .stream = 5, .step = 77};
@@ -284,6 +325,27 @@ int main() {
     bool good = message.find("cuda") != message.npos;
     failed += !good, ++count;
     fmt::print("{}  mixed devices in {}: {}\n", good ? "PASS" : "FAIL", name, message);
+  }
+  // Each replay of a recorded step writes what the step wrote.
+  {
+    TensorOptions gpu{DType::f32, Device::cuda};
+    Var w = Var::leaf(Tensor::ones({4}, gpu), "w"), x = Var::leaf(Tensor::full({4}, 3, gpu), "x");
+    Tensor twos = Tensor::full({4}, 2, gpu);
+    StepGraph step;
+    step.record([&] { kernel::copy_into(w.value(), twos); });
+    Var y = sum(x * w);
+    double before = grad(y, x, {.retain_graph = true}).value().at(0);
+    step.replay({});
+    std::string message;
+    try {
+      grad(y, x);
+    } catch (const Error& e) {
+      message = e.what();
+    }
+    double after = grad(sum(x * w), x).value().at(0);
+    bool good = before == 1 && after == 2 && message.starts_with("[grad] 'w' (4) was written after 'mul' used it");
+    failed += !good, ++count;
+    fmt::print("{}  a replayed step after the forward pass: {}\n", good ? "PASS" : "FAIL", message);
   }
   // Out of memory: one line that says what was asked, held and free; smaller work goes on.
   set_memory_limit(memory_stats(Device::cuda).current_bytes + (1 << 20), Device::cuda);

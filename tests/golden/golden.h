@@ -1,6 +1,7 @@
 #pragma once
 // Golden cases: one safetensors file with an operation's inputs, expected outputs, gradients and double-backward
-// gradients. The format is in README.md. case.cpp reads, op_table.cpp and model_table.cpp evaluate, compare.cpp
+// gradients. The format is in README.md. case.cpp reads, op_table.cpp, model_table.cpp and
+// inception_case.cpp evaluate, compare.cpp
 // differentiates and judges.
 
 #include <filesystem>
@@ -70,6 +71,7 @@ struct ModelOutputs {
   bool known = false;  // there is such a model
 };
 ModelOutputs evaluate_model(const Case& c);
+Named inception_features(const Case& c);  // of "inception_fid"
 
 struct Verdict {
   bool passed = false;

@@ -255,6 +255,8 @@ ModelOutputs evaluate_model(const Case& c) {
   if (c.op == "vapo_loss") return {.outputs = loss(c), .exact = {}, .known = true};
   if (c.op == "vapo_training") return {.outputs = training(c), .exact = {}, .differentiable = false, .known = true};
   if (c.op == "ode_solve") return {.outputs = flow(c), .exact = {"nfe"}, .differentiable = false, .known = true};
+  if (c.op == "inception_fid")
+    return {.outputs = inception_features(c), .exact = {}, .differentiable = false, .known = true};
   auto network = make_network(c.op, c.attrs, c);
   if (!network) return {};
   const Var& x = c.input("x");

@@ -161,6 +161,11 @@ const std::map<std::string, Op>& table() {
       {"embedding", [](const Case& c) { return embedding(only(c), index(c)); }},
       {"index_select",
        [](const Case& c) { return index_select(only(c), attr<int64_t>(c.attrs, "dim"), index(c)); }},
+      {"gather", [](const Case& c) { return gather(only(c), attr<int64_t>(c.attrs, "dim"), index(c)); }},
+      {"scatter_add",
+       [](const Case& c) {
+         return scatter_add(c.input("x"), attr<int64_t>(c.attrs, "dim"), index(c), c.input("src"));
+       }},
       {"concat", concat_op},
       {"slice", slice_op},
       {"permute", [](const Case& c) { return permute(only(c), list(c.attrs, "dims")); }},
@@ -170,6 +175,12 @@ const std::map<std::string, Op>& table() {
       {"avg_pool2d",
        [](const Case& c) {
          return channels_first(avg_pool2d(channels_last(only(c)), pair(c.attrs, "kernel", 2)));
+       }},
+      {"max_pool2d",
+       [](const Case& c) {
+         Pair size = pair(c.attrs, "kernel", 2);
+         kernel::Window window{size, pair(c.attrs, "stride", size), pair(c.attrs, "padding", 0)};
+         return channels_first(max_pool2d(channels_last(only(c)), window));
        }},
       {"upsample_nearest2d",
        [](const Case& c) {

@@ -122,6 +122,102 @@ TEST_CASE("the tolerance is atol + rtol·max|b| of each tensor, with defaults by
   CHECK_FALSE(off_by(0, DType::f64, {{"atol", "nan"}}).passed);
 }
 
+TEST_CASE("every op of the list is known") {
+  for (const char* op : {"add",
+                         "sub",
+                         "mul",
+                         "div",
+                         "maximum",
+                         "minimum",
+                         "neg",
+                         "exp",
+                         "log",
+                         "sqrt",
+                         "rsqrt",
+                         "square",
+                         "sin",
+                         "cos",
+                         "tanh",
+                         "sigmoid",
+                         "silu",
+                         "gelu",
+                         "relu",
+                         "leaky_relu",
+                         "softplus",
+                         "abs",
+                         "pow",
+                         "sum",
+                         "mean",
+                         "amax",
+                         "logsumexp",
+                         "softmax",
+                         "norm",
+                         "matmul",
+                         "linear",
+                         "conv2d",
+                         "avg_pool2d",
+                         "upsample_nearest2d",
+                         "group_norm",
+                         "group_norm_silu",
+                         "attention",
+                         "embedding",
+                         "concat",
+                         "slice",
+                         "permute",
+                         "reshape",
+                         "pad2d",
+                         "index_select",
+                         "unet_potential",
+                         "wide_resnet_potential",
+                         "mlp_potential",
+                         "vapo_loss",
+                         "ode_solve",
+                         "inception_fid",
+                         "max_pool2d",
+                         "gather",
+                         "scatter_add"}) {
+    TensorFile f;
+    f.metadata = {{"op", op}};
+    f.tensors = {{"in.nothing", Tensor::arange(2)}, {"out.y", row({1})}};
+    CAPTURE(op);
+    CHECK(judge(f).message.find("unknown op") == std::string::npos);
+  }
+}
+
+TEST_CASE("maxima of windows, gather and scatter_add, with what PyTorch gives by hand") {
+  auto numbers = [](std::vector<double> values, const Shape& s) { return Tensor::from(values, s); };
+  TensorFile
+      pool;  // one image of 1 channel, 3×4, windows of 2 in steps of 2: (0,1), (0,2) and none of the last row
+  pool.metadata = {{"op", "max_pool2d"}, {"attrs", R"({"kernel": 2})"}};
+  pool.tensors = {{"in.x", numbers({1, 5, 4, 4, 2, 5, 0, 4, 9, 9, 9, 9}, {1, 1, 3, 4})},
+                  {"out.y", numbers({5, 4}, {1, 1, 1, 2})},
+                  {"cot.y", numbers({2, 3}, {1, 1, 1, 2})},
+                  {"grad.x", numbers({0, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {1, 1, 3, 4})},
+                  {"ggcot.x", numbers({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, {1, 1, 3, 4})},
+                  {"ggrad.cot.y", numbers({2, 3}, {1, 1, 1, 2})}};
+  CHECK(judge(pool).passed);
+  pool.metadata["attrs"] = R"({"kernel": 2, "stride": 1, "padding": [0, 1]})";
+  CHECK_FALSE(judge(pool).passed);  // other shapes
+  TensorFile picked;
+  picked.metadata = {{"op", "gather"}, {"attrs", R"({"dim": 1})"}};
+  picked.tensors = {{"in.x", numbers({1, 2, 3, 4}, {2, 2})},
+                    {"in.idx", Tensor::from(std::vector<int64_t>{0, 0, 1, 1, 0, 1}, {2, 3})},
+                    {"out.y", numbers({1, 1, 2, 4, 3, 4}, {2, 3})},
+                    {"cot.y", numbers({1, 2, 3, 4, 5, 6}, {2, 3})},
+                    {"grad.x", numbers({3, 3, 5, 10}, {2, 2})}};
+  CHECK(judge(picked).passed);
+  TensorFile added;
+  added.metadata = {{"op", "scatter_add"}, {"attrs", R"({"dim": 0})"}};
+  added.tensors = {{"in.x", numbers({1, 2, 3}, {3})},
+                   {"in.src", numbers({10, 20, 30, 40}, {4})},
+                   {"in.idx", Tensor::from(std::vector<int64_t>{2, 0, 2}, {3})},
+                   {"out.y", numbers({21, 2, 43}, {3})},
+                   {"cot.y", numbers({5, 6, 7}, {3})},
+                   {"grad.x", numbers({5, 6, 7}, {3})},
+                   {"grad.src", numbers({7, 5, 7, 0}, {4})}};
+  CHECK(judge(added).passed);
+}
+
 TEST_CASE("outputs and parameters may have any names") {
   TensorFile f = cube();
   for (const char* prefix : {"out.", "cot.", "ggrad.cot."}) {
