@@ -3,6 +3,8 @@
 
 #include "autograd/ops.h"
 
+#include <cmath>
+
 namespace vapo {
 namespace {
 
@@ -47,10 +49,10 @@ Var tower(const Tower* t, const Var& x) {
   return record(t->name, y, {{x, [t, x, slope = slope](const Var& g) { return scaled(t, x, g, slope); }}});
 }
 
-// g·f(x) where f's own slope is 0 almost everywhere: linear in g, constant in x.
+// The rule of a function whose slope, F, has itself slope 0 almost everywhere.
 template <class F>
-Var masked(const Var& x, const Var& g, double p = 0) {
-  return mul(g, Var(kernel::unary<F>(x.value(), p)));
+Rule piecewise(const Var& x, double p = 0) {
+  return {x, [x = x.detach(), p](const Var& g) { return masked(g, kernel::unary<F>(x.value(), p)); }};
 }
 
 }  // namespace
@@ -77,10 +79,14 @@ Var div(const Var& a, const Var& b) {
                 {{a, [s = a.shape(), b](const Var& g) { return sum_to(div(g, b), s); }},
                  {b, [b](const Var& g, const Var& y) { return neg(sum_to(div(mul(g, y), b), b.shape())); }}});
 }
+Var masked(const Var& x, const Tensor& mask) {
+  return record("masked", kernel::binary(Binary::mul_or_zero, x.value(), mask),
+                {{x, [s = x.shape(), mask](const Var& g) { return sum_to(masked(g, mask), s); }}});
+}
 namespace {
 // g where the first operand wins, half of it at a tie.
 Var shared(const Var& g, const Var& winner, const Var& loser, const Shape& s) {
-  return sum_to(mul(g, Var(kernel::binary(Binary::share, winner.value(), loser.value()))), s);
+  return sum_to(masked(g, kernel::binary(Binary::share, winner.value(), loser.value())), s);
 }
 }  // namespace
 Var maximum(const Var& a, const Var& b) {
@@ -95,6 +101,20 @@ Var minimum(const Var& a, const Var& b) {
                 {{a, [ca, cb](const Var& g) { return shared(g, cb, ca, ca.shape()); }},
                  {b, [ca, cb](const Var& g) { return shared(g, ca, cb, cb.shape()); }}});
 }
+
+Var eq(const Var& a, const Var& b) { return kernel::binary(Binary::eq, a.value(), b.value()); }
+Var ne(const Var& a, const Var& b) { return kernel::binary(Binary::ne, a.value(), b.value()); }
+Var lt(const Var& a, const Var& b) { return kernel::binary(Binary::lt, a.value(), b.value()); }
+Var le(const Var& a, const Var& b) { return kernel::binary(Binary::le, a.value(), b.value()); }
+Var gt(const Var& a, const Var& b) { return kernel::binary(Binary::gt, a.value(), b.value()); }
+Var ge(const Var& a, const Var& b) { return kernel::binary(Binary::ge, a.value(), b.value()); }
+Var where(const Var& condition, const Var& a, const Var& b) {
+  Var c = condition.detach(), zero = Tensor::zeros({}, a.options());
+  return record("where", kernel::where(c.value(), a.value(), b.value()),
+                {{a, [s = a.shape(), c, zero](const Var& g) { return sum_to(where(c, g, zero), s); }},
+                 {b, [s = b.shape(), c, zero](const Var& g) { return sum_to(where(c, zero, g), s); }}});
+}
+
 Var to(const Var& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   return record("to", x.value().to(dtype), {{x, [from = x.dtype()](const Var& g) { return to(g, from); }}});
@@ -109,6 +129,13 @@ Var affine(const Var& x, double a, double b) {
 
 Var neg(const Var& x) {
   return record("neg", kernel::affine(x.value(), -1, 0), {{x, [](const Var& g) { return neg(g); }}});
+}
+Var expm1(const Var& x) {
+  return record("expm1", kernel::unary<Expm1>(x.value()),
+                {{x, [](const Var& g, const Var& y) { return mul(g, y + 1); }}});
+}
+Var log1p(const Var& x) {
+  return record("log1p", kernel::unary<Log1p>(x.value()), {{x, [x](const Var& g) { return div(g, x + 1); }}});
 }
 Var log(const Var& x) {
   return record("log", kernel::unary<Log>(x.value()), {{x, [x](const Var& g) { return div(g, x); }}});
@@ -134,17 +161,25 @@ Var pow(const Var& x, double p) {
   return record("pow", kernel::unary<Pow>(x.value(), p),
                 {{x, [x, p](const Var& g) { return p == 0 ? constant_like(x, 0) : mul(g, p * pow(x, p - 1)); }}});
 }
-Var abs(const Var& x) {
-  return record("abs", kernel::unary<Abs>(x.value()),
-                {{x, [x = x.detach()](const Var& g) { return masked<Sign>(x, g); }}});
-}
-Var relu(const Var& x) {
-  return record("relu", kernel::unary<Relu>(x.value()),
-                {{x, [x = x.detach()](const Var& g) { return masked<Step>(x, g); }}});
-}
+Var abs(const Var& x) { return record("abs", kernel::unary<Abs>(x.value()), {piecewise<Sign>(x)}); }
+Var relu(const Var& x) { return record("relu", kernel::unary<Relu>(x.value()), {piecewise<Step>(x)}); }
 Var leaky_relu(const Var& x, double slope) {
-  return record("leaky_relu", kernel::unary<LeakyRelu>(x.value(), slope),
-                {{x, [x = x.detach(), slope](const Var& g) { return masked<LeakyStep>(x, g, slope); }}});
+  return record("leaky_relu", kernel::unary<LeakyRelu>(x.value(), slope), {piecewise<LeakyStep>(x, slope)});
+}
+Var clamp(const Var& x, std::optional<double> min, std::optional<double> max) {
+  VAPO_CHECK(!(min && std::isnan(*min)) && !(max && std::isnan(*max)), "[clamp] a bound is NaN");
+  auto scalar = [o = x.options()](double bound) { return Tensor::scalar(bound, o); };
+  Tensor y = x.value();
+  if (min) y = kernel::binary(Binary::maximum, y, scalar(*min));
+  if (max) y = kernel::binary(Binary::minimum, y, scalar(*max));
+  return record("clamp", y, {{x, [x = x.detach(), min, max, scalar](const Var& g) {
+                                Var inside = g;
+                                if (min)
+                                  inside = masked(inside, kernel::binary(Binary::gt, x.value(), scalar(*min)));
+                                if (max)
+                                  inside = masked(inside, kernel::binary(Binary::lt, x.value(), scalar(*max)));
+                                return inside;
+                              }}});
 }
 
 // ---- one operand: towers

@@ -2,6 +2,7 @@
 // Every differentiable operation, one line of mathematics each. All can be differentiated again, to any order
 // unless a line gives its limit. Shapes and errors are those of tensor/kernels.h.
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,8 +16,18 @@ Var add(const Var& a, const Var& b);
 Var sub(const Var& a, const Var& b);
 Var mul(const Var& a, const Var& b);
 Var div(const Var& a, const Var& b);
-Var maximum(const Var& a, const Var& b);  // at a tie each side has slope ½
+Var maximum(const Var& a, const Var& b);  // NaN if either is. Slopes: ½ each at a tie, 1 each at NaN
 Var minimum(const Var& a, const Var& b);
+// 1 or 0 in the operands' dtype: constants, which `where` takes. NaN is unequal to all, and neither above nor
+// below.
+Var eq(const Var& a, const Var& b);
+Var ne(const Var& a, const Var& b);
+Var lt(const Var& a, const Var& b);
+Var le(const Var& a, const Var& b);
+Var gt(const Var& a, const Var& b);
+Var ge(const Var& a, const Var& b);
+Var where(const Var& condition, const Var& a,
+          const Var& b);  // a where it is not 0, else b; no slope in the condition
 inline Var operator+(const Var& a, const Var& b) { return add(a, b); }
 inline Var operator-(const Var& a, const Var& b) { return sub(a, b); }
 inline Var operator*(const Var& a, const Var& b) { return mul(a, b); }
@@ -31,35 +42,47 @@ inline Var operator+(double b, const Var& x) { return affine(x, 1, b); }
 inline Var operator-(const Var& x, double b) { return affine(x, 1, -b); }
 inline Var operator-(double b, const Var& x) { return affine(x, -1, b); }
 
+// x·mask, and 0 where the mask is 0 though x be infinite or NaN: how a vjp selects. No slope in the mask.
+Var masked(const Var& x, const Tensor& mask);
+
 // ---- one operand
 Var neg(const Var& x);
 inline Var operator-(const Var& x) { return neg(x); }
 Var exp(const Var& x);
+Var expm1(const Var& x);  // e^x − 1, exact near 0
 Var log(const Var& x);
+Var log1p(const Var& x);  // log(1 + x), exact near 0
 Var sqrt(const Var& x);
 Var rsqrt(const Var& x);  // x^(−½)
 Var square(const Var& x);
 Var sin(const Var& x);
 Var cos(const Var& x);
-Var abs(const Var& x);  // slope 0 at 0
+Var abs(const Var& x);  // slope 0 at 0, NaN at NaN
 Var pow(const Var& x, double exponent);
-Var relu(const Var& x);  // slope 0 at 0
+Var relu(const Var& x);  // slope 0 at 0, 1 at NaN
 Var leaky_relu(const Var& x, double slope = 0.01);
+// min(max(x, min), max), either side optional; all is `max` where min > max. Slope 1 between the bounds, 0 on and
+// outside them and at NaN; NaN stays NaN.
+Var clamp(const Var& x, std::optional<double> min, std::optional<double> max = {});
 Var tanh(const Var& x);      // this and the next four: up to the third derivative
 Var sigmoid(const Var& x);   // 1/(1+e^−x)
 Var silu(const Var& x);      // x·sigmoid(x)
 Var gelu(const Var& x);      // x·½(1+erf(x/√2))
 Var softplus(const Var& x);  // log(1+e^x)
 
-// ---- reductions: dims empty = all
+// ---- reductions and running sums: dims empty = all
 Var sum(const Var& x, const Dims& dims = {}, bool keepdim = false);
 Var mean(const Var& x, const Dims& dims = {}, bool keepdim = false);
+// Σ(x − mean)²/(n − correction) over n elements: NaN where n ≤ correction and all are equal, ∞ where they are not.
+Var var(const Var& x, const Dims& dims = {}, double correction = 1, bool keepdim = false);
 Var amax(const Var& x, const Dims& dims = {}, bool keepdim = false);  // the slope is shared evenly by equal maxima
-Var logsumexp(const Var& x, const Dims& dims = {}, bool keepdim = false);  // log Σ e^x, shifted by the maximum
-Var softmax(const Var& x, const Dims& dims = {});  // e^(x − logsumexp), over all of dims together
+// log Σ e^x, shifted by the maximum: −∞ of −∞ alone, +∞ beside a +∞. There, and in softmax, slopes are NaN at ±∞.
+Var logsumexp(const Var& x, const Dims& dims = {}, bool keepdim = false);
+Var softmax(const Var& x, const Dims& dims = {});                     // e^x/Σe^x, over all of dims together
 Var norm(const Var& x, const Dims& dims = {}, bool keepdim = false);  // √Σx², slope 0 at 0
-Var broadcast_to(const Var& x, const Shape& shape);                   // adjoint: sum_to
-Var sum_to(const Var& x, const Shape& shape);                         // adjoint: broadcast_to
+Var cumsum(const Var& x, int64_t dim, bool reverse = false);  // x₀ + … + x_i; adjoint: the other direction
+Var broadcast_to(const Var& x, const Shape& shape);           // adjoint: sum_to
+Var sum_to(const Var& x, const Shape& shape);                 // adjoint: broadcast_to
 
 // ---- matrix products
 Var matmul(const Var& a, const Var& b, kernel::MatmulOptions options = {});

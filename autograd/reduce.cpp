@@ -2,25 +2,29 @@
 
 #include "autograd/ops.h"
 
+#include <algorithm>
+
 namespace vapo {
 namespace {
+
+using kernel::Binary;
 
 // A reduced value with 1 in place of the reduced dimensions, so that it broadcasts against the operand.
 Var kept(const Var& g, const Shape& x, const Dims& dims) {
   return reshape(g, reduced_shape(x, dims, true, "reduce"));
 }
 
-int64_t count(const Shape& x, const Dims& dims) {
+int64_t count(const char* op, const Shape& x, const Dims& dims) {
   if (dims.empty()) return x.numel();
   int64_t n = 1;
-  for (int64_t d : dims) n *= x[x.wrap(d, "mean")];
+  for (int64_t d : dims) n *= x[x.wrap(d, op)];
   return n;
 }
 
 // a/b, and 0 where b = 0 — there its slopes are 0 too.
 Var div_or_zero(const Var& a, const Var& b) {
   return record(
-      "div_or_zero", kernel::binary(kernel::Binary::div_or_zero, a.value(), b.value()),
+      "div_or_zero", kernel::binary(Binary::div_or_zero, a.value(), b.value()),
       {{a, [s = a.shape(), b](const Var& g) { return sum_to(div_or_zero(g, b), s); }},
        {b, [b](const Var& g, const Var& y) { return neg(sum_to(div_or_zero(mul(g, y), b), b.shape())); }}});
 }
@@ -35,7 +39,7 @@ Var sum(const Var& x, const Dims& dims, bool keepdim) {
 }
 
 Var mean(const Var& x, const Dims& dims, bool keepdim) {
-  int64_t n = count(x.shape(), dims);
+  int64_t n = count("mean", x.shape(), dims);
   VAPO_CHECK(n > 0, "[mean] of no elements: shape {}", x.shape().str());
   return affine(sum(x, dims, keepdim), 1 / static_cast<double>(n), 0);
 }
@@ -44,14 +48,15 @@ Var amax(const Var& x, const Dims& dims, bool keepdim) {
   Tensor top = kernel::amax(x.value(), dims, true);
   return record("amax", top.reshape(reduced_shape(x.shape(), dims, keepdim, "amax")),
                 {{x, [dims, top, x = x.detach()](const Var& g) {
-                    Tensor equal = kernel::equal(x.value(), top);
-                    Tensor share = kernel::binary(kernel::Binary::div, equal, kernel::sum(equal, dims, true));
-                    return mul(kept(g, x.shape(), dims), share);
+                    Tensor equal = kernel::binary(Binary::eq, x.value(), top);
+                    Tensor share = kernel::binary(Binary::div, equal, kernel::sum(equal, dims, true));
+                    return masked(kept(g, x.shape(), dims), share);
                   }}});
 }
 
 Var logsumexp(const Var& x, const Dims& dims, bool keepdim) {
-  Var top(kernel::amax(x.value(), dims, true));
+  double largest = largest_of(x.dtype());  // ∞ − ∞ would be NaN
+  Var top = clamp(kernel::amax(x.value(), dims, true), -largest, largest);
   Var y = add(log(sum(exp(sub(x, top)), dims, true)), top);
   return reshape(y, reduced_shape(x.shape(), dims, keepdim, "logsumexp"));
 }
@@ -70,15 +75,37 @@ Var softmax(const Var& x, const Dims& dims) {
   if (dims.rank() == 1 && x.shape().wrap(dims[0], "softmax") == x.rank() - 1)
     return record("softmax", kernel::softmax(x.value()),
                   {{x, [](const Var& g, const Var& y) { return softmax_vjp(y, g); }}});
-  return exp(sub(x, logsumexp(x, dims, true)));
+  Var y = exp(sub(x, Var(kernel::amax(x.value(), dims, true))));
+  return div(y, sum(y, dims, true));
 }
 
 Var norm(const Var& x, const Dims& dims, bool keepdim) {
   Tensor y = kernel::norm(x.value(), dims, keepdim);
   return record("norm", std::move(y), {{x, [dims, x](const Var& g, const Var& out) {
-                                          return mul(div_or_zero(x, kept(out, x.shape(), dims)),
-                                                     kept(g, x.shape(), dims));
+                                          return mul(x, kept(div_or_zero(g, out), x.shape(), dims));
                                         }}});
+}
+
+Var cumsum(const Var& x, int64_t dim, bool reverse) {
+  return record("cumsum", kernel::cumsum(x.value(), dim, reverse),
+                {{x, [dim, reverse](const Var& g) { return cumsum(g, dim, !reverse); }}});
+}
+
+namespace {
+// x − mean(x). Taken off the maximum first, equal elements give 0, and a common offset costs no digits.
+Var centred(const Var& x, const Dims& dims) {
+  Var y = x.numel() > 0 ? sub(x, Var(kernel::amax(x.value(), dims, true))) : x;
+  return sub(y, affine(sum(y, dims, true), 1 / static_cast<double>(count("var", x.shape(), dims)), 0));
+}
+}  // namespace
+
+Var var(const Var& x, const Dims& dims, double correction, bool keepdim) {
+  double one = 1 / std::max(0.0, static_cast<double>(count("var", x.shape(), dims)) - correction);
+  Tensor squares = kernel::unary<Square>(centred(x.detach(), dims).value());
+  return record("var", kernel::affine(kernel::sum(squares, dims, keepdim), one, 0),
+                {{x, [x, dims, one](const Var& g) {
+                    return mul(affine(kept(g, x.shape(), dims), 2 * one, 0), centred(x, dims));
+                  }}});
 }
 
 }  // namespace vapo

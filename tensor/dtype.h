@@ -32,6 +32,10 @@ constexpr std::string_view name_of(DType t) {
 constexpr bool is_floating(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::bf16; }
 // What sums, statistics and coefficients of values of type t are kept in.
 constexpr DType compute_dtype(DType t) { return t == DType::bf16 ? DType::f32 : t; }
+// The largest finite value of a floating type.
+constexpr double largest_of(DType t) {
+  return t == DType::f64 ? 0x1.fffffffffffffp1023 : t == DType::f32 ? 0x1.fffffep127 : 0x1.fep127;
+}
 inline std::string_view format_as(DType t) { return name_of(t); }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include "tensor/kernels.h"
 
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "tensor/backend.h"
@@ -22,8 +23,10 @@ int64_t MatmulSize::offset(int64_t i, const Shape& shape, int64_t matrix) const 
 namespace kernel {
 namespace {
 
-constexpr const char* binary_names[] = {"add",     "sub",   "mul",         "div",  "maximum",
-                                        "minimum", "share", "div_or_zero", "equal"};
+constexpr const char* binary_names[] = {"add",     "sub",   "mul",         "div",         "maximum",
+                                        "minimum", "share", "mul_or_zero", "div_or_zero", "eq",
+                                        "ne",      "lt",    "le",          "gt",          "ge"};
+static_assert(std::size(binary_names) == binary_count);
 
 void check_floating(const char* op, const Tensor& x) {
   VAPO_CHECK(x.defined(), "[{}] an operand is undefined", op);
@@ -43,12 +46,6 @@ void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
   VAPO_CHECK(a.shape() == b.shape(), "[{}] operands have shapes {} and {}", op, a.shape().str(), b.shape().str());
 }
 
-Tensor binary_by_index(int op, const Tensor& a, const Tensor& b) {
-  check_same_dtype(binary_names[op], a, b);
-  Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), binary_names[op]), a.options());
-  VAPO_ON(a.device(), binary(op, a, b, y));
-  return y;
-}
 
 // Reduces the runs of neighbouring dimensions of `dims` one after the other, the last first.
 Tensor reduce(Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
@@ -112,14 +109,44 @@ Tensor fill(const Shape& shape, double value, TensorOptions options) {
   return y;
 }
 
-Tensor binary(Binary op, const Tensor& a, const Tensor& b) { return binary_by_index(static_cast<int>(op), a, b); }
-Tensor equal(const Tensor& a, const Tensor& b) { return binary_by_index(8, a, b); }
+Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
+  int number = static_cast<int>(op);
+  const char* name = binary_names[number];
+  check_same_dtype(name, a, b);
+  Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), name), a.options());
+  VAPO_ON(a.device(), binary(number, a, b, y));
+  return y;
+}
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  check_same_dtype("where", a, b);
+  VAPO_CHECK(condition.defined(), "[where] the condition is undefined");
+  VAPO_CHECK(condition.dtype() == a.dtype() || !is_floating(condition.dtype()),
+             "[where] the condition is {} {}, the operands are {}. Hint: compare in their dtype",
+             name_of(condition.dtype()), condition.shape().str(), name_of(a.dtype()));
+  VAPO_CHECK(condition.device() == a.device(),
+             "[where] the condition {} is on {}, the operands are on {}. Hint: move one with to()",
+             condition.shape().str(), name_of(condition.device()), name_of(a.device()));
+  Shape shape = broadcast_shapes(condition.shape(), broadcast_shapes(a.shape(), b.shape(), "where"), "where");
+  Tensor y = Tensor::empty(shape, a.options());
+  VAPO_ON(y.device(),
+          where(broadcast_to(condition.to(y.dtype()), shape), broadcast_to(a, shape), broadcast_to(b, shape), y));
+  return y;
+}
 
 Tensor sum(const Tensor& x, const Dims& dims, bool keepdim) {
   return reduce(Reduction::sum, "sum", x, dims, keepdim);
 }
 Tensor amax(const Tensor& x, const Dims& dims, bool keepdim) {
   return reduce(Reduction::maximum, "amax", x, dims, keepdim);
+}
+
+Tensor cumsum(const Tensor& x, int64_t dim, bool reverse) {
+  check_floating("cumsum", x);
+  Around r = around(x.shape(), x.shape().wrap(dim, "cumsum"));
+  Tensor y = Tensor::empty(x.shape(), x.options());
+  if (y.numel() > 0) VAPO_ON(x.device(), cumsum(x, r.outer, r.size, r.inner, reverse, y));
+  return y;
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {

@@ -36,15 +36,28 @@ enum class Binary {
   div,
   maximum,
   minimum,
-  share,       // 1 where a > b, ½ where a = b, 0 where a < b: the slope of maximum(a, b) in a
-  div_or_zero  // a/b, and 0 where b = 0
+  share,        // 0 where a < b, ½ where a = b, else (at NaN too) 1: the slope of maximum(a, b) in a
+  mul_or_zero,  // a·b, and 0 where b = 0, even beside an infinite or NaN a
+  div_or_zero,  // a/b, and 0 where b = 0
+  eq,  // the comparisons: 1 or 0 in the operands' dtype. NaN is unequal to all, and neither above nor below
+  ne,
+  lt,
+  le,
+  gt,
+  ge
 };
+inline constexpr int binary_count = static_cast<int>(Binary::ge) + 1;
 Tensor binary(Binary op, const Tensor& a, const Tensor& b);
-Tensor equal(const Tensor& a, const Tensor& b);  // 1 or 0 in the operands' dtype, broadcast
 
-// ---- reductions. dims empty = all; keepdim leaves 1 in their place
+// a where the condition is not 0 (NaN is not), else b; all three broadcast. The condition is of a's and b's dtype,
+// as comparisons give it, or u8 or i64.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+
+// ---- reductions and running sums. dims empty = all; keepdim leaves 1 in their place
 Tensor sum(const Tensor& x, const Dims& dims, bool keepdim);
 Tensor amax(const Tensor& x, const Dims& dims, bool keepdim);  // of at least one element
+// Element i along dim is the sum of elements 0 … i of x, or of i … n−1 where `reverse`. Sums run in f64.
+Tensor cumsum(const Tensor& x, int64_t dim, bool reverse = false);
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor sum_to(const Tensor& x, const Shape& shape);  // the adjoint of broadcast_to
 Tensor sum_squares(std::span<const Tensor> xs);      // Σx² over all elements of all tensors: f64 ()

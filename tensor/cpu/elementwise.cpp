@@ -149,6 +149,18 @@ void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
   dispatch_floating(y.dtype(), [&](auto zero) { binary_of<decltype(zero)>(op, a, b, y); });
 }
 
+void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
+  dispatch_floating(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *pc = c.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    bool stream = streams(bytes_of<T>(c, a, b, y), py);
+    parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
+      simd<T>().where(pc + begin, pa + begin, pb + begin, py + begin, end - begin, stream);
+    });
+  });
+}
+
 void broadcast(const Tensor& x, const Tensor& y) {
   if (y.numel() == 0) return;
   dispatch_any(y.dtype(), [&](auto zero) {

@@ -51,6 +51,7 @@ struct Pack {
   friend VAPO_PACK Pack operator*(Pack a, Pack b) { return hn::Mul(a.r, b.r); }
   friend VAPO_PACK Pack operator/(Pack a, Pack b) { return hn::Div(a.r, b.r); }
   friend VAPO_PACK Mask operator<(Pack a, Pack b) { return hn::Lt(a.r, b.r); }
+  friend VAPO_PACK Mask operator<=(Pack a, Pack b) { return hn::Le(a.r, b.r); }
   friend VAPO_PACK Mask operator==(Pack a, Pack b) { return hn::Eq(a.r, b.r); }
   friend VAPO_PACK Pack select(Mask m, Pack a, Pack b) { return hn::IfThenElse(m, a.r, b.r); }
   friend VAPO_PACK Pack multiply_add(Pack a, Pack b, Pack c) { return hn::MulAdd(a.r, b.r, c.r); }
@@ -67,6 +68,8 @@ struct Pack {
     }
   }
   friend VAPO_PACK Pack abs(Pack x) { return hn::Abs(x.r); }
+  friend VAPO_PACK Pack min(Pack a, Pack b) { return hn::Min(a.r, b.r); }
+  friend VAPO_PACK Pack max(Pack a, Pack b) { return hn::Max(a.r, b.r); }
   // Highway's functions lose NaN and are undefined outside their range: the ends are put right here.
   friend VAPO_PACK Pack exp(Pack x) {
 #ifdef __AVX512F__
@@ -86,7 +89,18 @@ struct Pack {
     Register y = hn::IfThenElse(hn::Gt(x.r, hn::Zero(d)), hn::Log(d, x.r), ends);
     return hn::IfThenElse(hn::Eq(x.r, hn::Set(d, inf)), x.r, y);
   }
-  friend VAPO_PACK Pack log1p(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Log1p(d, x.r), x.r); }
+  friend VAPO_PACK Pack log1p_unit(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Log1p(d, x.r), x.r); }
+  friend VAPO_PACK Pack log1p(Pack x) {
+    T inf = std::numeric_limits<T>::infinity();
+    if (!hn::AllTrue(d, hn::And(hn::Gt(x.r, hn::Set(d, T(-1))), hn::Lt(x.r, hn::Set(d, inf))))) [[unlikely]]
+      return lanewise(x, [](T v) { return std::log1p(v); });
+    return hn::Log1p(d, x.r);
+  }
+  friend VAPO_PACK Pack expm1(Pack x) {
+    if (!hn::AllTrue(d, hn::Lt(x.r, hn::Set(d, static_cast<T>(sizeof(T) == 4 ? 88 : 706))))) [[unlikely]]
+      return lanewise(x, [](T v) { return std::expm1(v); });
+    return hn::Expm1(d, x.r);
+  }
   friend VAPO_PACK Pack tanh(Pack x) { return hn::IfThenElse(hn::Eq(x.r, x.r), hn::Tanh(d, x.r), x.r); }
   friend VAPO_PACK Pack sin(Pack x) {
     if (!in_range(x)) [[unlikely]]

@@ -92,6 +92,29 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
   });
 }
 
+void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
+  dispatch_floating(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    int64_t first = reverse ? count - 1 : 0, step = reverse ? -inner : inner;
+    // Runs of neighbouring columns, so that memory is read along rows.
+    constexpr int64_t columns = 64;
+    int64_t tiles = (inner + columns - 1) / columns;
+    parallel_for(outer * tiles, std::max<int64_t>(1, grain / (count * std::min(inner, columns))), 1,
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     int64_t left = i % tiles * columns, n = std::min(columns, inner - left);
+                     int64_t at = (i / tiles * count + first) * inner + left;
+                     double total[columns] = {};
+                     for (int64_t k = 0; k < count; ++k, at += step)
+                       for (int64_t j = 0; j < n; ++j)
+                         to[at + j] = static_cast<T>(total[j] += static_cast<double>(from[at + j]));
+                   }
+                 });
+  });
+}
+
 void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   double total = 0;
   for (const Tensor& x : xs) {

@@ -9,8 +9,6 @@
 
 namespace vapo::cpu {
 
-inline constexpr int binary_count = 9;  // kernel::Binary, then equal
-
 // An operation over so many bytes has pushed the start of its result out of the caches before anything reads it;
 // written past them, the result's memory need not be read first. A loop that is told to `stream` does so: each row
 // of its result starts on a boundary of 64 bytes, and is not one of its operands.
@@ -41,7 +39,8 @@ struct Loops {
   void (*with_slope[Functions::size])(const T* x, T* y, T* slope, int64_t n,
                                       bool stream);  // of Towers; null for the others
   void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream);
-  void (*binary[binary_count])(const BinaryLoop<T>&);
+  void (*binary[kernel::binary_count])(const BinaryLoop<T>&);
+  void (*where)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);  // c ≠ 0 ? a : b
   void (*affine)(const T* x, T* y, int64_t n, double a, double b, bool stream);
   double (*sum)(const T* x, int64_t n);
   double (*sum_squares)(const T* x, int64_t n);

@@ -2,6 +2,7 @@
 
 #include <hwy/cache_control.h>
 
+#include "tensor/binary_functions.h"
 #include "tensor/cpu/pack.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/philox.h"
@@ -83,30 +84,6 @@ void affine(const T* x, T* y, int64_t n, double a, double b, bool stream) {
   end_stream(stream);
 }
 
-template <kernel::Binary op, class V>
-VAPO_PACK V apply(V a, V b) {
-  using enum kernel::Binary;
-  using scalar::select;
-  if constexpr (op == add)
-    return a + b;
-  else if constexpr (op == sub)
-    return a - b;
-  else if constexpr (op == mul)
-    return a * b;
-  else if constexpr (op == div)
-    return a / b;
-  else if constexpr (op == maximum)
-    return select(a < b, b, select(b == b, a, b));  // NaN if either is
-  else if constexpr (op == minimum)
-    return select(b < a, b, select(b == b, a, b));
-  else if constexpr (op == share)
-    return select(b < a, V(1), select(a == b, V(0.5), V(0)));
-  else if constexpr (op == div_or_zero)
-    return select(b == V(0), V(0), a / b);
-  else
-    return select(a == b, V(1), V(0));
-}
-
 template <class T, kernel::Binary op>
 void binary(const BinaryLoop<T>& l) {
   using P = Pack<T>;
@@ -114,30 +91,44 @@ void binary(const BinaryLoop<T>& l) {
     const T *a = l.a + i * l.a0, *b = l.b + i * l.b0;
     T* y = l.y + i * l.cols;
     if (l.cols < P::lanes) {
-      for (int64_t j = 0; j < l.cols; ++j) y[j] = apply<op, T>(a[j * l.a1], b[j * l.b1]);
+      for (int64_t j = 0; j < l.cols; ++j) y[j] = combine<op, T>(a[j * l.a1], b[j * l.b1]);
     } else if (l.a1 && l.b1) {
       for_results<T>(
           l.cols, l.stream,
-          [&](int64_t j, auto put) VAPO_INLINE { put(apply<op>(P::load(a + j), P::load(b + j)), y + j); },
+          [&](int64_t j, auto put) VAPO_INLINE { put(combine<op>(P::load(a + j), P::load(b + j)), y + j); },
           [&](int64_t j, int64_t k) {
-            apply<op>(P::load_part(a + j, k), P::load_part(b + j, k)).store_part(y + j, k);
+            combine<op>(P::load_part(a + j, k), P::load_part(b + j, k)).store_part(y + j, k);
           });
     } else if (l.a1) {
       P one(hn::Set(P::d, *b));
       for_results<T>(
-          l.cols, l.stream, [&](int64_t j, auto put) VAPO_INLINE { put(apply<op>(P::load(a + j), one), y + j); },
-          [&](int64_t j, int64_t k) { apply<op>(P::load_part(a + j, k), one).store_part(y + j, k); });
+          l.cols, l.stream, [&](int64_t j, auto put) VAPO_INLINE { put(combine<op>(P::load(a + j), one), y + j); },
+          [&](int64_t j, int64_t k) { combine<op>(P::load_part(a + j, k), one).store_part(y + j, k); });
     } else if (l.b1) {
       P one(hn::Set(P::d, *a));
       for_results<T>(
-          l.cols, l.stream, [&](int64_t j, auto put) VAPO_INLINE { put(apply<op>(one, P::load(b + j)), y + j); },
-          [&](int64_t j, int64_t k) { apply<op>(one, P::load_part(b + j, k)).store_part(y + j, k); });
+          l.cols, l.stream, [&](int64_t j, auto put) VAPO_INLINE { put(combine<op>(one, P::load(b + j)), y + j); },
+          [&](int64_t j, int64_t k) { combine<op>(one, P::load_part(b + j, k)).store_part(y + j, k); });
     } else {
-      T one = apply<op, T>(*a, *b);
+      T one = combine<op, T>(*a, *b);
       for (int64_t j = 0; j < l.cols; ++j) y[j] = one;
     }
   }
   end_stream(l.stream);
+}
+
+template <class T>
+void where(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream) {
+  using P = Pack<T>;
+  for_results<T>(
+      n, stream,
+      [&](int64_t i, auto put)
+          VAPO_INLINE { put(select(P::load(c + i) == P(0.), P::load(b + i), P::load(a + i)), y + i); },
+      [&](int64_t i, int64_t k) {
+        select(P::load_part(c + i, k) == P(0.), P::load_part(b + i, k), P::load_part(a + i, k))
+            .store_part(y + i, k);
+      });
+  end_stream(stream);
 }
 
 // Four registers of partial sums, folded into a double every 4096 elements.
@@ -200,9 +191,9 @@ void max_into(const T* x, T* y, int64_t n) {
   using P = Pack<T>;
   using enum kernel::Binary;
   for_packs<T>(
-      n, [&](int64_t i) { apply<maximum>(P::load(x + i), P::load(y + i)).store(y + i); },
+      n, [&](int64_t i) { combine<maximum>(P::load(x + i), P::load(y + i)).store(y + i); },
       [&](int64_t i, int64_t k) {
-        apply<maximum>(P::load_part(x + i, k), P::load_part(y + i, k)).store_part(y + i, k);
+        combine<maximum>(P::load_part(x + i, k), P::load_part(y + i, k)).store_part(y + i, k);
       });
 }
 template <class T>
@@ -212,13 +203,13 @@ T maximum(const T* x, int64_t n) {
   int64_t i = 0;
   if (n >= P::lanes) {
     P top = P::load(x);
-    for (; i + P::lanes <= n; i += P::lanes) top = apply<kernel::Binary::maximum>(P::load(x + i), top);
+    for (; i + P::lanes <= n; i += P::lanes) top = combine<kernel::Binary::maximum>(P::load(x + i), top);
     alignas(64) T lanes[P::lanes];
     top.store(lanes);
     best = lanes[0];
-    for (T v : lanes) best = apply<kernel::Binary::maximum, T>(best, v);
+    for (T v : lanes) best = combine<kernel::Binary::maximum, T>(best, v);
   }
-  for (; i < n; ++i) best = apply<kernel::Binary::maximum, T>(best, x[i]);
+  for (; i < n; ++i) best = combine<kernel::Binary::maximum, T>(best, x[i]);
   return best;
 }
 
@@ -360,8 +351,8 @@ constexpr Loops<T> make_loops() {
   Loops<T> l{};
   expand(l, Functions{});
   expand_towers(l, Towers{});
-  expand(l, std::make_integer_sequence<int, binary_count>{});
-  l.affine = affine<T>, l.sum = sum<T>, l.sum_squares = sum_squares<T>, l.maximum = maximum<T>;
+  expand(l, std::make_integer_sequence<int, kernel::binary_count>{});
+  l.where = where<T>, l.affine = affine<T>, l.sum = sum<T>, l.sum_squares = sum_squares<T>, l.maximum = maximum<T>;
   l.max_into = max_into<T>, l.dot = dot<T>, l.weighted_rows = weighted_rows<T>, l.adam = adam<T>;
   l.normal = normal<T>, l.uniform = uniform<T>;
   return l;

@@ -1,6 +1,7 @@
 // Elementwise operations: 16 bytes a thread and operand where shapes agree; otherwise an index walk over the
 // broadcast.
 
+#include "tensor/binary_functions.h"
 #include "tensor/cuda/context.h"
 
 namespace vapo::cuda {
@@ -122,31 +123,10 @@ struct Fill {
 // ---- two operands
 
 template <int op, class T>
-__device__ T combine(T a, T b) {
-  using enum kernel::Binary;
-  constexpr auto o = static_cast<kernel::Binary>(op);
-  if constexpr (o == add)
-    return a + b;
-  else if constexpr (o == sub)
-    return a - b;
-  else if constexpr (o == mul)
-    return a * b;
-  else if constexpr (o == div)
-    return a / b;
-  else if constexpr (o == maximum)
-    return a < b ? b : (b == b ? a : b);  // NaN if either is
-  else if constexpr (o == minimum)
-    return b < a ? b : (b == b ? a : b);
-  else if constexpr (o == share)
-    return b < a ? T(1) : (a == b ? T(0.5) : T(0));
-  else if constexpr (o == div_or_zero)
-    return b == T(0) ? T(0) : a / b;
-  else
-    return a == b ? T(1) : T(0);
-}
-template <int op, class T>
 struct Combine {
-  __device__ void operator()(const T* x, T* y) const { y[0] = combine<op>(x[0], x[1]); }
+  __device__ void operator()(const T* x, T* y) const {
+    y[0] = combine<static_cast<kernel::Binary>(op)>(x[0], x[1]);
+  }
 };
 
 // Sizes of the result, innermost first, with each operand's stride there (0 where it stands still).
@@ -187,7 +167,7 @@ struct CombineBroadcast {
   __device__ void operator()(int64_t i) const {
     int64_t at_a, at_b;
     walk.find(i, at_a, at_b);
-    y[i] = static_cast<T>(combine<op, Compute<T>>(a[at_a], b[at_b]));
+    y[i] = static_cast<T>(combine<static_cast<kernel::Binary>(op), Compute<T>>(a[at_a], b[at_b]));
   }
 };
 template <class T, int op>
@@ -205,6 +185,10 @@ void binary_by_number(int op, const Tensor& a, const Tensor& b, const Tensor& y,
   ((ops == op ? binary_of<T, ops>(a, b, y) : void()), ...);
 }
 
+template <class T>
+struct Where {
+  __device__ void operator()(const T* x, T* y) const { y[0] = x[0] == T(0) ? x[2] : x[1]; }
+};
 template <class T>
 struct Broadcast {
   Walk walk;
@@ -246,7 +230,14 @@ void fill(double value, const Tensor& y) {
 }
 void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
   dispatch_stored(y.dtype(), [&](auto zero) {
-    binary_by_number<decltype(zero)>(op, a, b, y, std::make_integer_sequence<int, 9>{});
+    binary_by_number<decltype(zero)>(op, a, b, y, std::make_integer_sequence<int, kernel::binary_count>{});
+  });
+}
+void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
+  dispatch_stored(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    map<T, 3, 1>("where", y.numel(), {{pointer<T>(c), pointer<T>(a), pointer<T>(b)}, {pointer<T>(y)}},
+                 Where<Compute<T>>{});
   });
 }
 void broadcast(const Tensor& x, const Tensor& y) {

@@ -118,6 +118,43 @@ __global__ void squares_kernel(Batch<T> batch, double* parts) {
   if (threadIdx.x == 0) parts[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = total;
 }
 
+// Running sums down a column: one thread each.
+template <class T>
+struct RunColumn {
+  const T* x;
+  int64_t count, inner;
+  bool reverse;
+  T* y;
+  __device__ void operator()(int64_t i) const {
+    int64_t at = (i / inner * count + (reverse ? count - 1 : 0)) * inner + i % inner;
+    double total = 0;
+    for (int64_t k = 0; k < count; ++k, at += reverse ? -inner : inner)
+      y[at] = static_cast<T>(total += static_cast<double>(x[at]));
+  }
+};
+// Along a row: one block each, block_size elements at a time, whose sums double their reach in every round.
+template <class T>
+__global__ void run_row_kernel(const T* x, int64_t count, bool reverse, T* y) {
+  __shared__ double sums[block_size];
+  int64_t row = static_cast<int64_t>(blockIdx.x) * count;
+  int me = static_cast<int>(threadIdx.x);
+  double before = 0;
+  for (int64_t start = 0; start < count; start += block_size) {
+    int64_t k = start + me, at = row + (reverse ? count - 1 - k : k);
+    sums[me] = k < count ? static_cast<double>(x[at]) : 0;
+    __syncthreads();
+    for (int reach = 1; reach < block_size; reach *= 2) {
+      double more = me >= reach ? sums[me - reach] : 0;
+      __syncthreads();
+      sums[me] += more;
+      __syncthreads();
+    }
+    if (k < count) y[at] = static_cast<T>(before + sums[me]);
+    before += sums[block_size - 1];
+    __syncthreads();
+  }
+}
+
 template <class T>
 struct TimesZero {  // NaN exactly where x is not finite
   const T* x;
@@ -136,6 +173,17 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
       reduce<false>(pointer<T>(x), outer, count, inner, pointer<T>(y));
     else
       reduce<true>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+  });
+}
+
+void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
+  dispatch_stored(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (inner == 1)
+      launch("cumsum", run_row_kernel<T>, static_cast<unsigned>(outer), block_size, pointer<T>(x), count, reverse,
+             pointer<T>(y));
+    else
+      for_each("cumsum", outer * inner, RunColumn<T>{pointer<T>(x), count, inner, reverse, pointer<T>(y)});
   });
 }
 

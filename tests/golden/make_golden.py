@@ -2,7 +2,7 @@
 """Makes the golden cases with PyTorch:  python make_golden.py [folder]  (default: the folder this script is in).
 
 Writes folder/cases/*.safetensors and folder/rk_gaussian_flow.json. The format is described in README.md. To add a
-family: its forward definition and a generator of cases, listed in FAMILIES of ops.py or models.py.
+family: its forward definition and a generator of cases, listed in FAMILIES of ops.py, choices.py or models.py.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 
 import torch
 
+import choices
 import models
 import ops
 from case import differentiate, write
@@ -18,7 +19,7 @@ from case import differentiate, write
 
 def all_cases():
     """(case, forward) for every golden case, not yet computed."""
-    for module in (ops, models):
+    for module in (ops, choices, models):
         for family in module.FAMILIES:
             for case in family():
                 yield case, module.forward

@@ -1,6 +1,7 @@
 // Golden op names → autograd/ops.h.
 
 #include <functional>
+#include <optional>
 
 #include "autograd/ops.h"
 #include "golden.h"
@@ -58,6 +59,19 @@ Op reduction(Var (*f)(const Var&, const Dims&, bool)) {
 
 Var linear_op(const Case& c) {
   return linear(c.input("x"), c.input("w"), c.inputs.contains("in.b") ? c.input("b") : Var());
+}
+
+Var clamp_op(const Case& c) {
+  auto bound = [&c](const char* key) -> std::optional<double> {
+    if (!find_attr(c.attrs, key)) return {};
+    return attr<double>(c.attrs, key);
+  };
+  return clamp(only(c), bound("min"), bound("max"));
+}
+
+Var where_op(const Case& c) {
+  const Var &a = c.input("a"), &b = c.input("b");
+  return where(c.input("condition").value().to(a.device()), a, b);
 }
 
 Var concat_op(const Case& c) {  // alphabetical order of NAME, which is the map's
@@ -133,9 +147,18 @@ const std::map<std::string, Op>& table() {
       {"div", binary(div)},
       {"maximum", binary(maximum)},
       {"minimum", binary(minimum)},
+      {"eq", binary(eq)},
+      {"ne", binary(ne)},
+      {"lt", binary(lt)},
+      {"le", binary(le)},
+      {"gt", binary(gt)},
+      {"ge", binary(ge)},
+      {"where", where_op},
       {"neg", unary(neg)},
       {"exp", unary(exp)},
+      {"expm1", unary(expm1)},
       {"log", unary(log)},
+      {"log1p", unary(log1p)},
       {"sqrt", unary(sqrt)},
       {"rsqrt", unary(rsqrt)},
       {"square", unary(square)},
@@ -150,11 +173,15 @@ const std::map<std::string, Op>& table() {
       {"abs", unary(abs)},
       {"leaky_relu", [](const Case& c) { return leaky_relu(only(c), attr(c.attrs, "slope", 0.01)); }},
       {"pow", [](const Case& c) { return pow(only(c), attr<double>(c.attrs, "exponent")); }},
+      {"clamp", clamp_op},
       {"sum", reduction(sum)},
       {"mean", reduction(mean)},
       {"amax", reduction(amax)},
       {"logsumexp", reduction(logsumexp)},
       {"norm", reduction(norm)},
+      {"var",
+       [](const Case& c) { return var(only(c), reduced_dims(c), attr(c.attrs, "correction", 1.0), keepdim(c)); }},
+      {"cumsum", [](const Case& c) { return cumsum(only(c), attr<int64_t>(c.attrs, "dim")); }},
       {"softmax", [](const Case& c) { return softmax(only(c), reduced_dims(c)); }},
       {"matmul", binary([](const Var& a, const Var& b) { return matmul(a, b); })},
       {"linear", linear_op},

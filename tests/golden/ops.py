@@ -28,7 +28,7 @@ BINARY = {
     "maximum": torch.maximum, "minimum": torch.minimum,
 }  # fmt: skip
 UNARY = {
-    "neg": torch.neg, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt,
+    "neg": torch.neg, "exp": torch.exp, "expm1": torch.expm1, "log": torch.log, "log1p": torch.log1p, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt,
     "square": torch.square, "sin": torch.sin, "cos": torch.cos, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
     "silu": F.silu, "gelu": F.gelu, "relu": F.relu, "softplus": softplus, "abs": torch.abs,
 }  # fmt: skip
@@ -48,6 +48,7 @@ FORWARD |= {k: lambda attrs, x, f=f: f(x, dims_of(x, attrs), attrs["keepdim"]) f
 FORWARD |= {
     "leaky_relu": lambda attrs, x: F.leaky_relu(x, attrs["slope"]),
     "pow": lambda attrs, x: torch.pow(x, attrs["exponent"]),
+    "clamp": lambda attrs, x: torch.clamp(x, attrs.get("min"), attrs.get("max")),
     "matmul": lambda attrs, a, b: torch.matmul(a, b),
     "linear": lambda attrs, x, w, b=None: F.linear(x, w, b),
     "embedding": lambda attrs, w, idx: w[idx],  # F.embedding cannot differentiate twice with no index
@@ -153,7 +154,7 @@ LARGE = [-745.0, -500.0, -100.0, -40.0, -30.0, -20.5, -5.0, -1e-3, 1e-3, 5.0, 19
 
 
 def unary_cases():
-    positive = ("log", "sqrt", "rsqrt")
+    positive = ("log", "log1p", "sqrt", "rsqrt")
     for op in (*UNARY, "leaky_relu"):
         attrs = {"slope": 0.2} if op == "leaky_relu" else {}
         make = (lambda *s: uniform(0.2, 3.0, *s)) if op in positive else (lambda *s: normal(*s, scale=1.5))
@@ -167,7 +168,15 @@ def unary_cases():
     yield case("softplus", "large_f32", dtype=torch.float32, x=values(LARGE))
     yield case("silu", "large_f32", dtype=torch.float32, x=values(LARGE))
     yield case("leaky_relu", "slope_small", {"slope": 0.01}, x=normal(4, 5))
-    for op, attrs in (("relu", {}), ("abs", {}), ("leaky_relu", {"slope": 0.2}), ("square", {})):
+    for op in ("expm1", "log1p"):
+        for name, dtype in (("small", torch.float64), ("small_f32", torch.float32)):
+            yield case(op, name, dtype=dtype, x=values([1e-30, -1e-20, 1e-10, -1e-7, 3e-5, -1e-3, 0.02, -0.4, 0.0]))
+    for attrs in ({"min": -0.5, "max": 0.75}, {"min": 0.25}, {"max": -0.25}, {"min": 1.0, "max": -1.0}):
+        yield case("clamp", "_".join(f"{k}_{v:g}" for k, v in attrs.items()), attrs, x=normal(3, 7))
+    yield f32("clamp", {"min": -0.5, "max": 0.75}, x=normal(3, 7))
+    yield case("clamp", "batch_zero", {"min": 0.0}, x=normal(0, 3))
+    clamped = {"min": -1.5, "max": 0.75}  # slope 0 at the bounds
+    for op, attrs in (("relu", {}), ("abs", {}), ("leaky_relu", {"slope": 0.2}), ("square", {}), ("clamp", clamped)):
         yield case(op, "at_zero", attrs, x=values([[-1.5, 0.0, 2.5], [0.0, 0.75, -0.25]]))
 
 

@@ -65,6 +65,30 @@ TEST_CASE("unary functions follow the standard library") {
   check_function<Relu>([](double x) { return std::max(0.0, x); });
 }
 
+TEST_CASE("running sums along any dimension, either way, in f64") {
+  for (DType t : floating)
+    for (const Shape& s : {Shape{5}, Shape{1}, Shape{3, 4}, Shape{2, 3, 70}, Shape{2, 130, 65}, Shape{40'000}})
+      for (int dim = 0; dim < s.rank(); ++dim)
+        for (bool reverse : {false, true}) {
+          Tensor x = noise(s, t), y = kernel::cumsum(x, dim, reverse);
+          int64_t inner = 1;
+          for (int i = dim + 1; i < s.rank(); ++i) inner *= s[i];
+          std::vector<double> want(static_cast<size_t>(x.numel()));
+          for (int64_t k = 0; k < x.numel(); ++k) {
+            int64_t i = reverse ? x.numel() - 1 - k : k, position = i / inner % s[dim];
+            bool first = position == (reverse ? s[dim] - 1 : 0);
+            want[static_cast<size_t>(i)] =
+                x.at(i) + (first ? 0 : want[static_cast<size_t>(i + (reverse ? inner : -inner))]);
+          }
+          CAPTURE(s.str());
+          CAPTURE(dim);
+          CHECK(error(y, [&](int64_t i) { return want[static_cast<size_t>(i)]; }) <
+                (t == DType::f32 ? 1e-7 : 1e-13));
+        }
+  CHECK(kernel::cumsum(Tensor::ones({3, 0, 2}), 1).shape() == Shape{3, 0, 2});
+  CHECK_THROWS_AS(kernel::cumsum(Tensor::arange(3), 0), Error);
+}
+
 TEST_CASE("ends of the range: infinity, NaN, overflow, huge angles") {
   double inf = std::numeric_limits<double>::infinity(), nan = std::nan("");
   for (DType t : floating) {
@@ -136,12 +160,19 @@ TEST_CASE("binary operations broadcast on either side") {
       CHECK(error(kernel::binary(div, a, b), [&](int64_t i) { return aa.at(i) / bb.at(i); }) < tol);
       CHECK(error(kernel::binary(maximum, a, b), [&](int64_t i) { return std::max(aa.at(i), bb.at(i)); }) == 0);
       CHECK(error(kernel::binary(minimum, a, b), [&](int64_t i) { return std::min(aa.at(i), bb.at(i)); }) == 0);
+      CHECK(error(kernel::binary(lt, a, b), [&](int64_t i) { return aa.at(i) < bb.at(i); }) == 0);
+      CHECK(error(kernel::binary(ge, a, b), [&](int64_t i) { return aa.at(i) >= bb.at(i); }) == 0);
+      CHECK(error(kernel::where(kernel::binary(gt, a, b), a, b),
+                  [&](int64_t i) { return std::max(aa.at(i), bb.at(i)); }) == 0);
       CHECK(kernel::binary(sub, a, b).shape() == aa.shape());
     }
   Tensor z = Tensor::from(std::vector<float>{1, 0, -1}, {3}), zero = Tensor::zeros({3});
   CHECK(kernel::binary(kernel::Binary::share, z, zero).to_vector<float>() == std::vector<float>{1, 0.5, 0});
   CHECK(kernel::binary(kernel::Binary::div_or_zero, zero, z).to_vector<float>() == std::vector<float>{0, 0, 0});
-  CHECK(kernel::equal(z, zero).to_vector<float>() == std::vector<float>{0, 1, 0});
+  Tensor ends = Tensor::from(std::vector<float>{INFINITY, NAN, -INFINITY}, {3});
+  CHECK(kernel::binary(kernel::Binary::mul_or_zero, ends, zero).to_vector<float>() == std::vector<float>{0, 0, 0});
+  CHECK(std::isnan(kernel::binary(kernel::Binary::mul_or_zero, zero, ends).at(0)));
+  CHECK(kernel::binary(kernel::Binary::eq, z, zero).to_vector<float>() == std::vector<float>{0, 1, 0});
   CHECK_THROWS_AS(kernel::binary(kernel::Binary::add, Tensor::ones({3}), Tensor::ones({2})), Error);
   CHECK_THROWS_AS(kernel::binary(kernel::Binary::add, Tensor::ones({3}), Tensor::ones({3}, DType::f64)), Error);
   CHECK_THROWS_AS(kernel::binary(kernel::Binary::add, Tensor::arange(3), Tensor::arange(3)), Error);
