@@ -1,12 +1,11 @@
 #include "apps/run/command.h"
 
 #include <fmt/format.h>
-#include <cerrno>
-#include <cmath>
-#include <cstdio>
-#include <cstring>
 
-#include "tensor/check.h"
+#include <algorithm>
+#include <cmath>
+
+#include "apps/run/streams.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/precision.h"
@@ -65,11 +64,10 @@ void print_result(const Json& result, bool as_json) {
       text += fmt::format("{:<{}}  {}\n", key + ":", width + 1, readable(value));
     }
   }
-  bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!written) throw IoError(fmt::format("standard output: {}", std::strerror(errno)));
+  write_output(text);
 }
 
-void note(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+void note(const std::string& line) { write_error(line + "\n"); }
 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 

@@ -44,7 +44,7 @@ struct CommonOptions {
 void print_result(const Json& result, bool as_json);
 // "AMD EPYC …, 2 threads, precision strict", and why there is no GPU where one might be expected.
 std::string circumstances(Device device);
-// One line to standard error.
+// One line to standard error; dropped where nobody can have it.
 void note(const std::string& line);
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.
 Json number(double x);

@@ -153,7 +153,10 @@ int train(const TrainOptions& options) {
   int64_t step = trainer.steps_done();
   if (signal != 0) {
     note(fmt::format("stopped by {} at step {}; the checkpoint is saved. Hint: --resume goes on",
-                     signal == SIGINT ? "SIGINT" : "SIGTERM", step));
+                     signal == SIGINT   ? "SIGINT"
+                     : signal == SIGHUP ? "SIGHUP"
+                                        : "SIGTERM",
+                     step));
     return 128 + signal;
   }
   double seconds = watch.seconds();
