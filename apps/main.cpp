@@ -3,19 +3,23 @@
 #include <fmt/format.h>
 
 #include <csignal>
-#include <cstdio>
 #include <new>
+#include <sstream>
 
 #include "apps/run/command.h"
+#include "apps/run/streams.h"
 #include "apps/run/version.h"
 #include "tensor/check.h"
 
 namespace {
 
+using namespace vapo;
+using namespace vapo::app;
+
 int report(std::string message, int code) {
   for (char& c : message)
     if (static_cast<unsigned char>(c) < 32) c = ' ';
-  fmt::print(stderr, "vapo: {}\n", message);
+  write_error(fmt::format("vapo: {}\n", message));
   return code;
 }
 
@@ -26,13 +30,31 @@ constexpr const char* kExitCodes =
     "  3    bad input: a file, a config key or a value that cannot be used\n"
     "  4    diverged: a loss or a trajectory is no longer finite (the last good checkpoint stays)\n"
     "  5    the system refused to read or write\n"
-    "  130  stopped by SIGINT, 143 by SIGTERM: the step was finished and a checkpoint saved\n"
-    "The result goes to standard output (as one JSON object with --json), everything else to standard error.";
+    "  130  stopped by SIGINT, 143 by SIGTERM, 129 by SIGHUP (a closed terminal): the step was finished and a\n"
+    "       checkpoint saved\n"
+    "The result goes to standard output (as one JSON object with --json), everything else to standard error, "
+    "where\n"
+    "it is dropped if that is closed or full.";
+
+// Parses the command line and does what it asks.
+int run(CLI::App& cli, const Action& action, int argc, char** argv) {
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help, --version: the text is the result
+    std::ostringstream text;
+    int code = cli.exit(e, text, text);
+    write_output(text.str());
+    return code;
+  }
+  int code = action();
+  tell_plain_convolutions();
+  return code;
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace vapo;
+  open_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error of write(), told as one line
 
   CLI::App cli("vapo: energy-based generative models by variational potential flow", "vapo");
@@ -41,30 +63,25 @@ int main(int argc, char** argv) {
                        fmt::format("vapo {}{}", app::version(), commit.empty() ? "" : " (" + commit + ")"));
   cli.footer(kExitCodes);
   cli.require_subcommand(1);
-  app::Action action;
-  app::add_train(cli, action);
-  app::add_sample(cli, action);
-  app::add_interpolate(cli, action);
-  app::add_compose(cli, action);
-  app::add_inpaint(cli, action);
-  app::add_density(cli, action);
-  app::add_likelihood(cli, action);
-  app::add_classifier(cli, action);
-  app::add_fid(cli, action);
-  app::add_info(cli, action);
-  app::add_report(cli, action);
-  app::add_longrun(cli, action);
-  app::add_ood(cli, action);
-  app::add_bench(cli, action);
+  Action action;
+  add_train(cli, action);
+  add_sample(cli, action);
+  add_interpolate(cli, action);
+  add_compose(cli, action);
+  add_inpaint(cli, action);
+  add_density(cli, action);
+  add_likelihood(cli, action);
+  add_classifier(cli, action);
+  add_fid(cli, action);
+  add_info(cli, action);
+  add_report(cli, action);
+  add_longrun(cli, action);
+  add_ood(cli, action);
+  add_bench(cli, action);
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 
   try {
-    cli.parse(argc, argv);
-    int code = action();
-    app::tell_plain_convolutions();
-    return code;
-  } catch (const CLI::Success& e) {  // --help, --version
-    return cli.exit(e);
+    return run(cli, action, argc, argv);
   } catch (const CLI::Error& e) {
     return report(fmt::format("{}. Hint: vapo --help", e.what()), 2);
   } catch (const Error& e) {

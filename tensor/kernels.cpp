@@ -46,7 +46,6 @@ void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
   VAPO_CHECK(a.shape() == b.shape(), "[{}] operands have shapes {} and {}", op, a.shape().str(), b.shape().str());
 }
 
-
 // Reduces the runs of neighbouring dimensions of `dims` one after the other, the last first.
 Tensor reduce(Reduction r, const char* op, const Tensor& x, const Dims& dims, bool keepdim) {
   check_floating(op, x);

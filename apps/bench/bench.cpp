@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 
+#include "apps/run/streams.h"
 #include "apps/run/version.h"
 #include "tensor/device.h"
 #include "tensor/kernels.h"
@@ -120,16 +121,15 @@ void Table::measure(const Row& row, const std::function<void()>& f) {
                  {"precision", name_of(precision())}};
     return print_result(line, true);
   }
-  fmt::print(
+  write_output(fmt::format(
       "{:18} {:30} {:12} {:9.3f} ({:.3f} to {:.3f})  {:7.1f} {:8} floor {:8.3f} {:4.0f}% {:3} conv {:8.1f} MiB\n",
       row.name, row.shape, row.pass, 1e3 * m.median, 1e3 * m.min, 1e3 * m.max, rate, compute ? "GFLOP/s" : "GB/s",
-      1e3 * floor, 100 * floor / m.median, m.convolutions, static_cast<double>(m.peak_bytes) / (1 << 20));
-  std::fflush(stdout);
+      1e3 * floor, 100 * floor / m.median, m.convolutions, static_cast<double>(m.peak_bytes) / (1 << 20)));
 }
 
 void serve(const std::function<double()>& step) {
   step();
-  std::cout << "ready" << std::endl;
+  write_output("ready\n");
   double seconds = 0, loss = 0;
   for (std::string word; std::cin >> word >> seconds;) {
     reset_peak_memory();
@@ -139,7 +139,7 @@ void serve(const std::function<double()>& step) {
                    {"loss", loss},
                    {"steps_per_second", 1 / m.median},
                    {"peak_bytes", m.peak_bytes}};
-    std::cout << answer.dump() << std::endl;
+    write_output(answer.dump() + "\n");
   }
 }
 

@@ -43,6 +43,7 @@ Tensor points_of(const LikelihoodCommand& options, const Model& model, std::stri
                                  {static_cast<uint64_t>(options.seed), kFreshStream, 0}, DType::f64);
   }
   what = "held-out rows of " + dataset.name();
+  tell_if_changed(model, dataset);
   return dataset.held_out_rows();
 }
 

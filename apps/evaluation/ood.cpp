@@ -177,7 +177,7 @@ int ood(const OodOptions& options) {
                   {"precision", options.common.precision},
                   {"seed", options.seed}});
   std::string folder = options.in.empty() ? "ood" : "ood-" + as_file_name(options.in);
-  Evaluation evaluation(evaluation_folder(model, options.folder, folder), "ood", request);
+  Evaluation evaluation(evaluation_folder(model, options.folder, folder), "ood", request, "--folder");
   OodResult result = score(options, Scorer(options, model, evaluation, t), sets);
   result.not_comparable_because = not_comparable(options, model, sets.in);
   report_ood(evaluation, result);

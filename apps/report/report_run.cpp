@@ -39,8 +39,11 @@ void append_terms(std::vector<Curve>& terms, double step, const Json& line) {
 }
 
 void read_checkpoint(RunRecord& run) {
-  fs::path file = find_checkpoint(run.folder);
-  TensorFileHeader header = read_safetensors_header(file);
+  fs::path file;
+  TensorFileHeader header = with_checkpoint(run.folder, [&](const fs::path& found) {
+    file = found;
+    return read_safetensors_header(found);
+  });
   run.checkpoint = file.filename().string();
   for (const auto& [name, shape] : header.shapes) {
     if (name.starts_with("param.")) run.parameters += shape.numel();

@@ -1,13 +1,12 @@
 #include "apps/run/command.h"
 
 #include <fmt/format.h>
-#include <cerrno>
+
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 #include <utility>
 
-#include "tensor/check.h"
+#include "apps/run/streams.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/plain_convolutions.h"
@@ -67,11 +66,10 @@ void print_result(const Json& result, bool as_json) {
       text += fmt::format("{:<{}}  {}\n", key + ":", width + 1, readable(value));
     }
   }
-  bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!written) throw IoError(fmt::format("standard output: {}", std::strerror(errno)));
+  write_output(text);
 }
 
-void note(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+void note(const std::string& line) { write_error(line + "\n"); }
 
 void tell_plain_convolutions() {
   static bool told = false;

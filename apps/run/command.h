@@ -44,7 +44,7 @@ struct CommonOptions {
 void print_result(const Json& result, bool as_json);
 // "AMD EPYC …, 2 threads, precision strict", and why there is no GPU where one might be expected.
 std::string circumstances(Device device);
-// One line to standard error.
+// One line to standard error; dropped where nobody can have it.
 void note(const std::string& line);
 // Once a program: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, if any
 // did.

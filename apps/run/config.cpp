@@ -176,6 +176,15 @@ struct Writer {
   }
 };
 
+// Every key with its value as text.
+struct Listing {
+  std::vector<std::pair<std::string, std::string>> lines = {};
+  template <class T>
+  void operator()(const std::string& key, const T& value, const Limits&) {
+    lines.emplace_back(key, Writer::written(value));
+  }
+};
+
 void read_into(Config& config, Reader reader) {
   for_each_key(config, reader);
   reader.refuse_the_rest();
@@ -221,6 +230,22 @@ void set_value(Config& config, const std::string& assignment) {
   Values values;
   values.leaves[key] = table.get("value");
   read_into(config, Reader(values, "--set", false, raw));
+}
+
+void make_paths_absolute(Config& config) {
+  for (std::string* path : {&config.data.path, &config.train.from})
+    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+}
+
+std::vector<Difference> differences(const Config& first, const Config& second) {
+  Listing a, b;
+  for_each_key(first, a);
+  for_each_key(second, b);
+  std::vector<Difference> out;
+  for (size_t i = 0; i < a.lines.size(); ++i)
+    if (a.lines[i].second != b.lines[i].second)
+      out.push_back({a.lines[i].first, a.lines[i].second, b.lines[i].second});
+  return out;
 }
 
 std::string to_toml(const Config& config) {

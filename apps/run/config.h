@@ -76,6 +76,7 @@ struct Config {
     bool operator==(const Loss&) const = default;
   } loss;
   struct Train {
+    std::string from;  // a checkpoint, or the folder of a run, whose weights training starts with
     int64_t steps = 10000;
     int64_t batch_size = 512;
     int64_t accumulate = 1;   // a batch in so many parts, one after the other: less memory, the same batch
@@ -142,6 +143,14 @@ Config load_config(const std::filesystem::path& file);  // the same; IoError whe
 // string.
 void set_value(Config& config, const std::string& assignment);
 std::string key_of(const std::string& assignment);  // "section.key"; throws UsageError where there is no '='
+
+// data.path and train.from without the folder that the program happens to be in: absolute, without "." and "..".
+void make_paths_absolute(Config& config);
+
+struct Difference {
+  std::string key, first, second;  // the values as TOML writes them
+};
+std::vector<Difference> differences(const Config& first, const Config& second);  // in the order of the keys
 
 // Every key with its value, less the untouched tables of networks that the config does not use; parse_config gives
 // the same Config back.

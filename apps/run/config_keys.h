@@ -95,6 +95,7 @@ void for_each_key(C& c, V& visit) {
   visit("loss.dirichlet_weight", c.loss.dirichlet_weight, from(0, kHuge));
   visit("loss.time_weight", c.loss.time_weight, from(0, kHuge));
 
+  visit("train.from", c.train.from, Limits{});
   visit("train.steps", c.train.steps, from(0, 1e12));
   visit("train.batch_size", c.train.batch_size, from(1, 1e7));
   visit("train.accumulate", c.train.accumulate, from(1, 1024));

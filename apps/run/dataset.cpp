@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "apps/run/command.h"
+#include "apps/run/contents.h"
 #include "apps/run/image_dataset.h"
 #include "apps/run/model.h"
 #include "tensor/check.h"
@@ -16,6 +18,13 @@ std::unique_ptr<Dataset> open_dataset(const Config& config) {
 
 Batch Dataset::held_out(int64_t, int64_t) const { fail("[held_out] {} holds nothing out", name()); }
 
+void tell_if_changed(const Model& model, const Dataset& dataset) {
+  std::string change = what_changed(model.contents, dataset.contents());
+  if (change.empty()) return;
+  note(fmt::format("{} has changed since {} was trained: {}. What is held out of it now may have been trained on",
+                   dataset.name(), model.file.string(), change));
+}
+
 PointDataset::PointDataset(const Config& config)
     : seed_(static_cast<uint64_t>(config.train.seed)),
       batch_size_(config.train.batch_size),
@@ -23,7 +32,9 @@ PointDataset::PointDataset(const Config& config)
   const Config::Data& d = config.data;
   if (!d.path.empty()) {
     name_ = d.path;
-    data::Split split = data::split_rows(data::read_table(d.path).values, d.held_out, seed_);
+    Tensor table = data::read_table(d.path).values;
+    contents_ = contents_of(table.to(DType::f64));
+    data::Split split = data::split_rows(table, d.held_out, seed_);
     train_rows_ = split.train;
     held_out_rows_ = split.held_out;
   } else if (!d.set.empty()) {
@@ -53,6 +64,7 @@ std::string PointDataset::description() const { return fmt::format("{} of {} col
 void PointDataset::store(std::map<std::string, Tensor>& extra) const {
   extra["data.mean"] = standardization_.mean;
   extra["data.scale"] = standardization_.scale;
+  store_contents(contents_, extra);
 }
 
 void PointDataset::restore(const nn::CheckpointInfo& info, const std::string& file) {

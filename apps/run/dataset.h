@@ -11,6 +11,8 @@
 
 namespace vapo::app {
 
+struct Model;
+
 // Streams of random numbers: one per purpose, so that no two draws of a run share bits.
 enum Stream : uint32_t {
   kDataStream = 101,
@@ -47,13 +49,20 @@ class Dataset {
   // Samples that training never sees, in an order that stays: `count` from `first` on.
   virtual int64_t held_out_count() const { return 0; }
   virtual Batch held_out(int64_t first, int64_t count) const;
+  const std::string& contents() const { return contents_; }  // contents.h; "" of a synthetic set
   // What a checkpoint keeps of the data, and takes back when a run goes on from it.
   virtual void store(std::map<std::string, Tensor>& extra) const = 0;
   virtual void restore(const nn::CheckpointInfo& info, const std::string& file) = 0;
+
+ protected:
+  std::string contents_;
 };
 // Of points or of images, as data.set and data.path say. Throws what the readers throw; InputError where neither is
 // named.
 std::unique_ptr<Dataset> open_dataset(const Config& config);
+
+// A note where the model was trained on other rows or images: what is held out now may have been trained on.
+void tell_if_changed(const Model& model, const Dataset& dataset);
 
 // A synthetic set or a table, standardised for training.
 class PointDataset : public Dataset {

@@ -27,6 +27,15 @@ std::string shown(const Json& object, const std::string& key) {
   return object.contains(key) ? object[key].dump() : "nothing";
 }
 
+const fs::path& made(const fs::path& folder, const std::string& option) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder, error))
+    throw IoError(fmt::format("{}: cannot make this folder: {}. Hint: another {}", folder.string(),
+                              error ? error.message() : "a file is in the way", option));
+  return folder;
+}
+
 // The first key in which two requests differ; empty where none.
 std::string difference(const Json& a, const Json& b) {
   for (const Json* one : {&a, &b})
@@ -37,12 +46,9 @@ std::string difference(const Json& a, const Json& b) {
 
 }  // namespace
 
-Evaluation::Evaluation(fs::path folder, std::string command, Json request) : folder_(std::move(folder)) {
+Evaluation::Evaluation(const fs::path& folder, std::string command, Json request, const std::string& option)
+    : folder_(made(folder, option)), lock_(folder_, option) {
   std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error || !fs::is_directory(folder_, error))
-    throw IoError(fmt::format("{}: cannot make this folder: {}. Hint: another --out", folder_.string(),
-                              error ? error.message() : "a file is in the way"));
   Json asked = {{"command", command}};
   asked.update(request);
   fs::path memory = file("request.json");
@@ -50,11 +56,11 @@ Evaluation::Evaluation(fs::path folder, std::string command, Json request) : fol
     std::ifstream in(memory);
     Json before = Json::parse(in, nullptr, false);
     if (!before.is_object())
-      throw InputError(fmt::format("{}: not a JSON object. Hint: another --out", memory.string()));
+      throw InputError(fmt::format("{}: not a JSON object. Hint: another {}", memory.string(), option));
     if (std::string key = difference(before, asked); !key.empty())
       throw InputError(
-          fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another --out, or remove it",
-                      folder_.string(), key, shown(before, key), shown(asked, key)));
+          fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another {}, or remove it",
+                      folder_.string(), key, shown(before, key), shown(asked, key), option));
   } else {
     write_json(memory, asked);
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/run/command.h"
+#include "apps/run/folder_lock.h"
 #include "apps/run/model.h"
 
 namespace vapo::app {
@@ -15,8 +16,10 @@ class Evaluation {
  public:
   // Opens FOLDER, made where it is missing, for `command` as `request` says: an object of scalars and arrays, of
   // all that the outcome depends on. Parts of an earlier call with the same request count as done. Throws IoError,
-  // and InputError naming the key where the folder holds the evaluation of another request.
-  Evaluation(std::filesystem::path folder, std::string command, Json request);
+  // and InputError naming the key where the folder holds the evaluation of another request, or another process
+  // writes to it. `option` chooses another folder.
+  Evaluation(const std::filesystem::path& folder, std::string command, Json request,
+             const std::string& option = "--out");
 
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path file(const std::string& name) const { return folder_ / name; }
@@ -35,6 +38,7 @@ class Evaluation {
 
  private:
   std::filesystem::path folder_;
+  FolderLock lock_;
   Json result_;
 };
 

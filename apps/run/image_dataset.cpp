@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apps/run/command.h"
+#include "apps/run/contents.h"
 #include "apps/run/model.h"
 #include "data/image_file.h"
 #include "tensor/check.h"
@@ -27,6 +28,7 @@ ImageDataset::ImageDataset(const Config& config) : name_(config.data.set) {
   data::ImageSet all = read_images(config);
   if (all.labels.defined())
     classes_ = static_cast<int64_t>(kernel::amax(all.labels.to(DType::f64), {}, false).item()) + 1;
+  contents_ = contents_of(all);
   data::ImageSplit split = data::split_images(all, config.data.held_out, seed);
   held_out_ = std::move(split.held_out);
   train_ = std::make_shared<const data::ImageSet>(std::move(split.train));
@@ -57,6 +59,7 @@ Batch ImageDataset::held_out(int64_t first, int64_t count) const {
 void ImageDataset::store(std::map<std::string, Tensor>& extra) const {
   Shape s = sample_shape();
   extra["data.image_shape"] = Tensor::from(std::vector<int64_t>{s[0], s[1], s[2]}, {3});
+  store_contents(contents_, extra);
 }
 
 void ImageDataset::restore(const nn::CheckpointInfo& info, const std::string& file) {

@@ -84,8 +84,11 @@ Json describe(const std::string& name, const Tensor& x) {
 }
 
 int info(const InfoOptions& options) {
-  std::filesystem::path path = find_checkpoint(options.file);
-  auto [kind, file] = read(path);
+  std::filesystem::path path;
+  auto [kind, file] = with_checkpoint(options.file, [&](const std::filesystem::path& found) {
+    path = found;
+    return read(found);
+  });
   Json result = {{"file", path.string()}, {"kind", kind}};
   std::map<std::string, std::string> metadata = file.metadata;
   if (kind == "checkpoint") describe_checkpoint(file, result, metadata);

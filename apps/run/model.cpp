@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "apps/run/contents.h"
 #include "apps/run/run_folder.h"
 #include "data/images.h"
 #include "tensor/check.h"
@@ -179,8 +180,10 @@ Energy Model::boltzmann(const Potential& phi) const {
 
 Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, Device device) {
   Model model;
-  model.file = find_checkpoint(dir_or_file);
-  nn::CheckpointReader reader(model.file);
+  nn::CheckpointReader reader = with_checkpoint(dir_or_file, [&](const std::filesystem::path& file) {
+    model.file = file;
+    return nn::CheckpointReader(file);
+  });
   std::string name = model.file.string();
   model.config = parse_config(reader.info().config, name + " (its config)");
   model.path = make_path(model.config);
@@ -191,6 +194,7 @@ Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, De
     model.sample = {model.standardization.mean.numel()};
   }
   model.potential = make_potential(model.config, model.sample);
+  model.contents = stored_contents(reader.info());
   model.step = reader.info().step;
   model.averaged = reader.has_ema() && !last_weights;
   if (model.averaged) {

@@ -41,6 +41,7 @@ struct Model {
   std::shared_ptr<Potential> potential;
   Shape sample;                           // of one: (D), or (H,W,C) of images in [−1,1]
   data::Standardization standardization;  // of points
+  std::string contents;  // of the data that it was trained on, where the checkpoint says (contents.h)
   int64_t step = 0;
   Device device = Device::cpu;
   bool averaged = false;  // the weights are the EMA's

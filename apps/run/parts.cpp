@@ -31,10 +31,8 @@ Tensor rows_in_parts(const std::filesystem::path& file, int64_t n, int64_t batch
     bool ours = kept.rank() == 2 && kept.dtype() == DType::f64 && kept.dim(0) <= n &&
                 (kept.dim(0) == n || kept.dim(0) % batch == 0);
     if (!ours)
-      throw InputError(
-          fmt::format("{}: {} {} is no part of {} rows in batches of {}. Hint: remove it, or another "
-                      "--out",
-                      file.string(), name_of(kept.dtype()), kept.shape().str(), n, batch));
+      throw InputError(fmt::format("{}: {} {} is no part of {} rows in batches of {}. Hint: remove it",
+                                   file.string(), name_of(kept.dtype()), kept.shape().str(), n, batch));
     done = kept.dim(0);
     parts.push_back(kept);
   }

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor/check.h"
+
 namespace vapo::app {
 
 class RunFolder {
@@ -34,5 +36,20 @@ class RunFolder {
 // The checkpoint that a command's DIR|CKPT means: the file itself, or what DIR/latest names (else the newest one).
 // Throws InputError where there is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& dir_or_file);
+
+// read(file) of that checkpoint; where the run goes on and removes it meanwhile, of the newer one.
+template <class Read>
+auto with_checkpoint(const std::filesystem::path& dir_or_file, const Read& read) {
+  constexpr int most_tries = 100;
+  for (int tries = 1;; ++tries) {
+    std::filesystem::path file = find_checkpoint(dir_or_file);
+    try {
+      return read(file);
+    } catch (const IoError&) {
+      std::error_code error;
+      if (tries == most_tries || file == dir_or_file || std::filesystem::exists(file, error)) throw;
+    }
+  }
+}
 
 }  // namespace vapo::app

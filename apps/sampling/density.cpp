@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "apps/run/command.h"
+#include "apps/run/folder_lock.h"
 #include "apps/run/run_folder.h"
 #include "data/kde.h"
 #include "tensor/check.h"
@@ -102,6 +103,7 @@ Reference reference_for(const DensityOptions& options, const Model& model) {
       r.name = "fresh points of " + r.dataset->name();
     } else {
       r.points = r.dataset->held_out_rows();
+      tell_if_changed(model, *r.dataset);
       r.name = "held-out rows of " + r.dataset->name();
     }
   }
@@ -161,6 +163,7 @@ int density(const DensityOptions& options) {
   Reference reference = reference_for(options, model);
   RunFolder folder{options.out.empty() ? model.file.parent_path() : fs::path(options.out)};
   folder.create();
+  FolderLock lock(folder.path(), "--out", ".density.lock");  // training may go on in the same folder
 
   Json summary = {{"checkpoint", model.file.string()},
                   {"step", model.step},

@@ -65,8 +65,7 @@ int sample(const SampleOptions& options) {
   if (!options.grid.empty() && !model.of_images())
     throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
   Samples samples = draw_samples(model, s, request);
-  if (!kernel::all_finite(samples.x))
-    throw DivergedError("samples are not finite. Hint: more --steps or a smaller --step-size");
+  if (!kernel::all_finite(samples.x)) fail_not_finite(s);
 
   Json result = {{"checkpoint", model.file.string()},
                  {"weights", model.averaged ? "ema" : "last"},

@@ -1,5 +1,7 @@
 #include "apps/sampling/sampling.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "apps/run/command.h"
@@ -36,6 +38,13 @@ std::shared_ptr<Potential> potential_of(const Model& model, const SampleRequest&
 }
 
 }  // namespace
+
+void fail_not_finite(const Config::Sample& s) {
+  const char* hint = s.method == "sgld"                          ? "a smaller --step-size"
+                     : s.method == "euler" || s.method == "heun" ? "more --steps"
+                                                                 : "a smaller --rtol and --atol";
+  throw DivergedError(fmt::format("samples are not finite. Hint: {}", hint));
+}
 
 int64_t batch_of(const Model& model, const Config::Sample& s) {
   int64_t n = s.batch_size > 0 ? s.batch_size : model.of_images() ? kImageBatch : kPointBatch;

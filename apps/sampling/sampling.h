@@ -43,6 +43,8 @@ Tensor classes_in_turn(int64_t n, int64_t classes);  // (n) i64: 0, 1, … class
 // sample.batch_size (to the bit on the CPU with strict precision, which picks the same algorithms for batches of
 // every size).
 Samples draw_samples(const Model& model, const Config::Sample& sample, const SampleRequest& request);
+// Throws DivergedError with the options that help that method.
+[[noreturn]] void fail_not_finite(const Config::Sample& sample);
 // The batches that it makes: sample.batch_size or the default, and a little more where noise would not start at a
 // whole block of random numbers.
 int64_t batch_of(const Model& model, const Config::Sample& sample);

@@ -5,13 +5,15 @@
 
 #include <utility>
 
+#include "apps/run/streams.h"
+
 namespace vapo::app {
 
 Progress::Progress(int64_t first_step, int64_t last_step)
     : first_(first_step), last_(last_step), terminal_(isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() {
-  if (line_open_) fmt::print(stderr, "\n");
+  if (line_open_) write_error("\n");
 }
 
 double Progress::steps_per_second(int64_t step) const {
@@ -40,8 +42,7 @@ void Progress::show(int64_t step, const StepReport& report, bool is_log_step) {
       fmt::format("step {}/{}  loss {:.5g}{}  {:.{}f} steps/s  {:.0f} s left", step, last_, report.loss, terms,
                   speed, speed < 10 ? 2 : 0, speed > 0 ? static_cast<double>(last_ - step) / speed : 0);
   if (terminal_) {
-    fmt::print(stderr, "\r\x1b[K{}", line);
-    std::fflush(stderr);
+    write_error("\r\x1b[K" + line);
     line_open_ = true;
   } else {
     note(line);

@@ -255,6 +255,16 @@ void Trainer::save(const std::filesystem::path& file) {
   nn::save_checkpoint(file, state);
 }
 
+void Trainer::start_from(const nn::CheckpointReader& checkpoint) {
+  if (checkpoint.has_ema()) {
+    checkpoint.load_ema_as_parameters(*potential_);
+  } else {
+    checkpoint.load_parameters(*potential_);
+  }
+  for (size_t i = 0; ema_ && i < parameters_.size(); ++i)
+    kernel::copy_into(ema_->averages()[i], parameters_[i].value());
+}
+
 void Trainer::load(const nn::CheckpointReader& checkpoint) {
   checkpoint.load_training_state(*potential_, ema_.get(), *optimizer_);
   step_ = checkpoint.info().step;

@@ -48,6 +48,9 @@ class Trainer {
   // Throws DivergedError, and writes nothing, where a parameter is not finite.
   void save(const std::filesystem::path& file);
   void load(const nn::CheckpointReader& checkpoint);
+  // Its weights alone, the averages where there are any, also as the averages to begin with. Throws InputError
+  // naming the first parameter that does not fit.
+  void start_from(const nn::CheckpointReader& checkpoint);
 
  private:
   Config config_;

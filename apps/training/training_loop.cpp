@@ -18,14 +18,19 @@ namespace {
 
 volatile std::sig_atomic_t stop_signal = 0;
 
-// The first SIGINT or SIGTERM asks the loop to finish its step and save; the second one kills.
+// The first SIGINT, SIGTERM or SIGHUP asks the loop to finish its step and save; a second SIGINT or SIGTERM kills.
+// A terminal that closes may send SIGHUP twice, by its shell and by the kernel; under nohup it stays ignored.
 class StopOnSignal {
  public:
   StopOnSignal() {
-    for (int signal : {SIGINT, SIGTERM}) {
-      struct sigaction action = {};
-      action.sa_handler = [](int received) { stop_signal = received; };
-      action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+    for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction action = {}, before = {};
+      sigaction(signal, nullptr, &before);
+      if (signal == SIGHUP && before.sa_handler == SIG_IGN) continue;
+      action.sa_handler = [](int received) {
+        if (!stop_signal) stop_signal = received;
+      };
+      action.sa_flags = (signal == SIGHUP ? 0 : static_cast<int>(SA_RESETHAND)) | SA_RESTART;
       sigemptyset(&action.sa_mask);
       sigaction(signal, &action, nullptr);
     }

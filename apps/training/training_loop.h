@@ -16,7 +16,8 @@ class TrainingLoop {
  public:
   // All are kept by reference. The folder holds the checkpoint that the trainer stands at.
   TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device);
-  // 0, or the SIGINT or SIGTERM that ended it, with the last finished step saved. A second signal kills.
+  // 0, or the SIGINT, SIGTERM or SIGHUP that ended it, with the last finished step saved. A second SIGINT or
+  // SIGTERM kills.
   int run();
 
  private:

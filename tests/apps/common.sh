@@ -29,7 +29,22 @@ refused() {
   [ "$(wc -l <err)" = 1 ] || fail "$(wc -l <err) lines on standard error instead of one: $*"
   grep -qE -- "$pattern" err || fail "the message does not say '$pattern': $*"
   [ -s out ] && fail "something on standard output: $*"
-  return 0
+  hint_names_options "$@"
+}
+
+# hint_names_options command…: every --option that the hint in ./err names is one of that command, or of the one that
+# the hint itself names.
+hint_names_options() {
+  local hint option name=${2:-}
+  hint=$(grep -o 'Hint: .*' err)
+  if [[ "$hint" =~ vapo\ (classifier\ |bench\ )?[a-z]+ ]]; then
+    name=${BASH_REMATCH[0]#vapo }
+  elif [[ "$name" =~ ^(classifier|bench)$ ]]; then
+    name="$2 $3"
+  fi
+  for option in $(grep -oE -- '--[a-z][a-z-]*' <<<"$hint"); do
+    "$vapo" $name --help | grep -qE -- "[ ,]$option( |$|,)" || fail "vapo $name has no $option: $hint"
+  done
 }
 
 value() { "$json_value" "$@" || fail "json-value $*"; }

@@ -116,3 +116,31 @@ TEST_CASE("--set overrides one key") {
   CHECK_THROWS_AS(set_value(c, "train.steps"), UsageError);
   CHECK_THROWS_AS(set_value(c, "=3"), UsageError);
 }
+
+TEST_CASE("differences name each key in which two configs differ, by value and not by text") {
+  Config a, b;
+  set_value(a, "train.clip_limit=1");
+  set_value(b, "train.clip_limit=1.0");
+  set_value(b, "model.hidden=[ 192,192, 192 ]");
+  CHECK(vapo::app::differences(a, b).empty());
+  set_value(b, "train.seed=4");
+  set_value(b, "data.path=b.csv");
+  std::vector<vapo::app::Difference> found = vapo::app::differences(a, b);
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].key == "data.path");
+  CHECK(found[0].second == "'b.csv'");
+  CHECK(found[1].key == "train.seed");
+  CHECK(found[1].first == "0");
+  CHECK(found[1].second == "4");
+}
+
+TEST_CASE("paths become absolute, and none stays none") {
+  Config c;
+  c.data.path = "a/../b/./c.csv";
+  make_paths_absolute(c);
+  CHECK(c.data.path == (std::filesystem::current_path() / "b/c.csv").string());
+  CHECK(c.train.from.empty());
+  c.train.from = "/runs/../run";
+  make_paths_absolute(c);
+  CHECK(c.train.from == "/run");
+}

@@ -4,7 +4,7 @@
 expect 0 "$vapo" --version
 grep -qE '^vapo [0-9]+\.[0-9]+\.[0-9]+( \([0-9a-f]{7,}\))?$' out || fail "--version"
 expect 0 "$vapo" --help
-for code in 2 3 4 5 130 143; do grep -q "$code" out || fail "--help does not document exit code $code"; done
+for code in 2 3 4 5 129 130 143; do grep -q "$code" out || fail "--help does not document exit code $code"; done
 for command in train sample density likelihood info; do
   expect 0 "$vapo" $command --help
   grep -q 'Exit codes' out || fail "$command --help does not document exit codes"

@@ -1,11 +1,11 @@
 # Signals, divergence and a full disk.
 . "$(dirname "$0")/common.sh"
 
-stop_by() {  # SIGNAL CODE
+stop_by() {  # SIGNAL CODE [TIMES]
   "$vapo" train tiny.toml --out "run-$1" --set train.steps=100000000 --set train.checkpoint_every=100000000 >out 2>err &
   local pid=$! code=0
   for _ in $(seq 200); do [ -s "run-$1/metrics.jsonl" ] && break; sleep 0.05; done
-  kill -"$1" $pid
+  for _ in $(seq "${3:-1}"); do kill -"$1" $pid 2>kill; done
   wait $pid || code=$?
   [ "$code" = "$2" ] || fail "SIG$1: exit code $code instead of $2"
   grep -q "SIG$1" err || fail "SIG$1: not a word of it"
@@ -14,6 +14,22 @@ stop_by() {  # SIGNAL CODE
 }
 stop_by TERM 143
 (trap - INT; stop_by INT 130) || exit 1
+# A terminal that closes: its shell and the kernel both send SIGHUP, and standard error is gone.
+stop_by HUP 129 3
+# Under nohup SIGHUP stays ignored.
+(
+  trap '' HUP
+  "$vapo" train tiny.toml --out nohup --set train.steps=100000000 --set train.checkpoint_every=100000000 >out 2>err &
+  pid=$! code=0
+  for _ in $(seq 200); do [ -s nohup/metrics.jsonl ] && break; sleep 0.05; done
+  kill -HUP $pid
+  lines=$(wc -l <nohup/metrics.jsonl)
+  for _ in $(seq 2000); do [ "$(wc -l <nohup/metrics.jsonl)" -gt $((lines + 2)) ] && break; sleep 0.05; done
+  [ "$(wc -l <nohup/metrics.jsonl)" -gt $((lines + 2)) ] || fail "nohup: SIGHUP stopped it"
+  kill -TERM $pid
+  wait $pid || code=$?
+  [ "$code" = 143 ] || fail "nohup: exit code $code instead of 143"
+) || exit 1
 
 # A loss that is no longer finite: 4, and the last good checkpoint stays.
 expect 4 "$vapo" train tiny.toml --out diverged --set train.learning_rate=1e30 --set train.clip=none

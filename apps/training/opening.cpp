@@ -1,0 +1,214 @@
+#include "apps/training/opening.h"
+
+#include <fmt/format.h>
+
+#include "apps/run/contents.h"
+#include "apps/run/metrics_log.h"
+#include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
+
+namespace vapo::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write_config(const RunFolder& folder, const Config& config) {
+  std::string text = to_toml(config);
+  std::string_view pieces[] = {text};
+  write_file_atomically(folder.config(), pieces);
+}
+
+void apply_settings(Config& config, const RunRequest& request) {
+  for (const std::string& setting : request.settings) set_value(config, setting);
+  if (request.seed) config.train.seed = *request.seed;
+  if (!request.from.empty()) config.train.from = request.from;
+  make_paths_absolute(config);
+}
+
+[[noreturn]] void refuse_to_start_over(const RunFolder& folder) {
+  throw InputError(fmt::format("{}: already holds a run. Hint: --resume goes on with it; or choose another --out",
+                               folder.path().string()));
+}
+
+// What makes the same weights another function.
+std::string other_network(const Config& theirs, const Config& ours) {
+  std::string out;
+  for (const Difference& d : differences(theirs, ours)) {
+    std::string section = d.key.substr(0, d.key.find('.'));
+    if (section == "model" || section == "path" || section == ours.model.kind)
+      out += fmt::format("{}{} {} and not {}", out.empty() ? "" : ", ", d.key, d.second, d.first);
+  }
+  return out.empty() ? "" : "; here with " + out;
+}
+
+// Takes the weights of the checkpoint that train.from names; the line of metrics.jsonl that says so.
+Json take_weights(const Run& run, const nn::CheckpointReader& reader) {
+  const std::string& file = run.config.train.from;
+  Config theirs = parse_config(reader.info().config, file + " (its config)");
+  try {
+    run.trainer->start_from(reader);
+  } catch (const InputError& e) {
+    std::string what = e.what();
+    throw InputError(
+        fmt::format("{}. Hint: the config must describe the network of that checkpoint, which vapo info shows",
+                    what.substr(0, what.find(". Hint:"))));
+  }
+  const char* weights = reader.has_ema() ? "averaged" : "last";
+  bool standardizes = run.config.data.standardize && !is_of_images(run.config);
+  note(fmt::format("from {}: its {} weights of step {}; a fresh optimizer{}{}", file, weights, reader.info().step,
+                   standardizes ? ", columns standardised by this data" : "", other_network(theirs, run.config)));
+  return {{"step", 0}, {"from", file}, {"from_step", reader.info().step}, {"from_weights", weights}};
+}
+
+Run start(const RunRequest& request, const RunFolder& folder, std::optional<FolderLock> lock) {
+  fs::path file = request.config;
+  if (request.config.empty()) {
+    if (!fs::exists(folder.config())) {
+      throw InputError(
+          fmt::format("{}: no run to resume here. Hint: name the config: vapo train CONFIG --out DIR --resume",
+                      folder.path().string()));
+    }
+    file = folder.config();
+  }
+  Run run{fresh_config(request, file), {}, {}, std::move(lock)};
+  std::optional<nn::CheckpointReader> weights;
+  if (std::string& from = run.config.train.from; !from.empty()) {
+    weights.emplace(with_checkpoint(fs::path(from), [&](const fs::path& checkpoint) {
+      from = checkpoint.string();
+      return nn::CheckpointReader(checkpoint);
+    }));
+  }
+  run.dataset = open_dataset(run.config);
+  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, request.device, request.recorded);
+  Json taken;
+  if (weights) taken = take_weights(run, *weights);
+  folder.create();
+  if (!run.lock) {
+    run.lock.emplace(folder.path(), "--out");
+    if (folder.holds_a_run()) refuse_to_start_over(folder);  // another process was quicker
+  }
+  folder.remove_temporary_files();
+  write_config(folder, run.config);
+  if (!taken.is_null()) MetricsLog(folder.metrics(), -1).append(taken);
+  run.trainer->save(folder.checkpoint(0));
+  folder.point_latest_to(0);
+  return run;
+}
+
+// Keys that a resumed run may change: they do not touch what was learned.
+bool may_change_on_resume(const std::string& key) {
+  for (const char* allowed : {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every",
+                              "train.sample_every", "train.validate_every", "train.tensorboard", "data.path"})
+    if (key == allowed) return true;
+  return key.starts_with("sample.") || key.starts_with("energy.") || key.starts_with("density.");
+}
+
+void refuse_changes(const Config& saved, const Config& asked) {
+  for (const Difference& d : differences(saved, asked)) {
+    if (may_change_on_resume(d.key)) continue;
+    throw UsageError(fmt::format(
+        "{} = {}: cannot change on --resume, the run has {}. Hint: train.steps, train.checkpoint_every, "
+        "train.keep_checkpoints, train.log_every, train.sample_every, train.validate_every, "
+        "train.tensorboard, data.path, sample.*, energy.*, density.* can",
+        d.key, d.second, d.first));
+  }
+}
+
+void refuse_other_data(const Config& saved, const Run& run, const nn::CheckpointInfo& info,
+                       const RunFolder& folder) {
+  std::string change = what_changed(stored_contents(info), run.dataset->contents());
+  if (!is_of_images(saved) && saved.data.path.empty() != run.config.data.path.empty()) change = "another set";
+  if (change.empty()) return;
+  throw InputError(fmt::format(
+      "{}: not the data that {} was trained on: {}. Hint: --set data.path=PLACE names where that is now; "
+      "vapo train CONFIG --from {} --out DIR begins a new run with these weights",
+      run.dataset->name(), folder.path().string(), change, folder.path().string()));
+}
+
+// A config named beside --resume is not read: the saved one is. Says where they differ.
+void tell_unread_config(const RunRequest& request, const Config& used) {
+  Config named;
+  try {
+    named = fresh_config(request, request.config);
+  } catch (const Error&) {
+    return;
+  }
+  named.train.from = used.train.from;
+  std::string text;
+  for (const Difference& d : differences(used, named))
+    text += fmt::format("{}{} = {} and not {}", text.empty() ? "" : ", ", d.key, d.first, d.second);
+  if (!text.empty())
+    note(fmt::format("{}: not used, the run goes on with its own config: {}", request.config, text));
+}
+
+// From the newest checkpoint that can be read whole.
+Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) {
+  Config scratch;
+  apply_settings(scratch, request);  // mistakes in them are not the checkpoint's
+  std::vector<int64_t> steps = folder.checkpoints();
+  std::string last_error;
+  auto readable = [&](const auto& read) {
+    try {
+      read();
+      return true;
+    } catch (const InputError& e) {
+      last_error = e.what();
+      if (steps.size() > 1) note(fmt::format("passing over a checkpoint: {}", last_error));
+      return false;
+    }
+  };
+  for (int64_t step : steps) {
+    std::string file = folder.checkpoint(step).string();
+    std::optional<nn::CheckpointReader> reader;
+    Config saved;
+    bool opened = readable([&] {
+      reader.emplace(file);
+      saved = parse_config(reader->info().config, file + " (its config)");
+    });
+    if (!opened) continue;
+    Run run;
+    run.config = saved;
+    apply_settings(run.config, request);
+    const Config stored = saved;
+    make_paths_absolute(saved);  // a setting may name the same place in another way
+    refuse_changes(saved, run.config);
+    run.dataset = open_dataset(run.config);
+    refuse_other_data(saved, run, reader->info(), folder);
+    bool loaded = readable([&] {
+      run.dataset->restore(reader->info(), file);
+      run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, request.device, request.recorded);
+      run.trainer->load(*reader);
+    });
+    if (!loaded) continue;
+    run.lock.emplace(std::move(lock));
+    folder.remove_temporary_files();
+    // or what it was told would be forgotten by a stop before the next checkpoint
+    if (run.config != stored) run.trainer->save(file);
+    write_config(folder, run.config);
+    note(fmt::format("resuming {} at step {}", folder.path().string(), step));
+    if (!request.config.empty()) tell_unread_config(request, run.config);
+    return run;
+  }
+  throw InputError(fmt::format("{}: none of its {} checkpoints can be resumed: {}", folder.path().string(),
+                               steps.size(), last_error));
+}
+
+}  // namespace
+
+Config fresh_config(const RunRequest& request, const fs::path& file) {
+  Config config = load_config(file);
+  apply_settings(config, request);
+  return config;
+}
+
+Run open_run(const RunRequest& request, const RunFolder& folder) {
+  std::optional<FolderLock> lock;
+  if (folder.holds_a_run()) {
+    if (!request.resume) refuse_to_start_over(folder);
+    lock.emplace(folder.path(), "--out");
+  }
+  if (request.resume && !folder.checkpoints().empty()) return resume(request, folder, std::move(*lock));
+  return start(request, folder, std::move(lock));
+}
+
+}  // namespace vapo::app
