@@ -4,10 +4,11 @@
 
 #include <chrono>
 #include <cmath>
-#include <fstream>
 
+#include "apps/run/json_file.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
+#include "tensor/io/printable.h"
 
 namespace vapo::app {
 namespace fs = std::filesystem;
@@ -43,18 +44,16 @@ Evaluation::Evaluation(fs::path folder, std::string command, Json request) : fol
   if (error || !fs::is_directory(folder_, error))
     throw IoError(fmt::format("{}: cannot make this folder: {}. Hint: another --out", folder_.string(),
                               error ? error.message() : "a file is in the way"));
+  remove_temporary_files(folder_);
   Json asked = {{"command", command}};
   asked.update(request);
   fs::path memory = file("request.json");
   if (fs::exists(memory, error)) {
-    std::ifstream in(memory);
-    Json before = Json::parse(in, nullptr, false);
-    if (!before.is_object())
-      throw InputError(fmt::format("{}: not a JSON object. Hint: another --out", memory.string()));
+    Json before = read_object(memory);
     if (std::string key = difference(before, asked); !key.empty())
       throw InputError(
           fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another --out, or remove it",
-                      folder_.string(), key, shown(before, key), shown(asked, key)));
+                      folder_.string(), printable(key), shown(before, key), shown(asked, key)));
   } else {
     write_json(memory, asked);
   }
