@@ -86,7 +86,7 @@ kind = "linear"
 weight = "one"
 [train]
 steps = 100
-batch_size = 8
+batch_size = 4
 learning_rate = 1e-3
 checkpoint_every = 20
 sample_every = 40
@@ -94,8 +94,8 @@ validate_every = 50
 log_every = 5
 [sample]
 method = "heun"
-steps = 4
-grid = 16
+steps = 2
+grid = 4
 TOML
 names=("train points" "train images" "sample" "ood" "fid")
 weights=(2 3 1 1 1)  # of the kills; more than half are training's
@@ -135,7 +135,7 @@ opens() {
   local file
   [ "$(temporaries "$2")" -le 2 ] || echo "temporary files pile up: $(find "$2" -name '.*.tmp-*' | tr '\n' ' ')"
   for file in "$2"/*.safetensors "$2"/*.npy; do
-    [ -e "$file" ] && ! "$vapo" info "$file" >/dev/null 2>info && cat info
+    [ -e "$file" ] && [ ! "$file" -ot "$2.began" ] && ! "$vapo" info "$file" >/dev/null 2>info && cat info
   done
   case $1 in
     "train "*)
@@ -203,6 +203,7 @@ killed_once() {
   mkdir -p runs
   [ -e "$run" ] && went_on[kill:$name]=$((${went_on[kill:$name]-0} + 1))
   at=$(below "${takes[$name]}")
+  touch "$run.began"  # files from before were looked at
   (start "$name" "$run") >out 2>err &
   local pid=$!
   read -rt "$((at / 1000000)).$(printf %06d $((at % 1000000)))" -u "$never"
