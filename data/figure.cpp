@@ -61,6 +61,10 @@ void run_gnuplot(const std::filesystem::path& folder, const std::string& name, c
     throw IoError(fmt::format("gnuplot failed on {}. {}", script, hint));
 }
 
+bool is_whole_png(const std::filesystem::path& file) {
+  return read_whole_file(file).ends_with(std::string_view("IEND\xae\x42\x60\x82"));
+}
+
 }  // namespace
 
 Panel& Panel::heat(const Grid& grid, const std::vector<double>& values) {
@@ -190,6 +194,9 @@ void Figure::draw(const std::filesystem::path& folder, const std::string& name) 
   write_file_atomically(folder / (name + ".gp"), pieces);
   TemporaryFile picture(folder / (name + ".png"));
   run_gnuplot(folder, name, picture.name().filename().string());
+  if (!is_whole_png(picture.name()))  // it does not look at what writing gives
+    throw IoError(fmt::format("cannot write '{}': gnuplot left a part of it. Hint: room on the disk",
+                              (folder / (name + ".png")).string()));
   picture.put_in_place();
 }
 

@@ -137,6 +137,9 @@ opens() {
   for file in "$2"/*.safetensors "$2"/*.npy; do
     [ -e "$file" ] && [ ! "$file" -ot "$2.began" ] && ! "$vapo" info "$file" >/dev/null 2>info && cat info
   done
+  for file in "$2"/*.png; do
+    [ -e "$file" ] && [ "$(tail -c 8 "$file" | head -c 4)" != IEND ] && echo "$file is a part of a picture"
+  done
   case $1 in
     "train "*)
       [ -e "$2/latest" ] && [ ! -e "$2/$(cat "$2/latest")" ] && echo "latest names $(cat "$2/latest"), which is not there"
