@@ -32,13 +32,7 @@ ImageSet parse_cifar(std::string_view bytes, int64_t label_bytes, int64_t classe
   return set;
 }
 
-namespace {
-
-// One name a line, where the file is there.
-std::vector<std::string> class_names(const std::filesystem::path& file, size_t classes) {
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return {};
-  std::string text = read_whole_file(file);
+std::vector<std::string> parse_class_names(std::string_view text, size_t classes, const std::string& name) {
   std::vector<std::string> out;
   for (std::string_view rest = text; !rest.empty();) {
     size_t end = std::min(rest.find('\n'), rest.size());
@@ -47,8 +41,17 @@ std::vector<std::string> class_names(const std::filesystem::path& file, size_t c
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
     if (!line.empty()) out.push_back(printable(line));
   }
-  if (out.size() != classes) refuse("'{}': {} names, expected {}, one a line", file.string(), out.size(), classes);
+  if (out.size() != classes) refuse("'{}': {} names, expected {}, one a line", name, out.size(), classes);
   return out;
+}
+
+namespace {
+
+// Where the file is there.
+std::vector<std::string> class_names(const std::filesystem::path& file, size_t classes) {
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return {};
+  return parse_class_names(read_whole_file(file), classes, file.string());
 }
 
 // The files of a folder as one set; or one file of records, wherever it is, with the names of the classes beside

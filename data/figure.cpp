@@ -57,11 +57,12 @@ void run_gnuplot(const std::filesystem::path& folder, const std::string& name, c
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    std::error_code ignored;
-    std::filesystem::remove(folder / output, ignored);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
     throw IoError(fmt::format("gnuplot failed on {}. {}", script, hint));
-  }
+}
+
+bool is_whole_png(const std::filesystem::path& file) {
+  return read_whole_file(file).ends_with(std::string_view("IEND\xae\x42\x60\x82"));
 }
 
 }  // namespace
@@ -191,11 +192,12 @@ void Figure::draw(const std::filesystem::path& folder, const std::string& name) 
   script += "\nunset multiplot\nunset output\n";
   std::string_view pieces[] = {script};
   write_file_atomically(folder / (name + ".gp"), pieces);
-  std::string unfinished = fmt::format(".{}.png.tmp-", name);
-  run_gnuplot(folder, name, unfinished);
-  std::error_code error;
-  std::filesystem::rename(folder / unfinished, folder / (name + ".png"), error);
-  if (error) throw IoError(fmt::format("{}: {}", (folder / (name + ".png")).string(), error.message()));
+  TemporaryFile picture(folder / (name + ".png"));
+  run_gnuplot(folder, name, picture.name().filename().string());
+  if (!is_whole_png(picture.name()))  // it does not look at what writing gives
+    throw IoError(fmt::format("cannot write '{}': gnuplot left a part of it. Hint: room on the disk",
+                              (folder / (name + ".png")).string()));
+  picture.put_in_place();
 }
 
 }  // namespace vapo::data

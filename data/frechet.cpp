@@ -129,7 +129,12 @@ FeatureStatistics feature_statistics_of(const Arrays& arrays, const std::string&
   if (!kernel::all_finite(out.mean) || !kernel::all_finite(out.covariance))
     throw InputError(fmt::format("{}: not all of mu and sigma is finite", file));
   auto count = arrays.find("count");
-  if (count != arrays.end() && count->second.numel() == 1) out.count = static_cast<int64_t>(count->second.item());
+  if (count == arrays.end()) return out;
+  constexpr double kMost = 1e15;  // which f64 still counts by ones
+  double n = count->second.numel() == 1 ? count->second.item() : -1;
+  if (!(n >= 0 && n <= kMost))
+    throw InputError(fmt::format("{}: count is no number of images. Hint: leave it out", file));
+  out.count = static_cast<int64_t>(n);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 
+#include "data/archives.h"
 #include "data/image_file.h"
 #include "data/images.h"
 #include "tensor/io/atomic_file.h"
@@ -17,10 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-template <class... Args>
-[[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) {
-  throw InputError(fmt::format(format, std::forward<Args>(args)...));
-}
+using detail::refuse;
 
 // What a folder holds, in the order of names. Names that begin with a point are not looked at: other programs keep
 // thumbnails and attributes there.
@@ -163,26 +161,13 @@ ImageSet read_files(const Files& files, bool skip, const Prepare& prepare) {
   return set;
 }
 
-// FILE SPACE-OR-COMMA PART in every line, perhaps after a line of column names.
+// The files of a part that are there.
 Files celeba_part(const fs::path& table, const fs::path& images, int64_t part) {
-  std::string text = read_whole_file(table);
-  std::string_view rest = text;
   Files out;
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
-    size_t gap = line.find_first_of(" ,\t");
-    if (line.empty() || (number == 1 && line.substr(gap + 1) == "partition")) continue;
-    std::string_view value = line.substr(std::min(line.find_first_not_of(" ,\t", gap), line.size()));
-    if (gap == 0 || (value != "0" && value != "1" && value != "2"))
-      refuse("'{}' line {}: '{}' is not a file name and a part (0, 1 or 2)", table.string(), number,
-             printable(line));
-    if (value[0] != '0' + part) continue;
-    fs::path file = images / line.substr(0, gap);
+  for (const detail::PartOf& line : detail::parse_partition(read_whole_file(table), table.string())) {
+    fs::path file = images / line.name;
     std::error_code error;
-    if (fs::is_regular_file(file, error)) out.names.push_back(file.string());
+    if (line.part == part && fs::is_regular_file(file, error)) out.names.push_back(file.string());
   }
   return out;
 }
@@ -201,6 +186,23 @@ fs::path celeba_table(const fs::path& folder) {
 }
 
 }  // namespace
+
+std::vector<detail::PartOf> detail::parse_partition(std::string_view text, const std::string& name) {
+  std::vector<PartOf> out;
+  for (int64_t number = 1; !text.empty(); ++number) {
+    size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+    size_t gap = line.find_first_of(" ,\t");
+    if (line.empty() || (number == 1 && line.substr(gap + 1) == "partition")) continue;
+    std::string_view value = line.substr(std::min(line.find_first_not_of(" ,\t", gap), line.size()));
+    if (gap == 0 || (value != "0" && value != "1" && value != "2"))
+      refuse("'{}' line {}: '{}' is not a file name and a part (0, 1 or 2)", name, number, printable(line));
+    out.push_back({std::string(line.substr(0, gap)), value[0] - '0'});
+  }
+  return out;
+}
 
 ImageSet read_celeba(const fs::path& folder, Subset subset, const ImageOptions& options) {
   check_options(options);

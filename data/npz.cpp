@@ -22,6 +22,8 @@ using Archive = std::unique_ptr<zip_t, Discard>;
 using Source = std::unique_ptr<zip_source_t, Discard>;
 using Entry = std::unique_ptr<zip_file_t, Discard>;
 
+constexpr zip_uint16_t first_dos_date = 1 << 5 | 1;  // the first of January 1980
+
 class ZipError {
  public:
   ZipError() { zip_error_init(&error_); }
@@ -70,9 +72,12 @@ void write_npz(const std::filesystem::path& file, const Arrays& arrays) {
     std::string& bytes = contents.emplace_back(npy_header(x));
     bytes.append(static_cast<const char*>(x.raw()), static_cast<size_t>(x.bytes()));
     Source entry(zip_source_buffer(archive.get(), bytes.data(), bytes.size(), 0));
-    if (!entry || zip_file_add(archive.get(), (name + ".npy").c_str(), entry.get(), ZIP_FL_ENC_UTF_8) < 0)
-      throw IoError(fmt::format("{}: '{}': {}", file.string(), name, zip_strerror(archive.get())));
+    zip_int64_t index =
+        entry ? zip_file_add(archive.get(), (name + ".npy").c_str(), entry.get(), ZIP_FL_ENC_UTF_8) : -1;
+    if (index < 0) throw IoError(fmt::format("{}: '{}': {}", file.string(), name, zip_strerror(archive.get())));
     entry.release();
+    // of no time, so that the same arrays are the same bytes whenever they are written
+    zip_file_set_dostime(archive.get(), static_cast<zip_uint64_t>(index), 0, first_dos_date, 0);
   }
   if (zip_close(archive.get()) != 0)
     throw IoError(fmt::format("{}: {}", file.string(), zip_strerror(archive.get())));

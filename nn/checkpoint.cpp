@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "tensor/io/printable.h"
 #include "tensor/kernels.h"
 
 namespace vapo::nn {
@@ -39,7 +40,8 @@ class Loader {
 
   void take(const std::string& key, const Tensor& target) {
     auto it = file_.tensors.find(key);
-    if (it == file_.tensors.end()) throw InputError(fmt::format("{}: tensor '{}' is missing", name_, key));
+    if (it == file_.tensors.end())
+      throw InputError(fmt::format("{}: tensor '{}' is missing", name_, printable(key)));
     const Tensor& source = it->second;
     Shape expected = shape_in_file(target.shape());
     if (source.shape() != expected)
@@ -66,7 +68,7 @@ class Loader {
       if (!taken_.contains(&it->first))
         throw InputError(
             fmt::format("{}: tensor '{}' {} belongs to nothing here. Hint: was it saved with another config?",
-                        name_, it->first, it->second.shape().str()));
+                        name_, printable(it->first), it->second.shape().str()));
     }
   }
   void write() const {
@@ -98,7 +100,7 @@ T metadata_number(const std::string& name, const TensorFile& file, const std::st
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   bool whole = error == std::errc() && end == text.data() + text.size();
   if (!whole || value < T{})
-    throw InputError(fmt::format("{}: metadata '{}' is '{}', expected a count", name, key, text));
+    throw InputError(fmt::format("{}: metadata '{}' is '{}', expected a count", name, key, printable(text)));
   return value;
 }
 
@@ -139,9 +141,9 @@ CheckpointReader::CheckpointReader(const std::filesystem::path& path)
     : name_(path.string()), file_(read_safetensors(path)) {
   auto it = file_.metadata.find("format");
   if (it == file_.metadata.end() || it->second != format_name)
-    throw InputError(fmt::format("{}: not a checkpoint of vapo: its metadata has {}, expected format '{}'", name_,
-                                 it == file_.metadata.end() ? "no format" : fmt::format("format '{}'", it->second),
-                                 format_name));
+    throw InputError(fmt::format(
+        "{}: not a checkpoint of vapo: its metadata has {}, expected format '{}'", name_,
+        it == file_.metadata.end() ? "no format" : fmt::format("format '{}'", printable(it->second)), format_name));
   info_.step = metadata_number<int64_t>(name_, file_, "step");
   info_.seed = metadata_number<uint64_t>(name_, file_, "seed");
   info_.config = metadata(name_, file_, "config");

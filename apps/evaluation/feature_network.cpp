@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "apps/run/command.h"
+#include "apps/run/json_file.h"
 #include "nn/checkpoint.h"
 #include "tensor/kernels.h"
 #include "vapo/inception.h"
@@ -68,8 +68,12 @@ std::string inception_file(const std::string& given) {
 }
 
 bool is_of_inception(const nn::CheckpointReader& reader) {
-  Json config = Json::parse(reader.info().config, nullptr, false);
-  return config.is_object() && config.value("kind", Json()) == "inception";
+  try {
+    Json config = parse_object(reader.info().config, "config");
+    return config.contains("kind") && config["kind"] == "inception";
+  } catch (const InputError&) {
+    return false;
+  }
 }
 
 }  // namespace

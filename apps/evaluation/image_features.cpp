@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "apps/run/command.h"
+#include "apps/run/json_file.h"
 #include "data/image_file.h"
 #include "data/npz.h"
 #include "nn/checkpoint.h"
@@ -59,8 +59,12 @@ void save_classifier(const std::filesystem::path& file, Classifier& classifier, 
 
 ImageClassifier open_classifier(const std::filesystem::path& file, Device device) {
   nn::CheckpointReader reader(file);
-  Json config = Json::parse(reader.info().config, nullptr, false);
-  if (!config.is_object() || config.value("kind", Json()) != "classifier")
+  Json config = Json::object();
+  try {
+    config = parse_object(reader.info().config, "config");
+  } catch (const InputError&) {  // of points, or of anything
+  }
+  if (!config.contains("kind") || config["kind"] != "classifier")
     throw InputError(
         fmt::format("{}: a checkpoint, but of no classifier. Hint: vapo classifier train", file.string()));
   ImageClassifier out{.file = file.string(), .set = {}, .network = {}, .device = device};

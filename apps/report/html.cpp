@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 
 #include "data/image_file.h"
@@ -89,7 +90,7 @@ std::string rounded(double x, int digits) {
   size_t e = scientific.find('e');
   std::string mantissa = scientific.substr(0, e);
   int exponent = std::stoi(scientific.substr(e + 1));
-  double value = std::stod(scientific);
+  double value = std::strtod(scientific.c_str(), nullptr);  // which takes what is below the normal numbers
   bool exact = std::abs(value - std::abs(x)) <= 1e-12 * value;
   std::string text;
   if (exponent >= -4 && exponent < 6) {

@@ -7,31 +7,14 @@
 #include <cmath>
 
 #include "apps/report/html.h"
+#include "apps/run/json_file.h"
 #include "tensor/check.h"
-#include "tensor/io/atomic_file.h"
 
 namespace vapo::app {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kLeastWidth = 640;  // pictures of fewer pixels are enlarged
-
-// An object nested in no more than a few levels, whatever the file holds. Throws InputError naming it.
-Json read_object(const fs::path& file) {
-  std::string text = read_whole_file(file);
-  auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > 16) throw InputError(fmt::format("{}: nested too deeply", file.string()));
-    return true;
-  };
-  Json object;
-  try {
-    object = Json::parse(text, shallow);
-  } catch (const Json::exception& e) {
-    throw InputError(fmt::format("{}: not JSON ({})", file.string(), std::string(e.what()).substr(0, 120)));
-  }
-  if (!object.is_object()) throw InputError(fmt::format("{}: not a JSON object", file.string()));
-  return object;
-}
 
 // summary.json and the figures of vapo density as a result.
 Json density_result(const fs::path& folder) {

@@ -23,16 +23,19 @@ std::optional<double> number_in(const Json& line, const char* key) {
 }
 
 void append(Curve& curve, double step, std::optional<double> value) {
+  constexpr double kMost = 1e300;  // what is larger counts as infinite: axes need room around it
   if (!value) return;
   curve.x.push_back(step);
-  curve.y.push_back(*value);
+  curve.y.push_back(std::abs(*value) < kMost ? *value : NAN);
 }
 
 void append_terms(std::vector<Curve>& terms, double step, const Json& line) {
   auto given = line.find("terms");
   if (given == line.end() || !given->is_object()) return;
   for (const auto& [name, value] : given->items()) {
-    auto it = std::find_if(terms.begin(), terms.end(), [&](const Curve& c) { return c.label == name; });
+    auto it = std::find_if(terms.begin(), terms.end(), [&name = name](const Curve& c) {
+      return c.label == name;
+    });  // Clang captures no binding
     if (it == terms.end()) it = terms.insert(it, Curve{name, {}, {}});
     append(*it, step, number_in(*given, name.c_str()));
   }

@@ -24,9 +24,12 @@ struct Range {
     high = std::max(high, v);
   }
   bool empty() const { return low > high; }
+  // Also where the values differ by rounding alone: ticks between them could not be told apart.
   void widen_if_a_point() {
-    if (low < high) return;
-    double margin = low == 0 ? 1 : 0.1 * std::abs(low);
+    constexpr double kLeast = 1e-300;
+    double size = std::max(std::abs(low), std::abs(high));
+    if (high - low > std::max(1e-9 * size, kLeast)) return;
+    double margin = size > kLeast ? 0.1 * size : 1;
     low -= margin;
     high += margin;
   }
@@ -39,7 +42,7 @@ struct Axis {
   double begin = 0, end = 0;       // places of range.low and range.high
   std::vector<double> ticks = {};  // values
   double operator()(double v) const {
-    double share = logarithmic ? std::log(v / range.low) / std::log(range.high / range.low)
+    double share = logarithmic ? (std::log(v) - std::log(range.low)) / (std::log(range.high) - std::log(range.low))
                                : (v - range.low) / (range.high - range.low);
     return begin + share * (end - begin);
   }
@@ -180,7 +183,7 @@ std::vector<double> round_ticks(double low, double high, int wanted) {
 }
 
 std::vector<double> logarithmic_ticks(double low, double high) {
-  double decades = std::log10(high / low);
+  double decades = std::log10(high) - std::log10(low);
   int every = std::max(1, static_cast<int>(std::ceil(decades / 6)));
   std::vector<double> ticks;
   for (int e = static_cast<int>(std::floor(std::log10(low))); e <= std::ceil(std::log10(high)); ++e) {

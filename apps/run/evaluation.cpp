@@ -4,10 +4,11 @@
 
 #include <chrono>
 #include <cmath>
-#include <fstream>
 
+#include "apps/run/json_file.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
+#include "tensor/io/printable.h"
 
 namespace vapo::app {
 namespace fs = std::filesystem;
@@ -49,18 +50,16 @@ std::string difference(const Json& a, const Json& b) {
 Evaluation::Evaluation(const fs::path& folder, std::string command, Json request, const std::string& option)
     : folder_(made(folder, option)), lock_(folder_, option) {
   std::error_code error;
+  remove_temporary_files(folder_);
   Json asked = {{"command", command}};
   asked.update(request);
   fs::path memory = file("request.json");
   if (fs::exists(memory, error)) {
-    std::ifstream in(memory);
-    Json before = Json::parse(in, nullptr, false);
-    if (!before.is_object())
-      throw InputError(fmt::format("{}: not a JSON object. Hint: another {}", memory.string(), option));
+    Json before = read_object(memory);
     if (std::string key = difference(before, asked); !key.empty())
       throw InputError(
           fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another {}, or remove it",
-                      folder_.string(), key, shown(before, key), shown(asked, key), option));
+                      folder_.string(), printable(key), shown(before, key), shown(asked, key), option));
   } else {
     write_json(memory, asked);
   }

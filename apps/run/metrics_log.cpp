@@ -11,6 +11,17 @@
 #include "tensor/io/atomic_file.h"
 
 namespace vapo::app {
+namespace {
+
+// Of a line that says one; of another, after all.
+int64_t step_of(const Json& line) {
+  auto it = line.find("step");
+  bool known = it != line.end() && it->is_number_integer() &&
+               (!it->is_number_unsigned() || it->get<uint64_t>() <= INT64_MAX);
+  return known ? it->get<int64_t>() : INT64_MAX;
+}
+
+}  // namespace
 
 MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(file) {
   std::error_code error;
@@ -23,9 +34,9 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(
       std::string line = text.substr(begin, end - begin);
       begin = end + 1;
       Json parsed = Json::parse(line, nullptr, false);
-      int64_t of = parsed.is_object() ? parsed.value("step", INT64_MAX) : INT64_MAX;
+      int64_t of = parsed.is_object() ? step_of(parsed) : INT64_MAX;
       if (of <= step) kept += line + "\n";
-      if (of == step) last_lines_.push_back(parsed);
+      if (of == step) last_lines_.push_back(std::move(parsed));
     }
   }
   std::string_view pieces[] = {kept};
@@ -40,7 +51,7 @@ MetricsLog::~MetricsLog() {
 
 bool MetricsLog::kept(int64_t step, const std::string& key) const {
   for (const Json& line : last_lines_)
-    if (line.value("step", INT64_MAX) == step && line.contains(key)) return true;
+    if (step_of(line) == step && line.contains(key)) return true;
   return false;
 }
 

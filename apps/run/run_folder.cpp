@@ -86,15 +86,7 @@ void RunFolder::keep_newest(int64_t count) const {
   }
 }
 
-void RunFolder::remove_temporary_files() const {
-  std::error_code error;
-  std::vector<fs::path> stale;
-  for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();  // ".NAME.tmp-XXXXXX", as tensor/io writes them
-    if (name.starts_with(".") && name.find(".tmp-") != std::string::npos) stale.push_back(it->path());
-  }
-  for (const fs::path& file : stale) fs::remove(file, error);
-}
+void RunFolder::remove_temporary_files() const { vapo::remove_temporary_files(path_); }
 
 fs::path find_checkpoint(const fs::path& dir_or_file) {
   std::error_code error;

@@ -18,8 +18,12 @@ namespace {
 DrawnImages read_part(const std::filesystem::path& file, const Shape& expected) {
   data::Arrays arrays = data::read_npz(file);
   for (const char* name : {"pixels", "nfe", "seconds"})
-    if (!arrays.contains(name))
+    if (!arrays.contains(name) || arrays[name].numel() == 0)
       throw InputError(fmt::format("{}: no array '{}' in it. Hint: remove this file", file.string(), name));
+  for (const char* name : {"nfe", "seconds"})
+    if (arrays[name].numel() != 1)
+      throw InputError(fmt::format("{}: '{}' is {}, expected one number. Hint: remove this file", file.string(),
+                                   name, arrays[name].shape().str()));
   DrawnImages part{arrays["pixels"], static_cast<int64_t>(arrays["nfe"].item()), arrays["seconds"].item()};
   if (part.pixels.dtype() != DType::u8 || part.pixels.shape() != expected)
     throw InputError(fmt::format("{}: {} {} in it, expected u8 {}. Hint: remove this file", file.string(),

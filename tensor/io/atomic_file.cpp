@@ -1,6 +1,7 @@
 #include "tensor/io/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,10 +9,10 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tensor/check.h"
 
@@ -21,14 +22,12 @@ namespace {
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { close(); }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
-  bool close() {
-    int fd = std::exchange(fd_, -1);
-    return fd < 0 || ::close(fd) == 0;
-  }
 
  private:
   int fd_;
@@ -38,54 +37,81 @@ class Descriptor {
   throw IoError(fmt::format("cannot {} '{}': {}", what, path.string(), std::strerror(error)));
 }
 
-// A new file beside `path`, removed again unless it was put in place.
-class Temporary {
- public:
-  explicit Temporary(const std::filesystem::path& path, const std::filesystem::path& folder) {
-    static std::atomic<unsigned> count = 0;
-    int fd = -1;
-    do {  // a name may be taken by what a killed process left
-      name_ = (folder / fmt::format(".{}.tmp-{}-{}", path.filename().string(), ::getpid(), count++)).string();
-      fd = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (fd < 0 && (errno == EEXIST || errno == EINTR));
-    if (fd < 0) fail_io("create a file beside", path, errno);
-    file_.emplace(fd);
-  }
-  ~Temporary() {
-    if (!placed_) ::unlink(name_.c_str());
-  }
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
-  Descriptor& file() { return *file_; }
-  bool rename_to(const std::filesystem::path& path) { return placed_ = ::rename(name_.c_str(), path.c_str()) == 0; }
+constexpr std::string_view kMark = ".tmp-";  // between the name of a file and what tells its temporaries apart
 
- private:
-  std::string name_;
-  std::optional<Descriptor> file_;
-  bool placed_ = false;
-};
+// Of temporaries that belong to no process: of one file, or (an empty name) of any. A lock goes with its process,
+// also where that was killed; where a file system has none, nothing is removed.
+void remove_stale(const std::filesystem::path& folder, const std::string& name) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::string entry = it->path().filename().string();
+    size_t mark = entry.rfind(kMark);
+    if (!entry.starts_with('.') || mark == entry.npos) continue;
+    bool numbers = entry.find_first_not_of("0123456789-", mark + kMark.size()) == entry.npos;
+    if (numbers && (name.empty() || entry.substr(1, mark - 1) == name)) found.push_back(it->path());
+  }
+  for (const std::filesystem::path& file : found) {
+    Descriptor open(::open(file.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (open.get() >= 0 && ::flock(open.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(file.c_str());
+  }
+}
+
+// Whether the file is ours now; not so where another process took it for a stale one before it was locked.
+bool lock(int descriptor) {
+  struct stat info {};
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;  // a file system without locks
+  return ::fstat(descriptor, &info) == 0 && info.st_nlink > 0;
+}
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces) {
+TemporaryFile::TemporaryFile(const std::filesystem::path& path)
+    : path_(path), folder_(path.has_parent_path() ? path.parent_path() : ".") {
   if (!path.has_filename()) throw IoError(fmt::format("cannot write '{}': no file name", path.string()));
-  std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  Temporary temporary(path, folder);
-  for (std::string_view piece : pieces) {
-    while (!piece.empty()) {
-      ssize_t n = ::write(temporary.file().get(), piece.data(), piece.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) fail_io("write", path, n == 0 ? ENOSPC : errno);
-      piece.remove_prefix(static_cast<size_t>(n));
-    }
+  static std::atomic<unsigned> count = 0;
+  std::string name = path.filename().string();
+  remove_stale(folder_, name);
+  for (;;) {  // a name may be taken by what a killed process left
+    name_ = folder_ / fmt::format(".{}{}{}-{}", name, kMark, ::getpid(), count++);
+    descriptor_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0 && lock(descriptor_)) return;
+    if (descriptor_ < 0 && errno != EEXIST && errno != EINTR) fail_io("create a file beside", path, errno);
+    if (descriptor_ >= 0) ::close(descriptor_);
   }
-  if (::fsync(temporary.file().get()) != 0) fail_io("flush", path, errno);
-  if (!temporary.file().close()) fail_io("close", path, errno);
-  if (!temporary.rename_to(path)) fail_io("put in place", path, errno);
+}
+
+TemporaryFile::~TemporaryFile() {
+  if (!placed_) ::unlink(name_.c_str());
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void TemporaryFile::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail_io("write", path_, n == 0 ? ENOSPC : errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+void TemporaryFile::put_in_place() {
+  if (::fsync(descriptor_) != 0) fail_io("flush", path_, errno);
+  if (::rename(name_.c_str(), path_.c_str()) != 0) fail_io("put in place", path_, errno);
+  placed_ = true;
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_io("close", path_, errno);
   // The name is durable once the folder is; some file systems cannot sync one.
-  Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Descriptor directory(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL)
-    fail_io("flush the folder of", path, errno);
+    fail_io("flush the folder of", path_, errno);
+}
+
+void remove_temporary_files(const std::filesystem::path& folder) { remove_stale(folder, ""); }
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces) {
+  TemporaryFile file(path);
+  for (std::string_view piece : pieces) file.write(piece);
+  file.put_in_place();
 }
 
 std::string read_whole_file(const std::filesystem::path& path) {

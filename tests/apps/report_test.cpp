@@ -162,3 +162,27 @@ TEST_CASE("curves: of a hundred thousand points few are drawn, and the extremes 
   }
   CHECK(bottom - top > 150);
 }
+
+TEST_CASE("the least numbers are rounded, too") {
+  CHECK(rounded(1e-310) == "10⁻³¹⁰");
+  CHECK(says(rounded(5e-324), "10⁻³²⁴"));
+}
+
+TEST_CASE("curves have axes where the values differ by rounding alone, and where they are extreme") {
+  using Scale = CurveFigure::Scale;
+  for (auto [a, b] : {std::pair{1.0, std::nextafter(1.0, 2.0)},
+                      {0.0, 5e-324},
+                      {1e15, 1e15 + 0.125},
+                      {-9e299, 9e299},
+                      {5e-324, 9e299}}) {
+    CAPTURE(a);
+    CAPTURE(b);
+    for (Scale scale : {Scale::logarithmic_if_it_fits, Scale::from_zero}) {
+      std::string html = curves_html({.title = "t", .curves = {{"c", {0, 1}, {a, b}}}, .scale = scale}, "plot");
+      CHECK(says(html, "</svg>"));
+      CHECK_FALSE(says(html, "nan"));
+      CHECK_FALSE(says(html, "inf"));
+      CHECK(places(html).size() == 2);
+    }
+  }
+}

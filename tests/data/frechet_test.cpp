@@ -108,6 +108,9 @@ TEST_CASE("statistics in .npz: mu, sigma, count; files of others and what is ref
   refused({{"mu", sigma}, {"sigma", sigma}}, "mu (3,3) and sigma (3,3)");
   refused({{"mu", Tensor::zeros({2})}, {"sigma", sigma}}, "mu (2) and sigma (3,3)");
   refused({{"mu", mu}, {"sigma", Tensor::full({3, 3}, NAN)}}, "finite");
+  for (double count : {-1.0, 1e300, double(NAN)})
+    refused({{"mu", mu}, {"sigma", sigma}, {"count", Tensor::full({1}, count, DType::f64)}}, "count");
+  refused({{"mu", mu}, {"sigma", sigma}, {"count", Tensor::zeros({2})}}, "count");
   std::filesystem::remove_all(pattern);
 }
 

@@ -50,6 +50,18 @@ TEST_CASE("arrays come back from an .npz as they went in") {
   }
 }
 
+TEST_CASE("an .npz does not hold the time when it was written") {
+  Scratch scratch;
+  auto file = scratch.folder / "a.npz";
+  write_npz(file, {{"x", Tensor::zeros({3})}});
+  std::string bytes = read_whole_file(file);
+  REQUIRE(bytes.starts_with("PK\3\4"));
+  CHECK(bytes.substr(10, 4) == std::string("\0\0\x21\0", 4));  // time and date of the local header
+  size_t central = bytes.find("PK\1\2");
+  REQUIRE(central != bytes.npos);
+  CHECK(bytes.substr(central + 12, 4) == std::string("\0\0\x21\0", 4));
+}
+
 TEST_CASE("a file that is no .npz is refused by its name") {
   Scratch scratch;
   auto file = scratch.folder / "b.npz";

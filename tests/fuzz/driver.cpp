@@ -28,7 +28,9 @@ void keep_input(int signal) {
 
 class Mutator {
  public:
-  Mutator(std::vector<std::string> corpus, uint64_t seed) : corpus_(std::move(corpus)), random_(seed) {}
+  Mutator(std::vector<std::string> corpus, uint64_t seed) : corpus_(std::move(corpus)), random_(seed) {
+    for (const std::string& s : corpus_) most_ = std::max(most_, s.size() + s.size() / 4);
+  }
 
   std::string next() {
     std::string s = corpus_[below(corpus_.size())];
@@ -119,10 +121,11 @@ class Mutator {
       default:
         s.insert(at, 1 + below(64), static_cast<char>(below(256)));
     }
-    if (s.size() > 4096) s.resize(4096);
+    if (s.size() > most_) s.resize(most_);
   }
 
   std::vector<std::string> corpus_;
+  size_t most_ = 4096;  // bytes of an input
   std::mt19937_64 random_;
 };
 

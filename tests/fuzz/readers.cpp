@@ -1,39 +1,88 @@
-// One fuzz target for each reader of files: VAPO_FUZZ says which. Whatever the bytes, a reader returns or throws
-// InputError with one line that names the file; what it accepts, it accepts again after being written.
+// One fuzz target for each reader of files below apps/, and for that of configs: VAPO_FUZZ says which. Whatever the
+// bytes, a reader returns or throws InputError with one line that names the file; what it accepts, it accepts again
+// after being written.
 
 #include <zlib.h>
 
-#include <cstdlib>
-#include <iostream>
 #include <string>
 #include <string_view>
 
 #include "apps/run/config.h"
 #include "data/archives.h"
+#include "data/frechet.h"
 #include "data/image_file.h"
+#include "data/npz.h"
 #include "data/points.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
+#include "tests/fuzz/target.h"
 
 namespace {
 
 using namespace vapo;
+using fuzz::require;
 
-void require(bool good, std::string_view what) {
-  if (good) return;
-  std::cerr << "fuzz: " << what << '\n';
-  std::abort();
-}
-
+// The reader of headers alone accepts what the reader of all accepts, and sees the same.
 [[maybe_unused]] void read_safetensors(std::string_view bytes) {
-  TensorFile file = parse_safetensors(bytes, "the input");
+  TensorFileHeader header;
+  bool fine = fuzz::accepts(bytes, [&](const std::string& path) { header = read_safetensors_header(path); });
+  TensorFile file;
+  try {
+    file = parse_safetensors(bytes, "the input");
+  } catch (const InputError&) {
+    require(!fine, "a header that is read and refused");
+    throw;
+  }
+  require(fine && header.metadata == file.metadata && header.shapes.size() == file.tensors.size(),
+          "another header than that of the file");
   for (const auto& [name, x] : file.tensors)
-    require(x.defined() && x.bytes() <= 8 * bytes.size(), "a tensor larger than its file");
+    require(x.defined() && x.bytes() <= 8 * bytes.size() && header.shapes.at(name) == x.shape(),
+            "a tensor larger than its file");
 }
 
+// As an array, as a table and as images.
 [[maybe_unused]] void read_npy(std::string_view bytes) {
+  fuzz::accepts(bytes, [](const std::string& path) {
+    require(data::read_image_array(path).pixels.rank() == 4, "pixels without a shape");
+  });
+  static const fuzz::Folder folder;
+  try {
+    data::Table table = data::read_table(folder.link(fuzz::as_file(bytes), "table.npy"));
+    require(table.values.rank() == 2 && table.values.dim(0) >= 2, "a table without rows");
+  } catch (const InputError& e) {
+    fuzz::require_message(e, "table.npy");
+  }
   Tensor x = parse_npy(bytes, "the input");
   require(x.bytes() <= 8 * bytes.size(), "a tensor larger than its file");
+}
+
+// What is made of arrays: images with labels, and statistics of features.
+void use_arrays(const data::Arrays& arrays, const std::string& file) {
+  try {
+    data::ImageSet set = data::image_set_of(arrays, file);
+    require(!set.labels.defined() || set.labels.shape() == Shape{set.count()}, "not a label for each image");
+  } catch (const InputError& e) {
+    fuzz::require_message(e, file);
+  }
+  data::FeatureStatistics s = data::feature_statistics_of(arrays, file);
+  require(s.covariance.shape() == Shape{s.mean.dim(0), s.mean.dim(0)} && s.count >= 0, "statistics of two widths");
+}
+
+// An archive; or, for its check sums stop most of what is mutated, "name|length|" and an array so long, one after
+// the other, as an archive would give them.
+[[maybe_unused]] void read_npz(std::string_view bytes) {
+  if (bytes.starts_with("PK")) {
+    fuzz::accepts(bytes, [](const std::string& path) { use_arrays(data::read_npz(path), path); });
+    return;
+  }
+  data::Arrays arrays;
+  for (size_t bar; (bar = bytes.find('|')) != bytes.npos && bytes.size() >= bar + 3 && bytes[bar + 2] == '|';) {
+    std::string name(bytes.substr(0, bar));
+    size_t length = 8 * static_cast<unsigned char>(bytes[bar + 1]);
+    arrays[name] = parse_npy(bytes.substr(bar + 3, length), "the input");
+    bytes.remove_prefix(std::min(bytes.size(), bar + 3 + length));
+  }
+  use_arrays(arrays, "the input");
 }
 
 [[maybe_unused]] void read_csv(std::string_view bytes) {
@@ -97,15 +146,24 @@ void require_images(const data::ImageSet& set, int64_t classes) {
   require_images(data::detail::parse_svhn(bytes, "the input"), 10);
 }
 
+// The texts beside images: names of classes, and CelebA's partition.
+[[maybe_unused]] void read_names(std::string_view bytes) {
+  try {
+    require(data::detail::parse_class_names(bytes, 3, "the input").size() == 3, "another number of names");
+  } catch (const InputError& e) {
+    fuzz::require_message(e, "the input");
+  }
+  for (const data::detail::PartOf& file : data::detail::parse_partition(bytes, "the input"))
+    require(!file.name.empty() && file.part >= 0 && file.part <= 2, "a file without a name or of no part");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     VAPO_FUZZ(std::string_view(reinterpret_cast<const char*>(data), size));
   } catch (const InputError& e) {
-    std::string_view message = e.what();
-    require(message.find('\n') == message.npos, "a message of several lines");
-    require(message.find("the input") != message.npos, "a message that does not name the file");
+    fuzz::require_message(e, "the input");
   }
   return 0;
 }
