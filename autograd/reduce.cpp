@@ -47,8 +47,8 @@ Var mean(const Var& x, const Dims& dims, bool keepdim) {
 Var amax(const Var& x, const Dims& dims, bool keepdim) {
   Tensor top = kernel::amax(x.value(), dims, true);
   return record("amax", top.reshape(reduced_shape(x.shape(), dims, keepdim, "amax")),
-                {{x, [dims, top, x = x.detach()](const Var& g) {
-                    Tensor equal = kernel::binary(Binary::eq, x.value(), top);
+                {{x, [dims, top = Var(top), x = x.detach()](const Var& g) {
+                    Tensor equal = kernel::binary(Binary::eq, x.value(), top.value());
                     Tensor share = kernel::binary(Binary::div, equal, kernel::sum(equal, dims, true));
                     return masked(kept(g, x.shape(), dims), share);
                   }}});
