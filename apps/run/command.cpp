@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <set>
 
 #include "tensor/check.h"
 #include "tensor/device.h"
@@ -25,10 +26,21 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
       ->capture_default_str();
 }
 
+CLI::Validator real_from(double low, double high) {
+  auto check = [low, high](std::string& text) {
+    double x = NAN;
+    bool inside = CLI::detail::lexical_cast(text, x) && x >= low && x <= high;
+    return inside ? std::string() : fmt::format("{} is not a number from {} to {}", text, low, high);
+  };
+  return CLI::Validator(check, fmt::format("FLOAT in [{} - {}]", low, high));
+}
+
 Device CommonOptions::apply() const {
   Device chosen = device_from_name(device);
   if (threads > 0) set_num_threads(threads);
   set_precision(precision_from_name(precision));
+  if (vapo::precision() == Precision::bf16 && chosen == Device::cpu && !cpu_has_bf16_tiles())
+    note("precision bf16: this CPU has no AMX, and without it convolutions are slower than with --precision fast");
   return chosen;
 }
 
@@ -70,6 +82,11 @@ void print_result(const Json& result, bool as_json) {
 }
 
 void note(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+
+void note_once(const std::string& line) {
+  static std::set<std::string> told;
+  if (told.insert(line).second) note(line);
+}
 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 

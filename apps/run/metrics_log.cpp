@@ -24,7 +24,11 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(
       begin = end + 1;
       Json parsed = Json::parse(line, nullptr, false);
       int64_t of = parsed.is_object() ? parsed.value("step", INT64_MAX) : INT64_MAX;
-      if (of <= step) kept += line + "\n";
+      if (of <= step) {
+        kept += line + "\n";
+        if (auto machine = parsed.find("machine"); machine != parsed.end() && machine->is_string())
+          machine_ = machine->get<std::string>();
+      }
       if (of == step) last_lines_.push_back(parsed);
     }
   }

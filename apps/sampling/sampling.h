@@ -15,6 +15,8 @@ inline Field flow_field(const Model& model, const Tensor& labels = {}) {
   return flow_field(*model.potential, labels);
 }
 OdeOptions ode_options(const Config::Sample& sample);
+// One line, once, where a result was integrated with larger tolerances than asked for.
+void note_raised_tolerances(const OdeOptions& asked, double rtol, double atol);
 SgldOptions sgld_options(const Config::Sample& sample, uint64_t seed);
 
 // Samples first … first+n−1 of the prior noise of a seed, n × model.sample; in the units that the network sees.
