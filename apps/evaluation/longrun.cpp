@@ -76,7 +76,11 @@ Advance langevin(const Energy& energy, double step_size, double temperature, uin
       });
     } catch (const DivergedError&) {  // it would speak of this call's steps
       auto bad = values.defined() ? non_finite(values) : std::nullopt;
-      if (bad) throw DivergedError(fmt::format("the energy is {} at step {} {}", bad->name(), step, bad->where()));
+      std::string hint = step == 0 ? "are the weights and the start finite?"
+                                   : fmt::format("a smaller --step-size than {}", step_size);
+      if (bad)
+        throw DivergedError(
+            fmt::format("the energy is {} at step {} {}. Hint: {}", bad->name(), step, bad->where(), hint));
       throw DivergedError(
           fmt::format("x is not finite after step {}. Hint: a smaller --step-size than {}", step, step_size));
     }
