@@ -1,8 +1,10 @@
 #include "data/figure.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +13,7 @@
 
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
+#include "tensor/io/printable.h"
 
 extern char** environ;
 
@@ -40,29 +43,48 @@ std::string xyz(const Grid& grid, const std::vector<double>& values) {
   return fmt::to_string(out);
 }
 
-void run_gnuplot(const std::filesystem::path& folder, const std::string& name, const std::string& output) {
+// The first line of what is written into a pipe, until its other end is closed.
+std::string first_line_from(int pipe) {
+  std::string text;
+  char some[4096];
+  for (ssize_t n; (n = ::read(pipe, some, sizeof some)) > 0 || (n < 0 && errno == EINTR);)
+    if (n > 0 && text.size() < sizeof some) text.append(some, static_cast<size_t>(n));
+  size_t begin = text.find_first_not_of(" \t\r\n");
+  return begin == std::string::npos ? "" : printable(text.substr(begin, text.find('\n', begin) - begin), 200);
+}
+
+// Runs NAME.gp in the folder, with the picture to `output`; why there is none, or nothing.
+std::string run_gnuplot(const std::filesystem::path& folder, const std::string& name, const std::string& output) {
+  int messages[2];
+  if (pipe2(messages, O_CLOEXEC) != 0) return std::strerror(errno);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1, 0);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, messages[1], 2);
   std::string set_output = fmt::format("picture='{}'", output), script = name + ".gp";
   std::array<std::string, 4> words = {"gnuplot", "-e", set_output, script};
   std::array<char*, 5> arguments = {words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
   pid_t child = 0;
   int error = posix_spawnp(&child, "gnuplot", &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  std::string hint =
-      fmt::format("Hint: the data and the script stay; with gnuplot: cd {} && gnuplot {}", folder.string(), script);
-  if (error != 0) throw IoError(fmt::format("gnuplot cannot be started: {}. {}", std::strerror(error), hint));
+  ::close(messages[1]);
+  std::string said = error == 0 ? first_line_from(messages[0]) : "";
+  ::close(messages[0]);
+  if (error != 0) return fmt::format("gnuplot cannot be started ({})", std::strerror(error));
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    throw IoError(fmt::format("gnuplot failed on {}. {}", script, hint));
+  if (WIFSIGNALED(status)) return fmt::format("gnuplot was ended by signal {}", WTERMSIG(status));
+  if (WEXITSTATUS(status) == 0) return "";
+  return fmt::format("gnuplot failed with exit code {}{}{}", WEXITSTATUS(status), said.empty() ? "" : ": ", said);
 }
 
+// A PNG from its first bytes to its last chunk: gnuplot does not tell of a full disk.
 bool is_whole_png(const std::filesystem::path& file) {
-  return read_whole_file(file).ends_with(std::string_view("IEND\xae\x42\x60\x82"));
+  std::string bytes = read_whole_file(file);
+  return bytes.starts_with("\x89PNG\r\n\x1a\n") && bytes.ends_with("IEND\xae\x42\x60\x82");
 }
 
 }  // namespace
@@ -149,7 +171,7 @@ Panel& Figure::add(const std::string& title, const std::string& x_label, const s
   return panel;
 }
 
-void Figure::draw(const std::filesystem::path& folder, const std::string& name) const {
+std::string Figure::draw(const std::filesystem::path& folder, const std::string& name) const {
   // Room for tics, labels and the title of a panel, in pixels; a panel of equal units takes the height it needs.
   constexpr double beside = 95, above_and_below = 100;
   double height = height_;
@@ -193,11 +215,13 @@ void Figure::draw(const std::filesystem::path& folder, const std::string& name) 
   std::string_view pieces[] = {script};
   write_file_atomically(folder / (name + ".gp"), pieces);
   TemporaryFile picture(folder / (name + ".png"));
-  run_gnuplot(folder, name, picture.name().filename().string());
-  if (!is_whole_png(picture.name()))  // it does not look at what writing gives
-    throw IoError(fmt::format("cannot write '{}': gnuplot left a part of it. Hint: room on the disk",
-                              (folder / (name + ".png")).string()));
-  picture.put_in_place();
+  std::error_code error;
+  std::filesystem::remove(folder / (name + ".png"), error);
+  std::string why_not = run_gnuplot(folder, name, picture.name().filename().string());
+  if (why_not.empty() && !is_whole_png(picture.name()))
+    why_not = "gnuplot left no whole picture: is there room on the disk?";
+  if (why_not.empty()) picture.put_in_place();
+  return why_not;
 }
 
 }  // namespace vapo::data

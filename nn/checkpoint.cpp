@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "tensor/finite.h"
 #include "tensor/io/printable.h"
 #include "tensor/kernels.h"
 
@@ -50,6 +51,12 @@ class Loader {
     if (source.dtype() != target.dtype() && !(is_floating(source.dtype()) && is_floating(target.dtype())))
       throw InputError(fmt::format("{}: tensor '{}' is {}, expected {}", name_, key, name_of(source.dtype()),
                                    name_of(target.dtype())));
+    if (is_floating(source.dtype()))
+      if (auto bad = non_finite(source); bad && (bad->nan || !key.starts_with("optimizer.")))
+        throw InputError(fmt::format(
+            "{}: tensor '{}' is {} in {} of its {} values. Hint: training diverged before it was saved; take an "
+            "earlier checkpoint",
+            name_, key, bad->name(), bad->values, source.numel()));
     taken_.insert(&it->first);
     moves_.push_back({&source, target});
   }

@@ -94,9 +94,12 @@ Tensor softmax_vjp(const Tensor& y, const Tensor& g) {
 
 Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device device) {
   VAPO_CHECK(p >= 0 && p < 1, "[dropout] probability {} must be in [0, 1)", p);
-  Tensor mask = Tensor::empty(shape, {DType::u8, device});
-  VAPO_ON(device, bernoulli(key, p, mask));
-  return mask;
+  constexpr int64_t block = 4;  // elements that one call of Philox makes
+  int64_t n = shape.numel(), before = key.first > 0 && n > 0 ? key.first * (n / shape[0]) : 0,
+          lead = before % block;
+  Tensor mask = Tensor::empty({lead + n}, {DType::u8, device});
+  VAPO_ON(device, bernoulli(key, p, before / block, mask));
+  return (lead > 0 ? slice(mask, 0, lead, lead + n, 1) : mask).reshape(shape);
 }
 
 }  // namespace vapo::kernel

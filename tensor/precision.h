@@ -18,6 +18,9 @@ enum class Precision {
 Precision precision();  // strict, unless it was set
 // Throws InputError where that device cannot; not while kernels run.
 void set_precision(Precision p, Device device = Device::cpu);
+// Whether this CPU has AMX for bf16. Without it convolutions in bf16 are slower than `fast`, whose Winograd does
+// less work (bench/README.md: 167 ms against 130 on a Zen 4).
+bool cpu_has_bf16_tiles();
 Precision precision_from_name(const std::string& name);  // throws InputError listing the names
 constexpr std::string_view name_of(Precision p) {
   return p == Precision::strict ? "strict" : p == Precision::fast ? "fast" : "bf16";

@@ -11,6 +11,7 @@ namespace {
 
 void check_key(const RandomKey& key) {
   VAPO_CHECK(key.step < (uint64_t{1} << 48), "[random] step {} is not below 2^48", key.step);
+  VAPO_CHECK(key.first == 0, "[random] a draw from sample {} on: only dropout masks have that", key.first);
 }
 
 // f(bits, i) for element i, one word each.

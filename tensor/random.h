@@ -16,6 +16,7 @@ struct RandomKey {
   uint64_t seed = 0;
   uint32_t stream = 0;
   uint64_t step = 0;  // below 2^48
+  int64_t first = 0;  // of dropout masks: the sample of the draw that is first here, where a batch comes in parts
 };
 
 // The block function: 128 random bits for a counter and a key.

@@ -34,7 +34,7 @@ struct BlockContext {
   bool recompute = false;             // keep a block's inputs alone, and run it again for derivatives
   Dropout dropout(double p, uint32_t block) const {
     if (!key) return {};
-    return {p, {key->seed, key->stream + block, key->step}};
+    return {p, {key->seed, key->stream + block, key->step, key->first}};
   }
 };
 

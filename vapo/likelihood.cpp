@@ -83,10 +83,12 @@ LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Te
     return kernel::concat(parts, 1);
   };
   Tensor start[] = {rows(x).to(DType::f64), Tensor::zeros({n, 1}, {DType::f64, x.device()})};
-  OdeResult end = integrate(field, kernel::concat(start, 1), o.t_data, o.t_prior, o.ode);
+  OdeOptions ode = o.ode;
+  ode.field_dtype = x.dtype();
+  OdeResult end = integrate(field, kernel::concat(start, 1), o.t_data, o.t_prior, ode);
   Tensor prior = gaussian_log_density(kernel::slice(end.x, 1, 0, d, 1), path.prior_scale());
   Tensor change = kernel::slice(end.x, 1, d, d + 1, 1).reshape({n});
-  return {kernel::binary(kernel::Binary::add, prior, change), end.nfe};
+  return {kernel::binary(kernel::Binary::add, prior, change), end.nfe, end.rtol, end.atol};
 }
 
 }  // namespace vapo

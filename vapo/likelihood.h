@@ -20,6 +20,7 @@ struct LikelihoodOptions {
 struct LikelihoodResult {
   Tensor log_likelihood;  // (N), nats, f64
   int64_t nfe = 0;
+  double rtol = 0, atol = 0;  // what was integrated with (vapo/ode.h)
 };
 LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x,
                                 const LikelihoodOptions& options, const Tensor& labels = {});

@@ -37,16 +37,21 @@ Var sample_deviation(const Tensor& x) {  // divisor N − 1
   return sqrt(sum(square(all - mean(all))) / static_cast<double>(x.numel() - 1));
 }
 
-// Γ = −σ mean_d(ε v) − its batch mean, which on the linear path is (1 − t) mean_d(ε² − x̄ε) − batch mean
-Tensor published_innovation(const PathFactors& p, const Tensor& eps, const Tensor& v) {
-  Var raw = mean(eps * v, {1}) * reshape(p.sigma, {eps.dim(0)});
-  return (mean(raw) - raw).value();
+// Γ before its batch mean is taken off: −σ mean_d(ε v), which on the linear path is (1 − t) mean_d(ε² − x̄ε)
+Var uncentred_innovation(const PathFactors& p, const Tensor& eps, const Tensor& v) {
+  return -(mean(eps * v, {1}) * reshape(p.sigma, {eps.dim(0)}));
 }
 
+// Of the whole batch, where what is at hand is a part of it.
+struct WholeBatch {
+  Tensor gamma_mean, deviations;  // E Γ before centring, std Γ · std Φ; scalars, without gradient
+};
+
 // mean(Γ Φ) / (std Γ · std Φ), the deviations without gradient
-Var correlation_term(const Var& phi, const Tensor& gamma) {
-  Var scale = sample_deviation(gamma) * sample_deviation(phi.value()) + 1e-8;
-  return mean(phi * gamma) / scale;
+Var correlation_term(const Var& phi, const Tensor& gamma, const Tensor& deviations) {
+  Var product = deviations.defined() ? Var(deviations.to(phi.dtype()))
+                                     : sample_deviation(gamma) * sample_deviation(phi.value());
+  return mean(phi * gamma) / (product + 1e-8);
 }
 
 // mean(Γ Φ)
@@ -90,16 +95,34 @@ void check_batch(const LossBatch& b, const LossOptions& o) {
              "[vapo_loss] the published loss needs a batch of two or more: it divides by a deviation");
 }
 
+// Particles as rows, where they are and how they move.
+struct Particles {
+  PathFactors path;
+  Tensor v, x;  // v = μ'x̄ + σ'ε (N,D);  x = μx̄ + σε, shaped like the data
+};
+Particles particles_of(const Path& path, const LossBatch& batch) {
+  Tensor data = rows(batch.data), eps = rows(batch.eps);
+  PathFactors p = path_factors(path, batch.t);
+  return {p, (p.dmu * data + p.dsigma * eps).value(),
+          (p.mu * data + p.sigma * eps).value().reshape(batch.data.shape())};
+}
+
+Var potential_of(const Potential& phi, const Var& x, const Var& t, const LossBatch& b) {
+  return b.dropout ? phi.with_dropout(x, t, b.labels, *b.dropout) : phi(x, t, b.labels);
+}
+
 // The published training loss.
-LossTerms published_loss(const Var& phi, const Var& dphi, const Var& dphi_dt, const PathFactors& p, const Tensor& v,
-                         const LossBatch& b, const LossOptions& o) {
-  Tensor gamma = published_innovation(p, b.eps, v);
+LossTerms published_loss(const Var& phi, const Var& dphi, const Var& dphi_dt, const Particles& at,
+                         const LossBatch& b, const LossOptions& o, const WholeBatch& whole) {
+  const Tensor& v = at.v;
+  Var raw = uncentred_innovation(at.path, rows(b.eps), v);
+  Tensor gamma = (raw - (whole.gamma_mean.defined() ? Var(whole.gamma_mean.to(raw.dtype())) : mean(raw))).value();
   LossTerms out;
   auto term = [&](const char* name, double weight, const Var& value) {
     out.terms.emplace_back(name, weight * value);
   };
   if (o.first == LossOptions::FirstTerm::correlation)
-    term("correlation", o.first_weight, correlation_term(phi, gamma));
+    term("correlation", o.first_weight, correlation_term(phi, gamma, whole.deviations));
   else
     term("covariance", o.first_weight, published_covariance_term(phi, gamma));
   switch (o.second) {
@@ -118,6 +141,40 @@ LossTerms published_loss(const Var& phi, const Var& dphi, const Var& dphi_dt, co
   return out;
 }
 
+LossTerms loss_of(const Potential& phi, const Path& path, const LossBatch& b, const LossOptions& o,
+                  const WholeBatch& whole) {
+  using Estimator = LossOptions::Estimator;
+  EnableGradGuard on;
+  Particles at = particles_of(path, b);
+  Var x = Var::leaf(at.x, "x");
+  bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
+  Var t = wants_time ? Var::leaf(b.t, "t") : Var(b.t);
+
+  Var value = potential_of(phi, x, t, b), ones(Tensor::ones(value.shape(), value.options()));
+  Var inputs[] = {x, t};
+  std::vector<Var> derivative = grad({&value, 1}, std::span(inputs, wants_time ? 2 : 1),
+                                     {.create_graph = true, .allow_unused = wants_time}, {&ones, 1});
+  Var dphi = rows(derivative[0]);
+
+  LossTerms out;
+  if (o.estimator == Estimator::published) {
+    out = published_loss(value, dphi, wants_time ? derivative[1] : Var(), at, b, o, whole);
+  } else {
+    Var w = o.weight == LossOptions::Weight::preconditioned ? preconditioned_weight(at.path) : Var();
+    if (o.estimator == Estimator::covariance)
+      out.terms.emplace_back("covariance", covariance_term(value, innovation(at.path, b.data, b.eps), w));
+    else
+      out.terms.emplace_back("inner_product", inner_product_term(dphi, at.v, w));
+    out.terms.emplace_back("dirichlet", dirichlet_term(dphi, w));
+  }
+  return out;
+}
+
+void add_up(LossTerms& loss) {
+  loss.total = loss.terms[0].second;
+  for (size_t i = 1; i < loss.terms.size(); ++i) loss.total = loss.total + loss.terms[i].second;
+}
+
 }  // namespace
 
 Tensor innovation(const PathFactors& p, const Tensor& images, const Tensor& noise) {
@@ -129,39 +186,57 @@ Tensor innovation(const PathFactors& p, const Tensor& images, const Tensor& nois
 }
 
 LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& o) {
-  using Estimator = LossOptions::Estimator;
   check_batch(batch, o);
-  LossBatch b = o.antithetic ? with_antithetic_pairs(batch) : batch;
-  Shape shape = b.data.shape();
-  b.data = rows(b.data), b.eps = rows(b.eps);
-  EnableGradGuard on;
+  LossTerms out = loss_of(phi, path, o.antithetic ? with_antithetic_pairs(batch) : batch, o, {});
+  add_up(out);
+  return out;
+}
 
-  PathFactors p = path_factors(path, b.t);
-  Tensor v = (p.dmu * b.data + p.dsigma * b.eps).value();                            // v = μ'x̄ + σ'ε
-  Var x = Var::leaf((p.mu * b.data + p.sigma * b.eps).value().reshape(shape), "x");  // x = μx̄ + σε
-  bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
-  Var t = wants_time ? Var::leaf(b.t, "t") : Var(b.t);
+bool takes_whole_batch(const LossOptions& o) {
+  return o.estimator == LossOptions::Estimator::published && o.first == LossOptions::FirstTerm::correlation;
+}
 
-  Var value = b.dropout ? phi.with_dropout(x, t, b.labels, *b.dropout) : phi(x, t, b.labels),
-      ones(Tensor::ones(value.shape(), value.options()));
-  Var inputs[] = {x, t};
-  std::vector<Var> derivative = grad({&value, 1}, std::span(inputs, wants_time ? 2 : 1),
-                                     {.create_graph = true, .allow_unused = wants_time}, {&ones, 1});
-  Var dphi = rows(derivative[0]);
-
-  LossTerms out;
-  if (o.estimator == Estimator::published) {
-    out = published_loss(value, dphi, wants_time ? derivative[1] : Var(), p, v, b, o);
-  } else {
-    Var w = o.weight == LossOptions::Weight::preconditioned ? preconditioned_weight(p) : Var();
-    if (o.estimator == Estimator::covariance)
-      out.terms.emplace_back("covariance", covariance_term(value, innovation(p, b.data, b.eps), w));
-    else
-      out.terms.emplace_back("inner_product", inner_product_term(dphi, v, w));
-    out.terms.emplace_back("dirichlet", dirichlet_term(dphi, w));
+// Γ and Φ of all particles, a number each, without derivatives; from them the mean and the deviations, in f64.
+LossParts::LossParts(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options,
+                     int64_t parts)
+    : phi_(phi), path_(path), options_(options), parts_(parts) {
+  check_batch(batch, options);
+  batch_ = options.antithetic ? with_antithetic_pairs(batch) : batch;
+  int64_t n = batch_.data.dim(0);
+  VAPO_CHECK(parts >= 1 && n % parts == 0, "[vapo_loss] {} particles cannot be divided into {} equal parts", n,
+             parts);
+  if (parts == 1 || options.estimator != LossOptions::Estimator::published) return;
+  NoGradGuard off;
+  std::vector<Tensor> gammas, phis;
+  for (int64_t part = 0; part < parts; ++part) {
+    LossBatch b = part_of(part);
+    Particles at = particles_of(path, b);
+    gammas.push_back(uncentred_innovation(at.path, rows(b.eps), at.v).value());
+    if (takes_whole_batch(options)) phis.push_back(potential_of(phi, at.x, b.t, b).value());
   }
-  out.total = out.terms[0].second;
-  for (size_t i = 1; i < out.terms.size(); ++i) out.total = out.total + out.terms[i].second;
+  Tensor gamma = kernel::concat(gammas, 0).to(DType::f64);
+  gamma_mean_ = mean(Var(gamma)).value();
+  if (!phis.empty())
+    deviations_ = (sample_deviation(gamma) * sample_deviation(kernel::concat(phis, 0).to(DType::f64))).value();
+}
+
+LossBatch LossParts::part_of(int64_t part) const {
+  if (parts_ == 1) return batch_;
+  int64_t n = batch_.data.dim(0) / parts_;
+  auto rows_of = [&](const Tensor& x) {
+    return x.defined() ? kernel::slice(x, 0, part * n, (part + 1) * n, 1) : x;
+  };
+  LossBatch out{rows_of(batch_.data), rows_of(batch_.t), rows_of(batch_.eps), rows_of(batch_.labels),
+                batch_.dropout};
+  if (out.dropout) out.dropout->first += part * n;
+  return out;
+}
+
+LossTerms LossParts::operator()(int64_t part) const {
+  LossTerms out = loss_of(phi_, path_, part_of(part), options_, {gamma_mean_, deviations_});
+  if (parts_ > 1)
+    for (auto& [name, term] : out.terms) term = term / static_cast<double>(parts_);
+  add_up(out);
   return out;
 }
 

@@ -40,6 +40,31 @@ struct LossTerms {
 };
 LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options);
 
+// A batch of N in `parts` equal parts, one after the other: less memory, the same loss and gradients. What the
+// published loss takes of the whole batch (the mean of Γ, the deviations of Γ and Φ) is gathered first, where a
+// network is asked for Φ once more, forward alone. Potential and path are kept by reference.
+class LossParts {
+ public:
+  // Throws where N cannot be divided into so many parts, and as vapo_loss does.
+  LossParts(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options,
+            int64_t parts);
+  // Of part 0 … parts−1: the terms sum over the parts to those of the whole batch. Dropout masks are its rows of
+  // the whole batch's.
+  LossTerms operator()(int64_t part) const;
+  int64_t parts() const { return parts_; }
+
+ private:
+  LossBatch part_of(int64_t part) const;
+  const Potential& phi_;
+  const Path& path_;
+  LossBatch batch_;
+  LossOptions options_;
+  int64_t parts_;
+  Tensor gamma_mean_, deviations_;  // of the published loss in several parts: f64 scalars
+};
+// Whether LossParts runs the network once more, forward alone, for each of several parts.
+bool takes_whole_batch(const LossOptions& options);
+
 // γ − γ̄ = −2[(σ'/σ)(‖ε‖² − D) + (μ'/σ) ε·x̄], exact and per particle: (N).
 Tensor innovation(const PathFactors& p, const Tensor& data, const Tensor& eps);
 

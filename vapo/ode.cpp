@@ -67,7 +67,7 @@ class Solver {
       }
     }
     report_until(end_, [&](double) { return y_; });
-    return {y_, nfe_, std::move(at_times_)};
+    return {y_, nfe_, std::move(at_times_), tolerances_.rtol, tolerances_.atol};
   }
 
  private:
@@ -84,7 +84,7 @@ class Solver {
   Tensor evaluate(const Tensor& x, double t) {
     if (nfe_ >= o_.max_evaluations)
       throw DivergedError(
-          fmt::format("ode: {} evaluations and only at t = {}. Hint: looser rtol and atol", nfe_, t));
+          fmt::format("ode: {} evaluations and only at t = {}. Hint: looser rtol and atol", nfe_, t_));
     ++nfe_;
     Tensor k = field_(x, t);
     VAPO_CHECK(k.shape() == x.shape() && k.dtype() == x.dtype(),
@@ -100,11 +100,6 @@ class Solver {
       at_times_.push_back(interpolant(o_.times[at_times_.size()]));
   }
 
-  [[noreturn]] void diverged(double t) const {
-    throw DivergedError(
-        fmt::format("ode: the state is not finite at t = {}. Hint: more steps, or an adaptive method", t));
-  }
-
   // euler: x + h k₁;  heun: x + ½h(k₁ + k₂). Between steps x + h(θ k₁ + ½θ²(k₂ − k₁)).
   void fixed_steps() {
     if (o_.steps < 1) throw InputError(fmt::format("ode: steps = {} must be at least 1", o_.steps));
@@ -115,11 +110,15 @@ class Solver {
       std::vector<Tensor> k = {evaluate(y_, t_)};
       const double one[] = {1}, half[] = {0.5, 0.5};
       Tensor y = combine(y_, h, k, one);
-      if (heun) {
+      if (heun && kernel::all_finite(y)) {
         k.push_back(evaluate(y, next));
         y = combine(y_, h, k, half);
       }
-      if (!kernel::all_finite(y)) diverged(next);
+      if (auto bad = non_finite(y)) {
+        if (auto field = non_finite(k[0])) throw field_not_finite(t_, *field);
+        if (auto field = non_finite(k.back())) throw field_not_finite(next, *field);
+        throw state_not_finite(next, *bad);
+      }
       report_until(next, [&](double t) {
         double theta = (t - t_) / h;
         const double w[] = {heun ? theta - 0.5 * theta * theta : theta, 0.5 * theta * theta};
@@ -140,8 +139,8 @@ class Solver {
       int64_t at = row * width;
       const T* k[max_stages];
       for (size_t j = 0; j < ks.size(); ++j) k[j] = ks[j].data<T>() + at;
-      double norm =
-          runge_kutta::scaled_norm(h, k, w, ks.size(), a.data<T>() + at, b.data<T>() + at, width, o_.atol, rtol_);
+      double norm = runge_kutta::scaled_norm(h, k, w, ks.size(), a.data<T>() + at, b.data<T>() + at, width,
+                                             tolerances_.atol, tolerances_.rtol);
       if (!(norm <= worst)) worst = norm;  // a NaN stays
       if (std::isnan(worst)) return worst;
     }
@@ -175,10 +174,12 @@ class Solver {
 
   void adaptive_steps(const Pair& pair) {
     check_tolerances(o_);
-    rtol_ = sound_rtol(o_.rtol);
+    Tensor start = y_.to(Device::cpu);
+    tolerances_ = start.dtype() == DType::f64 ? sound(o_, start.data<double>(), start.numel())
+                                              : sound(o_, start.data<float>(), start.numel());
     std::array<Tensor, max_stages> k;
     k[0] = evaluate(y_, t_);
-    if (!kernel::all_finite(k[0])) diverged(t_);
+    if (auto bad = non_finite(k[0])) throw field_not_finite(t_, *bad);
     double size = first_step(k[0], pair.error_order);
     while (t_ != end_) size = one_step(pair, k, size);
   }
@@ -187,11 +188,12 @@ class Solver {
   double one_step(const Pair& pair, std::array<Tensor, max_stages>& k, double size) {
     double smallest = smallest_step(t_, direction_);
     size = std::max(size, smallest);
+    double h = 0;
     for (bool rejected = false;; rejected = true) {
-      if (!(size >= smallest)) throw DivergedError(fmt::format("ode: the step size underflows at t = {}", t_));
+      if (!(size >= smallest)) throw no_step(pair, t_, h, std::span(k).first(static_cast<size_t>(pair.stages) + 1));
       double next = t_ + size * direction_;
       if (direction_ * (next - end_) > 0) next = end_;
-      double h = next - t_;
+      h = next - t_;
       size = std::abs(h);
 
       size_t s = static_cast<size_t>(pair.stages);
@@ -223,7 +225,8 @@ class Solver {
 
   const Field& field_;
   const OdeOptions& o_;
-  double t_, end_, direction_, rtol_ = 0;
+  double t_, end_, direction_;
+  Tolerances tolerances_{};
   Tensor y_;
   int64_t nfe_ = 0;
   std::vector<Tensor> at_times_;

@@ -16,9 +16,12 @@ OdeMethod ode_method_from_name(const std::string& name);  // throws InputError l
 
 struct OdeOptions {
   OdeMethod method = OdeMethod::rk45;
-  double rtol = 1e-3, atol = 1e-3;  // rk23, rk45
-  int64_t steps = 100;              // euler, heun
-  bool per_sample_norm = false;  // the error norm is the largest over samples instead of RMS over the whole batch
+  // rk23, rk45. Below what rounding lets a step's error be told, they are raised: rtol to 100 ε of the state's
+  // dtype, as SciPy does it, atol to 10 ε times the state's RMS at the start.
+  double rtol = 1e-3, atol = 1e-3;
+  DType field_dtype = DType::f64;  // of a field less exact than the state: both at least 10 of its ε
+  int64_t steps = 100;             // euler, heun
+  bool per_sample_norm = false;    // the error norm is the largest over samples instead of RMS over the whole batch
   int64_t max_evaluations = 1'000'000;
   std::vector<double> times = {};  // also report x there (inside [t0,t1], in order); read off the
                                    // method's interpolant, so they cost no evaluation
@@ -27,9 +30,11 @@ struct OdeResult {
   Tensor x;
   int64_t nfe = 0;               // evaluations of the field for the whole batch
   std::vector<Tensor> at_times;  // x at options.times
+  double rtol = 0, atol = 0;     // rk23, rk45: what was integrated with; the options', or raised
 };
 // From t0 to t1 (either direction). Adaptive methods follow SciPy's solve_ivp: safety 0.9, factors 0.2 to 10,
-// first-step rule. Throws DivergedError when the state is not finite or the step underflows, naming t.
+// first-step rule. Throws DivergedError where the field or the state is not finite, naming which, t and the first
+// sample, and where the step underflows; InputError for tolerances that are negative, NaN or both 0.
 OdeResult integrate(const Field& field, const Tensor& x0, double t0, double t1, const OdeOptions& options = {});
 
 // The same with a time of its own for every sample: t (N), x's dtype and device.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "tensor/kernels.h"
 #include "vapo/ode.h"
@@ -26,27 +27,32 @@ class EachSolver {
         pair_(pair),
         end_(t1),
         direction_(t1 < t0 ? -1 : 1),
-        rtol_(sound_rtol(options.rtol)),
         device_(x0.device()),
         y_(x0.to(Device::cpu)),
         n_(y_.dim(0)),
         width_(y_.numel() / n_),
-        samples_(static_cast<size_t>(n_), Sample{.t = t0, .next = t0}) {}
+        samples_(static_cast<size_t>(n_), Sample{.t = t0, .next = t0}) {
+    for_samples([&](int64_t i, Sample& s) { s.tolerances = sound(o_, row(y_, i), width_); });
+  }
 
   OdeResult run() {
     k_[0] = evaluate(y_, [](const Sample& s) { return s.t; });
-    if (!kernel::all_finite(k_[0]))
-      throw DivergedError(fmt::format(
-          "ode: the state is not finite at t = {}. Hint: more steps, or an adaptive method", earliest()));
+    if (auto bad = non_finite(k_[0])) throw field_not_finite(earliest(), *bad);
     first_steps();
     while (earliest() != end_) round();
-    return {y_.to(device_), nfe_, {}};
+    OdeResult out{y_.to(device_), nfe_, {}, 0, 0};
+    for (const Sample& s : samples_) {
+      out.rtol = std::max(out.rtol, s.tolerances.rtol);
+      out.atol = std::max(out.atol, s.tolerances.atol);
+    }
+    return out;
   }
 
  private:
   struct Sample {
     double t, next, size = 0, h = 0;  // where it is, where its attempt leads, |h| to try next, next − t
     bool rejected = false;            // the attempt before
+    Tolerances tolerances{};
   };
 
   double earliest() const {
@@ -93,13 +99,22 @@ class EachSolver {
   double norm(int64_t i, double h, std::span<const Tensor> ks, const double* w, const Tensor& y_new) const {
     const T* k[max_stages];
     for (size_t j = 0; j < ks.size(); ++j) k[j] = row(ks[j], i);
-    return scaled_norm(h, k, w, ks.size(), row(y_, i), row(y_new, i), width_, o_.atol, rtol_);
+    const Tolerances& to = samples_[static_cast<size_t>(i)].tolerances;
+    return scaled_norm(h, k, w, ks.size(), row(y_, i), row(y_new, i), width_, to.atol, to.rtol);
   }
   const T* row(const Tensor& x, int64_t i) const { return x.data<T>() + i * width_; }
 
   template <class F>
   void for_samples(const F& f) {
     for (int64_t i = 0; i < n_; ++i) f(i, samples_[static_cast<size_t>(i)]);
+  }
+
+  DivergedError stuck(int64_t i, double tried) const {
+    std::vector<Tensor> k;
+    for (size_t j = 0; j <= static_cast<size_t>(pair_.stages); ++j)
+      k.push_back(kernel::slice(k_[j], 0, i, i + 1, 1));
+    std::string why = no_step(pair_, samples_[static_cast<size_t>(i)].t, tried, k).what();
+    return DivergedError(fmt::format("{} (sample {} of {}, counted from 0)", why, i, n_));
   }
 
   void first_steps() {
@@ -120,12 +135,12 @@ class EachSolver {
   }
 
   void round() {
-    for_samples([&](int64_t, Sample& s) {
-      s.h = 0;
+    for_samples([&](int64_t i, Sample& s) {
+      double tried = std::exchange(s.h, 0);
       if (s.t == end_) return;
       double smallest = smallest_step(s.t, direction_);
       if (!s.rejected) s.size = std::max(s.size, smallest);
-      if (!(s.size >= smallest)) throw DivergedError(fmt::format("ode: the step size underflows at t = {}", s.t));
+      if (!(s.size >= smallest)) throw stuck(i, tried);
       s.next = s.t + s.size * direction_;
       if (direction_ * (s.next - end_) > 0) s.next = end_;
       s.h = s.next - s.t;
@@ -160,7 +175,7 @@ class EachSolver {
   const TimedField& field_;
   const OdeOptions& o_;
   const Pair& pair_;
-  double end_, direction_, rtol_;
+  double end_, direction_;
   Device device_;
   Tensor y_;
   int64_t n_, width_, nfe_ = 0;

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 
+#include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "vapo/ode.h"
 
@@ -108,12 +110,50 @@ inline void check_start(const Tensor& x0, double t0, double t1) {
              "[integrate] x0 is {} {}, expected f32 or f64 with a batch dimension", name_of(x0.dtype()),
              x0.shape().str());
   if (!std::isfinite(t0) || !std::isfinite(t1)) throw InputError(fmt::format("ode: from t = {} to {}", t0, t1));
-  if (!kernel::all_finite(x0)) throw DivergedError(fmt::format("ode: the state is not finite at t = {}", t0));
+  if (auto bad = non_finite(x0))
+    throw DivergedError(
+        fmt::format("ode: the state at the start, t = {}, is {} {}", t0, bad->name(), bad->where()));
 }
+
+// Tolerances that the rounding of state and field allows.
+struct Tolerances {
+  double rtol, atol;
+};
 inline void check_tolerances(const OdeOptions& o) {
-  if (!(o.rtol >= 0 && o.atol >= 0 && o.rtol + o.atol > 0))
-    throw InputError(fmt::format("ode: rtol = {} and atol = {} must not be negative, nor both 0", o.rtol, o.atol));
+  if (!(o.rtol >= 0 && o.atol >= 0 && o.rtol + o.atol > 0 && std::isfinite(o.rtol + o.atol)))
+    throw InputError(
+        fmt::format("ode: rtol = {} and atol = {} must be finite and not negative, nor both 0", o.rtol, o.atol));
 }
-inline double sound_rtol(double rtol) { return std::max(rtol, 100 * std::numeric_limits<double>::epsilon()); }
+// Of one error control over the n values of x0. An estimate h Σ e_j k_j is off by some ε h|k|; the step control
+// stands still where that is not below atol + rtol|x|, wherever x passes 0 too. Rounding of the state adds up along
+// the way, that of the field alone does not.
+template <class T>
+Tolerances sound(const OdeOptions& o, const T* x0, int64_t n) {
+  double squares = 0, state = std::numeric_limits<T>::epsilon();
+  double field = o.field_dtype == DType::f64 ? 0 : std::numeric_limits<float>::epsilon();
+  for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x0[i]) * static_cast<double>(x0[i]);
+  double rms = std::sqrt(squares / static_cast<double>(std::max<int64_t>(n, 1)));
+  return {std::max({o.rtol, 100 * state, 10 * field}), std::max({o.atol, 10 * state * rms, 10 * field * rms})};
+}
+
+// Why no step from (t, …) is short enough, from the derivatives k_1 … k_s of the last attempt at times t + c_i h.
+inline DivergedError no_step(const Pair& pair, double t, double h, std::span<const Tensor> k) {
+  for (size_t i = 1; i < k.size(); ++i)
+    if (auto bad = non_finite(k[i]))
+      return DivergedError(fmt::format("ode: the field is {} at t = {} {}, however short the step from t = {}",
+                                       bad->name(), t + pair.c[i] * h, bad->where(), t));
+  return DivergedError(fmt::format(
+      "ode: the step size underflows at t = {}: the solution grows without bound there, or is not smooth", t));
+}
+inline DivergedError field_not_finite(double t, const NonFinite& bad) {
+  return DivergedError(fmt::format(
+      "ode: the field is {} at t = {} {}, from a finite state. Hint: are the weights and conditions finite?",
+      bad.name(), t, bad.where()));
+}
+inline DivergedError state_not_finite(double t, const NonFinite& bad) {
+  return DivergedError(
+      fmt::format("ode: the state becomes {} at t = {} {}. Hint: more steps, or an adaptive method", bad.name(), t,
+                  bad.where()));
+}
 
 }  // namespace vapo::runge_kutta

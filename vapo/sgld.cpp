@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tensor/finite.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
@@ -15,6 +16,8 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
                     o.step_size, o.temperature, o.steps));
   double noise = std::sqrt(2 * o.step_size * o.temperature), n = static_cast<double>(x0.dim(0));
   Tensor x = x0;
+  if (auto bad = non_finite(x))
+    throw DivergedError(fmt::format("SGLD: the start is {} {}", bad->name(), bad->where()));
   RandomKey key = o.key;
   int64_t offset = o.first * rows(x0).dim(1);
   VAPO_CHECK(o.first >= 0 && offset % 4 == 0, "[sgld] chains from {} on of {} numbers: not a multiple of 4",
@@ -29,10 +32,14 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
       Tensor xi = randn(x.shape(), key, x.options(), offset);
       x = kernel::binary(kernel::Binary::add, x, kernel::affine(xi, noise, 0));
     }
-    if (!kernel::all_finite(x))
-      throw DivergedError(
-          fmt::format("SGLD: x is not finite after step {} of {}. Hint: a smaller step_size than {}", k + 1,
-                      o.steps, o.step_size));
+    if (auto bad = non_finite(x)) {
+      if (auto gradient = non_finite(e.gradient))
+        throw DivergedError(fmt::format(
+            "SGLD: the energy's gradient is {} at step {} of {} {}, from finite x. Hint: {}", gradient->name(),
+            k + 1, o.steps, gradient->where(), k == 0 ? "are the weights finite?" : "a smaller step_size"));
+      throw DivergedError(fmt::format("SGLD: x becomes {} in step {} of {} {}. Hint: a smaller step_size than {}",
+                                      bad->name(), k + 1, o.steps, bad->where(), o.step_size));
+    }
   }
   return x;
 }

@@ -152,7 +152,7 @@ void add_train_classifier(CLI::App& parent, Action& action) {
       ->check(CLI::Range(int64_t{1}, int64_t{65'536}))
       ->capture_default_str();
   command->add_option("--learning-rate", o->learning_rate, "Of Adam at first; it falls to 0 as a cosine")
-      ->check(CLI::Range(1e-9, 1.0))
+      ->check(real_from(1e-9, 1.0))
       ->capture_default_str();
   command->add_option("--shift", o->shift, "Move training images by up to so many pixels")
       ->check(CLI::Range(int64_t{0}, int64_t{64}))

@@ -7,7 +7,9 @@
 #include "apps/evaluation/model_images.h"
 #include "apps/run/dataset.h"
 #include "apps/run/parts.h"
+#include "apps/sampling/sampling.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "vapo/likelihood.h"
 #include "vapo/scores.h"
@@ -56,9 +58,12 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
       options.key.step = static_cast<uint64_t>(k * batches + first / o.batch_size) << 16;
       evaluations = 0;
       LikelihoodResult r = log_likelihood(*model.potential, model.path, x, options, y);
-      if (!kernel::all_finite(r.log_likelihood))
-        throw DivergedError(fmt::format("{}: the log-likelihood of an image from {} to {} is not finite", name,
-                                        first, first + count - 1));
+      note_raised_tolerances(options.ode, r.rtol, r.atol);
+      if (auto bad = non_finite(r.log_likelihood))
+        throw DivergedError(
+            fmt::format("{}: the log-likelihood of image {} is {}. Hint: is the model's potential "
+                        "finite there? A smaller --tolerance may help",
+                        name, first + bad->first, bad->name()));
       Tensor columns[] = {r.log_likelihood.to(Device::cpu).reshape({count, 1}),
                           Tensor::full({count, 1}, static_cast<double>(r.nfe), DType::f64)};
       return kernel::concat(columns, 1);

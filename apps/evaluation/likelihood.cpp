@@ -15,6 +15,7 @@
 #include "data/scores.h"
 #include "data/statistics.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 
@@ -63,7 +64,8 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
                                       .probes = options.probes,
                                       .tolerance = options.tolerance,
                                       .seed = static_cast<uint64_t>(options.seed)});
-  if (!kernel::all_finite(result.log_likelihood)) throw DivergedError("a log-likelihood is not finite");
+  if (auto bad = non_finite(result.log_likelihood))
+    throw DivergedError(fmt::format("{}: the log-likelihood is {} {}", what, bad->name(), bad->where()));
   data::Estimate nats = data::mean_of(result.log_likelihood);
   double bits = std::numbers::ln2 * static_cast<double>(model.dims());
   print_result({{"checkpoint", model.file.string()},
@@ -130,9 +132,8 @@ void report(Evaluation& evaluation, const LikelihoodCommand& options, const Mode
     figure.add(fmt::format("{} images of {}", values.size(), images.name), "bits per dimension", "density")
         .from_zero()
         .curve(h.outline_x(), h.outline_y(), "", "#2171b5");
-    figure.draw(evaluation.folder(), "bits_per_dim");
-    evaluation.figure("bits_per_dim.png",
-                      "Bits per dimension of the images, each the mean over its dequantisations");
+    evaluation.draw(figure, "bits_per_dim",
+                    "Bits per dimension of the images, each the mean over its dequantisations");
   }
   evaluation.remark(fmt::format(
       "-log p/(D ln 2) + 7 with D = {}, of grey levels scaled from [0,256) to [-1,1) after uniform dequantisation; "
@@ -211,7 +212,7 @@ void add_likelihood(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}))
       ->capture_default_str();
   command->add_option("--tolerance", o->tolerance, "rtol and atol of the integration")
-      ->check(CLI::Range(1e-12, 1.0))
+      ->check(real_from(1e-30, 1.0))
       ->capture_default_str();
   command->add_option("--limit", o->limit, "Take only so many: the first points, or images at random")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));

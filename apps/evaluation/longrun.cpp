@@ -12,6 +12,7 @@
 #include "apps/run/command.h"
 #include "apps/sampling/sampling.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "vapo/scores.h"
 
@@ -67,12 +68,21 @@ Advance langevin(const Energy& energy, double step_size, double temperature, uin
                         .temperature = temperature,
                         .steps = count,
                         .key = {seed, kSgldStream, (uint64_t{number} << 32) + static_cast<uint64_t>(first)}};
+    int64_t step = first;
     try {
       return sgld(heard, x, options, [&](const SgldReport& r) {
-        observe({first + r.step, r.x, values.to(Device::cpu), r.mean_squared_gradient});
+        step = first + r.step;
+        observe({step, r.x, values.to(Device::cpu), r.mean_squared_gradient});
       });
     } catch (const DivergedError&) {  // it would speak of this call's steps
-      throw DivergedError(fmt::format("x is not finite. Hint: a smaller --step-size than {}", step_size));
+      auto bad = values.defined() ? non_finite(values) : std::nullopt;
+      std::string hint = step == 0 ? "are the weights and the start finite?"
+                                   : fmt::format("a smaller --step-size than {}", step_size);
+      if (bad)
+        throw DivergedError(
+            fmt::format("the energy is {} at step {} {}. Hint: {}", bad->name(), step, bad->where(), hint));
+      throw DivergedError(
+          fmt::format("x is not finite after step {}. Hint: a smaller --step-size than {}", step, step_size));
     }
   };
 }
@@ -222,7 +232,7 @@ void add_longrun(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str();
   command->add_option("--until", o->until, "Of ode: the time at which it ends")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(real_from(0.0, 1e6))
       ->capture_default_str();
   command->add_option("--steps-per-unit", o->per_unit, "Of ode: steps per unit of time")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
@@ -232,16 +242,15 @@ void add_longrun(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--temperatures", o->temperatures, "Of sgld, with commas between: a run for each")
       ->delimiter(',')
-      ->check(CLI::Range(0.0, 1e12))
+      ->check(real_from(0.0, 1e12))
       ->capture_default_str();
-  command->add_option("--step-size", o->step_size, "Of sgld (default: the config's)")
-      ->check(CLI::Range(1e-12, 1e6));
+  command->add_option("--step-size", o->step_size, "Of sgld (default: the config's)")->check(real_from(1e-12, 1e6));
   command->add_option("--energy", o->energy, "Of sgld: marginal or boltzmann (default: the config's)")
       ->check(CLI::IsMember({"marginal", "boltzmann"}));
   command
       ->add_option("--t", o->t,
                    "Of the marginal energy (default: the config's, or 0.95 where the path has no noise)")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(real_from(0.0, 1.0));
   command->add_option("--start", o->starts, "Of sgld: noise, samples (of the flow), or both with a comma")
       ->delimiter(',')
       ->check(CLI::IsMember({"noise", "samples"}))
@@ -251,7 +260,7 @@ void add_longrun(CLI::App& app, Action& action) {
                    "Of sgld: steps that the statistics of the energy leave out (default: half)")
       ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
   command->add_option("--save-every", o->save_every, "Seconds between states from which the run goes on")
-      ->check(CLI::Range(0.0, 1e9))
+      ->check(real_from(0.0, 1e9))
       ->capture_default_str();
   command->add_option("--out", o->out,
                       "Folder for the result (default: evaluations/longrun-METHOD beside the model)");

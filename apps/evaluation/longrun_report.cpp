@@ -94,8 +94,7 @@ void draw_curves(Evaluation& evaluation, const LongRuns& all) {
     }
   }
   if (!any) return;
-  figure.draw(evaluation.folder(), "curves");
-  evaluation.figure("curves.png", "Means over the particles, before every step");
+  evaluation.draw(figure, "curves", "Means over the particles, before every step");
 }
 
 }  // namespace

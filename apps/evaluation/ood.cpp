@@ -14,6 +14,7 @@
 #include "data/image_file.h"
 #include "data/statistics.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 #include "vapo/scores.h"
@@ -104,9 +105,10 @@ class Scorer {
     std::vector<Tensor> out;
     for (int64_t k = 0; k < energies.dim(1); ++k) out.push_back(column(energies, k));
     if (options_.likelihood > 0) out.push_back(likelihood(images, suffix));
-    for (const Tensor& values : out)
-      if (!kernel::all_finite(values))
-        throw DivergedError(fmt::format("{}: the score of an image is not finite", images.name));
+    for (size_t k = 0; k < out.size(); ++k)
+      if (auto bad = non_finite(out[k]))
+        throw DivergedError(
+            fmt::format("{}: the score '{}' is {} {}", images.name, names()[k], bad->name(), bad->where()));
     return out;
   }
 
@@ -233,7 +235,7 @@ void add_ood(CLI::App& app, Action& action) {
   command
       ->add_option("--t", o->t,
                    "Of the marginal energy (default: the config's, or 0.95 where the path has no noise)")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(real_from(0.0, 1.0));
   command->add_option("--batch-size", o->batch_size, "Images at once")
       ->check(CLI::Range(int64_t{1}, int64_t{65'536}))
       ->capture_default_str();

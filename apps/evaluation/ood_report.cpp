@@ -56,9 +56,8 @@ void draw_histograms(Evaluation& evaluation, const OodResult& r) {
   int rows = (static_cast<int>(r.scores.size()) + columns - 1) / columns;
   data::Figure figure("Scores of images: higher is more in-distribution", rows, columns, 520, 340);
   for (size_t s = 0; s < r.scores.size(); ++s) add_panel(figure, r, s);
-  figure.draw(evaluation.folder(), "histograms");
-  evaluation.figure(
-      "histograms.png",
+  evaluation.draw(
+      figure, "histograms",
       "Each score over the images of each set; the half per cent of all at either end lies in the outermost "
       "bins");
 }

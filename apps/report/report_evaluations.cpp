@@ -35,9 +35,16 @@ Json density_result(const fs::path& folder) {
       {"remarks", Json::array()}};
   std::error_code error;
   bool has_log = fs::exists(folder / "metrics.jsonl", error);  // whose curves the page draws itself
-  for (const Figure& f : figures)
-    if (fs::exists(folder / f.file, error) && !(has_log && std::string_view(f.file) == "loss.png"))
+  for (const Figure& f : figures) {
+    if (has_log && std::string_view(f.file) == "loss.png") continue;
+    std::string script = fs::path(f.file).replace_extension(".gp").string();
+    if (fs::exists(folder / f.file, error))
       result["figures"].push_back({{"file", f.file}, {"caption", f.caption}});
+    else if (fs::exists(folder / script, error))
+      result["remarks"].push_back(fmt::format(
+          "The figure {} is not here: gnuplot was missing or failed. Its data are, and gnuplot {} draws it", f.file,
+          script));
+  }
   return result;
 }
 

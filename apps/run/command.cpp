@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "apps/run/streams.h"
@@ -26,10 +27,21 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
       ->capture_default_str();
 }
 
+CLI::Validator real_from(double low, double high) {
+  auto check = [low, high](std::string& text) {
+    double x = NAN;
+    bool inside = CLI::detail::lexical_cast(text, x) && x >= low && x <= high;
+    return inside ? std::string() : fmt::format("{} is not a number from {} to {}", text, low, high);
+  };
+  return CLI::Validator(check, fmt::format("FLOAT in [{} - {}]", low, high));
+}
+
 Device CommonOptions::apply() const {
   Device chosen = device_from_name(device);
   if (threads > 0) set_num_threads(threads);
   set_precision(precision_from_name(precision), chosen);
+  if (vapo::precision() == Precision::bf16 && chosen == Device::cpu && !cpu_has_bf16_tiles())
+    note("precision bf16: this CPU has no AMX, and without it convolutions are slower than with --precision fast");
   return chosen;
 }
 
@@ -79,6 +91,11 @@ void tell_plain_convolutions() {
       "cuDNN has no deterministic algorithm for {} of the convolutions, which run on plain kernels, far "
       "slower: {}{}",
       plain.shapes.size(), plain.shapes.front(), plain.shapes.size() > 1 ? "; ..." : ""));
+}
+
+void note_once(const std::string& line) {
+  static std::set<std::string> told;
+  if (told.insert(line).second) note(line);
 }
 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }

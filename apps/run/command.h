@@ -39,6 +39,9 @@ struct CommonOptions {
   Device apply() const;  // sets the threads and the precision; the device to compute on
 };
 
+// What an option of a real number may be: from low to high, and no NaN (which CLI::Range lets pass).
+CLI::Validator real_from(double low, double high);
+
 // Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that
 // fails.
 void print_result(const Json& result, bool as_json);
@@ -49,6 +52,7 @@ void note(const std::string& line);
 // Once a program: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, if any
 // did.
 void tell_plain_convolutions();
+void note_once(const std::string& line);  // the same line a second time is not told
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.
 Json number(double x);
 

@@ -79,7 +79,9 @@ struct Config {
     std::string from;  // a checkpoint, or the folder of a run, whose weights training starts with
     int64_t steps = 10000;
     int64_t batch_size = 512;
-    int64_t accumulate = 1;   // a batch in so many parts, one after the other: less memory, the same batch
+    // A batch in so many parts, one after the other: less memory, the same loss and gradients. The published loss
+    // with its correlation asks the network once more, forward alone, for the deviation over the whole batch.
+    int64_t accumulate = 1;
     bool recompute = false;   // image networks keep no activations inside blocks: less memory, more time
     double label_drop = 0.2;  // of a network with classes: the share of images that are shown without theirs
     double learning_rate = 1e-3;

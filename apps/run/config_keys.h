@@ -133,8 +133,8 @@ void for_each_key(C& c, V& visit) {
   visit("sample.batch_size", c.sample.batch_size, from(0, 1e6));
   visit("sample.grid", c.sample.grid, from(1, 4096));
   visit("sample.steps", c.sample.steps, from(1, kMost));
-  visit("sample.rtol", c.sample.rtol, from(1e-14, 1));
-  visit("sample.atol", c.sample.atol, from(1e-14, 1e6));
+  visit("sample.rtol", c.sample.rtol, from(1e-30, 1));
+  visit("sample.atol", c.sample.atol, from(1e-30, 1e6));
   visit("sample.t_start", c.sample.t_start, from(0, 1));
   visit("sample.t_end", c.sample.t_end, from(0, 1e6));
   visit("sample.energy", c.sample.energy, one_of({"marginal", "boltzmann"}));

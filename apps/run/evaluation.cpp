@@ -92,6 +92,22 @@ void Evaluation::figure(const std::string& name, const std::string& caption) {
   result_["figures"].push_back({{"file", name}, {"caption", caption}});
 }
 
+void Evaluation::draw(const data::Figure& picture, const std::string& name, const std::string& caption) {
+  std::string why_not = draw_or_tell(picture, folder_, name);
+  if (why_not.empty()) return figure(name + ".png", caption);
+  remark(
+      fmt::format("The figure {0}.png is not here: {1}. Its data are, and gnuplot {0}.gp draws it", name, why_not));
+}
+
+std::string draw_or_tell(const data::Figure& figure, const fs::path& folder, const std::string& name) {
+  std::string why_not = figure.draw(folder, name);
+  if (!why_not.empty())
+    note_once(
+        fmt::format("{}: figures are left out, their data and scripts are in {}. Hint: later, there: gnuplot *.gp",
+                    why_not, folder.string()));
+  return why_not;
+}
+
 void Evaluation::beside_poster(const std::string& quantity, Json poster, Json ours, const std::string& because) {
   result_["beside_poster"].push_back({{"quantity", quantity},
                                       {"poster", finite(std::move(poster))},

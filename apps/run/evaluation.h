@@ -9,6 +9,7 @@
 #include "apps/run/command.h"
 #include "apps/run/folder_lock.h"
 #include "apps/run/model.h"
+#include "data/figure.h"
 
 namespace vapo::app {
 
@@ -29,6 +30,8 @@ class Evaluation {
   void summary(const std::string& name, Json value);
   void table(const std::string& caption, std::vector<std::string> columns, std::vector<std::vector<Json>> rows);
   void figure(const std::string& file, const std::string& caption);  // FILE: a .png in the folder
+  // NAME.png; a remark in its place where it cannot be drawn.
+  void draw(const data::Figure& figure, const std::string& name, const std::string& caption);
   // A number of the poster beside ours. `because` says why the two cannot be compared; empty where they can.
   void beside_poster(const std::string& quantity, Json poster, Json ours, const std::string& because = "");
   void remark(const std::string& text);  // what a reader must know to read the numbers right
@@ -41,6 +44,10 @@ class Evaluation {
   FolderLock lock_;
   Json result_;
 };
+
+// Draws FOLDER/NAME.png. Where gnuplot is missing or fails, the picture is left out: one line says so, for all of a
+// command's figures, and the reason comes back (empty: it is there).
+std::string draw_or_tell(const data::Figure& figure, const std::filesystem::path& folder, const std::string& name);
 
 // Where a command's results go: `given`, or evaluations/NAME beside the model's checkpoint.
 std::filesystem::path evaluation_folder(const Model& model, const std::string& given, const std::string& name);

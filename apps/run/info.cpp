@@ -8,6 +8,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/run_folder.h"
+#include "tensor/finite.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/printable.h"
@@ -93,6 +94,10 @@ int info(const InfoOptions& options) {
   std::map<std::string, std::string> metadata = file.metadata;
   if (kind == "checkpoint") describe_checkpoint(file, result, metadata);
   Tally all = tally(file, "");
+  for (const auto& [name, x] : file.tensors)
+    if (auto bad = is_floating(x.dtype()) ? non_finite(x) : std::nullopt)
+      result["not_finite"].push_back(
+          fmt::format("{}: {} of {} values, {}", printable(name, 200), bad->values, x.numel(), bad->name()));
   std::string config;
   if (kind == "checkpoint") config = metadata.extract("config").mapped();
 

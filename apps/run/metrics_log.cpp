@@ -35,7 +35,11 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(
       begin = end + 1;
       Json parsed = Json::parse(line, nullptr, false);
       int64_t of = parsed.is_object() ? step_of(parsed) : INT64_MAX;
-      if (of <= step) kept += line + "\n";
+      if (of <= step) {
+        kept += line + "\n";
+        if (auto machine = parsed.find("machine"); machine != parsed.end() && machine->is_string())
+          machine_ = machine->get<std::string>();
+      }
       if (of == step) last_lines_.push_back(std::move(parsed));
     }
   }

@@ -19,10 +19,12 @@ class MetricsLog {
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
   void append(const Json& line);
-  bool kept(int64_t step, const std::string& key) const;  // whether a line of that step with that key was kept
+  const std::string& machine() const { return machine_; }  // the last one that the kept lines name; or empty
+  bool kept(int64_t step, const std::string& key) const;   // whether a line of that step with that key was kept
 
  private:
   std::filesystem::path file_;
+  std::string machine_;
   std::vector<Json> last_lines_;  // of those kept, the ones of `step`
   int descriptor_ = -1;
 };

@@ -145,7 +145,7 @@ void add_compose(CLI::App& app, Action& action) {
   command
       ->add_option("--against-none", o->against_none,
                    "w0 of w0·Φ(none) + Σ w_i (Φ(y_i) − Φ(none)), for weights of any sum")
-      ->check(CLI::Range(-1e4, 1e4));
+      ->check(real_from(-1e4, 1e4));
   command->add_option("--out", o->out, "Folder of the results (default: evaluations/compose beside the model)");
   o->sampler.add_to(*command);
   o->common.add_to(*command);

@@ -47,6 +47,9 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
   LongRun run;
   int64_t snapshots = std::max<int64_t>(1, (d.points + d.sgld_particles - 1) / d.sgld_particles);
   int64_t burn_in = std::min(d.sgld_burn_in, d.sgld_steps - 1);
+  if (burn_in < d.sgld_burn_in)
+    note(fmt::format("density.sgld_burn_in = {} is not below density.sgld_steps = {}: {} steps of burn-in",
+                     d.sgld_burn_in, d.sgld_steps, burn_in));
   int64_t every = std::max<int64_t>(1, (d.sgld_steps - burn_in) / snapshots);
   int64_t trace_every = std::max<int64_t>(1, d.sgld_steps / 500),
           trail_every = std::max<int64_t>(1, burn_in / 1000);

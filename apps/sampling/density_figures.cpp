@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/run/command.h"
+#include "apps/run/evaluation.h"
 #include "apps/sampling/density.h"
 #include "data/figure.h"
 #include "tensor/io/atomic_file.h"
@@ -62,7 +63,7 @@ void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
         .contours(window, phi)
         .points(positions[index], "#d62728", 0.2);
   }
-  figure.draw(folder, "flow");
+  draw_or_tell(figure, folder, "flow");
 }
 
 // Poster, Fig. 2: densities beside the true one, and Langevin samples.
@@ -89,7 +90,7 @@ void draw_densities(const DensityResult& r, const fs::path& folder) {
       .points(first_rows(r.sgld_samples, 5000), "#d62728", 0.2);
   figure.add("SGLD: first steps of some chains", "x1", "x2").square(r.grid).trails(r.sgld_trails, "#d62728");
   figure.add("data", "x1", "x2").square(r.grid).points(first_rows(r.reference, 5000), "#2171b5", 0.2);
-  figure.draw(folder, "density");
+  draw_or_tell(figure, folder, "density");
 }
 
 void draw_sgld(const SgldTrace& trace, const fs::path& folder) {
@@ -98,7 +99,7 @@ void draw_sgld(const SgldTrace& trace, const fs::path& folder) {
   figure.add("mean squared gradient E|grad E|^2", "step", "")
       .from_zero()
       .curve(trace.step, trace.mean_squared_gradient, "", "#d62728");
-  figure.draw(folder, "sgld");
+  draw_or_tell(figure, folder, "sgld");
 }
 
 void draw_loss(const fs::path& metrics, const fs::path& folder) {
@@ -117,7 +118,7 @@ void draw_loss(const fs::path& metrics, const fs::path& folder) {
   data::Figure figure("Training", 1, 2, 640, 400);
   figure.add("loss (mean since the last line of the log)", "step", "").curve(step, loss, "", "#2171b5");
   figure.add("norm of the gradient", "step", "").logarithmic_y().curve(step, norm, "", "#d62728");
-  figure.draw(folder, "loss");
+  draw_or_tell(figure, folder, "loss");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "data/image_file.h"
 #include "data/npz.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 
@@ -64,7 +65,7 @@ DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, c
     } else {
       if (!time_left) time_left.emplace(name + ": images", request.n, begin);
       Samples drawn = draw_samples(model, sample, part_of(request, begin, count));
-      if (!kernel::all_finite(drawn.x)) fail_not_finite(sample);
+      if (auto bad = non_finite(drawn.x)) fail_not_finite(*bad, sample);
       part = {data::to_pixels(drawn.x), drawn.nfe, drawn.seconds};
       data::write_npz(evaluation.file(file), {{"pixels", part.pixels},
                                               {"nfe", Tensor::full({1}, static_cast<double>(part.nfe), DType::i64)},

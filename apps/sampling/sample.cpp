@@ -10,6 +10,7 @@
 #include "data/npz.h"
 #include "data/statistics.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 
@@ -65,7 +66,7 @@ int sample(const SampleOptions& options) {
   if (!options.grid.empty() && !model.of_images())
     throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
   Samples samples = draw_samples(model, s, request);
-  if (!kernel::all_finite(samples.x)) fail_not_finite(s);
+  if (auto bad = non_finite(samples.x)) fail_not_finite(*bad, s);
 
   Json result = {{"checkpoint", model.file.string()},
                  {"weights", model.averaged ? "ema" : "last"},

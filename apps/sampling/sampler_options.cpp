@@ -39,17 +39,17 @@ void SamplerOptions::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"euler", "heun", "rk23", "rk45", "sgld"}));
   command.add_option("--steps", steps, "Of euler, heun and sgld")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
-  command.add_option("--rtol", rtol, "Relative tolerance of rk23 and rk45")->check(CLI::Range(1e-14, 1.0));
-  command.add_option("--atol", atol, "Absolute tolerance of rk23 and rk45")->check(CLI::Range(1e-14, 1e6));
+  command.add_option("--rtol", rtol, "Relative tolerance of rk23 and rk45")->check(real_from(1e-30, 1.0));
+  command.add_option("--atol", atol, "Absolute tolerance of rk23 and rk45")->check(real_from(1e-30, 1e6));
   command.add_flag("--per-sample-norm", own_steps,
                    "rk23 and rk45 with an error norm and steps of its own for every sample, which then does not "
                    "depend on its batch");
   command.add_option("--t-end", t_end, "Where the flow ends; beyond 1 the potential stays as at 1")
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(real_from(0.0, 1e6));
   command.add_option("--energy", energy, "Of sgld: marginal or boltzmann")
       ->check(CLI::IsMember({"marginal", "boltzmann"}));
-  command.add_option("--step-size", step_size, "Of sgld")->check(CLI::Range(1e-12, 1e6));
-  command.add_option("--temperature", temperature, "Of sgld; 0 climbs the energy")->check(CLI::Range(0.0, 1e12));
+  command.add_option("--step-size", step_size, "Of sgld")->check(real_from(1e-12, 1e6));
+  command.add_option("--temperature", temperature, "Of sgld; 0 climbs the energy")->check(real_from(0.0, 1e12));
   command.add_option("--seed", seed, "Sample k of a seed starts from the same noise for every n")
       ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}))
       ->capture_default_str();
@@ -109,7 +109,7 @@ Tensor ClassOptions::labels(const Model& model, int64_t n) const {
 
 void add_guidance(CLI::App& command, std::optional<double>& guidance) {
   command.add_option("--guidance", guidance, "w of (1+w)·Φ(x,t,y) − w·Φ(x,t,none) (default: 0)")
-      ->check(CLI::Range(-1e4, 1e4));
+      ->check(real_from(-1e4, 1e4));
 }
 
 std::vector<int64_t> classes_from(const std::string& text, const Model& model, const std::string& option) {

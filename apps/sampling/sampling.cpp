@@ -19,8 +19,15 @@ constexpr int64_t kPointBatch = 4096, kImageBatch = 64;  // multiples of 4: nois
 template <class F>
 Tensor in_batches(int64_t n, int64_t batch, const F& f) {
   std::vector<Tensor> parts;
-  for (int64_t begin = 0; begin < n; begin += batch)
-    parts.push_back(f(begin, std::min(batch, n - begin)).to(Device::cpu));
+  for (int64_t begin = 0; begin < n; begin += batch) {
+    int64_t count = std::min(batch, n - begin);
+    try {
+      parts.push_back(f(begin, count).to(Device::cpu));
+    } catch (const DivergedError& e) {
+      if (count == n) throw;
+      throw DivergedError(fmt::format("{} (in the batch of samples {} to {})", e.what(), begin, begin + count - 1));
+    }
+  }
   return parts.size() == 1 ? parts[0] : kernel::concat(parts, 0);
 }
 
@@ -39,11 +46,11 @@ std::shared_ptr<Potential> potential_of(const Model& model, const SampleRequest&
 
 }  // namespace
 
-void fail_not_finite(const Config::Sample& s) {
+void fail_not_finite(const NonFinite& bad, const Config::Sample& s) {
   const char* hint = s.method == "sgld"                          ? "a smaller --step-size"
                      : s.method == "euler" || s.method == "heun" ? "more --steps"
                                                                  : "a smaller --rtol and --atol";
-  throw DivergedError(fmt::format("samples are not finite. Hint: {}", hint));
+  throw DivergedError(fmt::format("samples are {} {}. Hint: {}", bad.name(), bad.where(), hint));
 }
 
 int64_t batch_of(const Model& model, const Config::Sample& s) {
@@ -58,6 +65,14 @@ Field flow_field(const Potential& phi, const Tensor& labels) {
 
 OdeOptions ode_options(const Config::Sample& s) {
   return {.method = ode_method_from_name(s.method), .rtol = s.rtol, .atol = s.atol, .steps = s.steps, .times = {}};
+}
+
+void note_raised_tolerances(const OdeOptions& asked, double rtol, double atol) {
+  if (rtol <= asked.rtol && atol <= asked.atol) return;
+  note_once(
+      fmt::format("the model computes in f32, whose rounding hides errors this small: rtol {} became {:.1e}, "
+                  "atol {} became {:.0e}",
+                  asked.rtol, std::max(rtol, asked.rtol), asked.atol, std::max(atol, asked.atol)));
 }
 
 SgldOptions sgld_options(const Config::Sample& s, uint64_t seed) {
@@ -82,6 +97,10 @@ Tensor classes_in_turn(int64_t n, int64_t classes) {
 Samples draw_samples(const Model& model, const Config::Sample& s, const SampleRequest& request) {
   Stopwatch watch;
   Samples out;
+  if (s.method != "sgld" && s.t_start >= s.t_end)
+    throw InputError(
+        fmt::format("sample.t_start = {} must be below where the flow ends, t = {}", s.t_start, s.t_end));
+  double rtol = 0, atol = 0;
   auto before = [&] {
     if (request.before) request.before();
   };
@@ -108,8 +127,10 @@ Samples draw_samples(const Model& model, const Config::Sample& s, const SampleRe
       result = integrate(field, start, s.t_start, s.t_end, ode_options(s));
     }
     out.nfe = std::max(out.nfe, result.nfe);
+    rtol = std::max(rtol, result.rtol), atol = std::max(atol, result.atol);
     return result.x;
   });
+  if (s.method != "sgld") note_raised_tolerances(ode_options(s), rtol, atol);
   if (!model.of_images()) out.x = model.standardization.undo(out.x);
   out.seconds = watch.seconds();
   return out;
@@ -125,6 +146,7 @@ Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points)
 Likelihoods likelihood_of(const Model& model, const Tensor& points, const LikelihoodRequest& request) {
   Stopwatch watch;
   Likelihoods out;
+  double rtol = 0, atol = 0;
   Tensor x = model.standardization.apply(points).to(DType::f32).to(model.device);
   LikelihoodOptions options{
       .trace = request.exact ? LikelihoodOptions::Trace::exact : LikelihoodOptions::Trace::hutchinson,
@@ -135,8 +157,10 @@ Likelihoods likelihood_of(const Model& model, const Tensor& points, const Likeli
     options.key.step = static_cast<uint64_t>(begin / kPointBatch);
     LikelihoodResult result = log_likelihood(*model.potential, model.path, rows(x, begin, count), options);
     out.nfe = std::max(out.nfe, result.nfe);
+    rtol = std::max(rtol, result.rtol), atol = std::max(atol, result.atol);
     return result.log_likelihood;
   });
+  note_raised_tolerances(options.ode, rtol, atol);
   out.log_likelihood = kernel::affine(log_p, 1, -model.standardization.log_scale());
   out.seconds = watch.seconds();
   return out;

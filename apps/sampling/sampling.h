@@ -3,6 +3,7 @@
 
 #include "apps/run/dataset.h"
 #include "apps/run/model.h"
+#include "tensor/finite.h"
 #include "vapo/ode.h"
 #include "vapo/sgld.h"
 
@@ -15,6 +16,8 @@ inline Field flow_field(const Model& model, const Tensor& labels = {}) {
   return flow_field(*model.potential, labels);
 }
 OdeOptions ode_options(const Config::Sample& sample);
+// One line, once, where a result was integrated with larger tolerances than asked for.
+void note_raised_tolerances(const OdeOptions& asked, double rtol, double atol);
 SgldOptions sgld_options(const Config::Sample& sample, uint64_t seed);
 
 // Samples first … first+n−1 of the prior noise of a seed, n × model.sample; in the units that the network sees.
@@ -44,7 +47,7 @@ Tensor classes_in_turn(int64_t n, int64_t classes);  // (n) i64: 0, 1, … class
 // every size).
 Samples draw_samples(const Model& model, const Config::Sample& sample, const SampleRequest& request);
 // Throws DivergedError with the options that help that method.
-[[noreturn]] void fail_not_finite(const Config::Sample& sample);
+[[noreturn]] void fail_not_finite(const NonFinite& bad, const Config::Sample& sample);
 // The batches that it makes: sample.batch_size or the default, and a little more where noise would not start at a
 // whole block of random numbers.
 int64_t batch_of(const Model& model, const Config::Sample& sample);

@@ -37,22 +37,24 @@ struct Cost {
   int64_t bytes, parameters;
 };
 
+// Of a part of n, as one of two where a batch is taken in several: their sum, and what a part asks of the whole
+// batch, then cost what they cost in training.
 Cost cost_of(Config config, const Dataset& dataset, const Batch& batch, int64_t n, Device device) {
-  int64_t before = memory_stats(device).current_bytes;
-  config.train.batch_size = n;
-  config.train.accumulate = 1;
-  FirstOf few(dataset, batch, n);
+  int64_t before = memory_stats(device).current_bytes, parts = std::min<int64_t>(config.train.accumulate, 2);
+  config.train.batch_size = parts * n;
+  config.train.accumulate = parts;
+  FirstOf few(dataset, batch, parts * n);
   Trainer trainer(config, few, device, false);
   trainer.step();  // libraries choose their algorithms
   reset_peak_memory(device);
   double flops = kernel::flop_count();
   Stopwatch watch;
   trainer.step();
-  double seconds = watch.seconds();
+  double seconds = watch.seconds(), share = 1 / static_cast<double>(parts);
   flops = kernel::flop_count() - flops;
   Stopwatch again;
   trainer.step();
-  return {flops, std::min(seconds, again.seconds()), memory_stats(device).peak_bytes - before,
+  return {share * flops, share * std::min(seconds, again.seconds()), memory_stats(device).peak_bytes - before,
           trainer.parameters()};
 }
 
@@ -90,11 +92,12 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
     seconds_each = measured.seconds / static_cast<double>(timed);
     if (timed == part) bytes = static_cast<double>(measured.bytes);
   }
-  if (t.accumulate > 1) bytes += 4.0 * static_cast<double>(large.parameters);  // the gradients' sum beside a part's
   double seconds = seconds_each * static_cast<double>(t.batch_size);
   return {{"data", dataset.description()},
           {"parameters", large.parameters},
           {"batch_size", t.batch_size},
+          {"parts", t.accumulate},
+          {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(make_loss(config))},
           {"flops_per_step", flops},
           {"peak_bytes", static_cast<int64_t>(bytes)},
           {"peak_gib", bytes / (1 << 30)},

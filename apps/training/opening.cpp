@@ -4,6 +4,7 @@
 
 #include "apps/run/contents.h"
 #include "apps/run/metrics_log.h"
+#include "apps/training/check_training.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 
@@ -198,6 +199,7 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
 Config fresh_config(const RunRequest& request, const fs::path& file) {
   Config config = load_config(file);
   apply_settings(config, request);
+  check_training(config);
   return config;
 }
 

@@ -7,6 +7,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/run_folder.h"
+#include "apps/training/check_training.h"
 #include "apps/training/dry_run.h"
 #include "apps/training/opening.h"
 #include "apps/training/training_loop.h"
@@ -44,6 +45,7 @@ int cost(const TrainOptions& options, Device device) {
   Config config = fresh_config(request_of(options, device), options.config);
   std::unique_ptr<Dataset> dataset = open_dataset(config);
   note(circumstances(device));
+  for (const std::string& doubt : doubts_about(config)) note(doubt);
   print_result(dry_run(config, *dataset, device), options.common.json);
   return 0;
 }
@@ -58,6 +60,7 @@ int train(const TrainOptions& options) {
   const Config::Train& c = run.config.train;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
+  for (const std::string& doubt : doubts_about(run.config)) note(doubt);
   note(fmt::format("{} parameters, data {}, steps {} to {}", trainer.parameters(), run.dataset->description(),
                    first, c.steps));
 

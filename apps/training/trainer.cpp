@@ -7,6 +7,7 @@
 
 #include "autograd/grad.h"
 #include "tensor/check.h"
+#include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "tensor/random.h"
 
@@ -66,11 +67,9 @@ void Trainer::check_config() const {
     throw InputError(fmt::format("train.batch_size = {} cannot be divided into train.accumulate = {} equal parts",
                                  t.batch_size, t.accumulate));
   }
-  if (published && t.batch_size / t.accumulate < 2) {
+  if (published && t.batch_size < 2) {
     throw InputError(
-        fmt::format("train.batch_size{} must be 2 or more with loss.estimator = \"published\": it divides "
-                    "by a deviation",
-                    t.accumulate > 1 ? " / train.accumulate" : ""));
+        "train.batch_size must be 2 or more with loss.estimator = \"published\": it divides by a deviation");
   }
   int64_t classes = classes_of(config_);
   if (classes > 0 && (dataset_.classes() == 0 || dataset_.classes() > classes)) {
@@ -99,17 +98,7 @@ int64_t Trainer::parameters() const {
   return count;
 }
 
-void Trainer::compute_part(const LossBatch& whole, int64_t part, std::vector<Var>& gradients, Tensor& values) {
-  int64_t parts = config_.train.accumulate, n = whole.data.dim(0) / parts;
-  double share = 1.0 / static_cast<double>(parts);
-  auto rows = [&](const Tensor& x) {
-    return parts == 1 || !x.defined() ? x : kernel::slice(x, 0, part * n, (part + 1) * n, 1);
-  };
-  constexpr uint32_t most_blocks = 4096;  // of a network: each draws masks from a stream of its own
-  LossBatch batch{rows(whole.data), rows(whole.t), rows(whole.eps), rows(whole.labels), whole.dropout};
-  batch.dropout->stream += static_cast<uint32_t>(part) * most_blocks;
-  LossTerms loss = vapo_loss(*potential_, path_, batch, loss_);
-
+void Trainer::compute_part(const LossTerms& loss, std::vector<Var>& gradients, Tensor& values) {
   std::vector<Tensor> of_part{loss.total.value().reshape({1})};
   term_names_.clear();
   for (const auto& [name, value] : loss.terms) {
@@ -119,13 +108,13 @@ void Trainer::compute_part(const LossBatch& whole, int64_t part, std::vector<Var
   Tensor all = kernel::concat(of_part, 0);
   // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
   // their norm, and nothing is written.
-  std::vector<Var> g = grad(parts == 1 ? loss.total : share * loss.total, parameters_, {.allow_unused = true});
-  if (part == 0) {
+  std::vector<Var> g = grad(loss.total, parameters_, {.allow_unused = true});
+  if (gradients.empty()) {
     gradients = std::move(g);
-    values = parts == 1 ? all : kernel::affine(all, share, 0);
+    values = all;
     return;
   }
-  values = kernel::binary(kernel::Binary::add, values, kernel::affine(all, share, 0));
+  values = kernel::binary(kernel::Binary::add, values, all);
   for (size_t i = 0; i < g.size(); ++i) {
     gradients[i] = kernel::binary(kernel::Binary::add, gradients[i].value(), g[i].value());
     g[i] = Var();
@@ -144,7 +133,8 @@ void Trainer::compute() {
 
   std::vector<Var> gradients;
   Tensor values;
-  for (int64_t part = 0; part < c.accumulate; ++part) compute_part(batch, part, gradients, values);
+  LossParts loss(*potential_, path_, batch, loss_, c.accumulate);
+  for (int64_t part = 0; part < c.accumulate; ++part) compute_part(loss(part), gradients, values);
   if (!loss_values_.defined()) loss_values_ = Tensor::empty(values.shape(), {DType::f64, device_});
   kernel::copy_into(loss_values_, values);
   Tensor squares = optimizer_->start(gradients, schedule_.at(step_), clip_, ema_.get());
@@ -179,7 +169,9 @@ double Trainer::validation_loss(const std::function<void()>& before) const {
   constexpr int64_t most = 1024;
   const Config::Train& c = config_.train;
   uint64_t seed = static_cast<uint64_t>(c.seed);
-  int64_t count = std::min(most, dataset_.held_out_count()), size = std::min(c.batch_size / c.accumulate, count);
+  int64_t count = std::min(most, dataset_.held_out_count()), size = std::min(c.batch_size, count);
+  int64_t part = c.batch_size / c.accumulate, parts = std::max<int64_t>(1, (size + part - 1) / part);
+  size -= size % parts;
   if (size < 1 || (loss_.estimator == LossOptions::Estimator::published && size < 2)) return NAN;
   double total = 0;
   int64_t batches = count / size;
@@ -191,9 +183,28 @@ double Trainer::validation_loss(const std::function<void()>& before) const {
                     rand({size}, {seed, kValidationTimeStream, k}, c.t_min, c.t_max, {DType::f32, device_}),
                     randn(b.x.shape(), {seed, kValidationNoiseStream, k}, {DType::f32, device_})};
     if (classes_of(config_) > 0) batch.labels = b.labels.to(device_);
-    total += vapo_loss(*averaged_.potential, path_, batch, loss_).total.item();
+    LossParts loss(*averaged_.potential, path_, batch, loss_, parts);
+    for (int64_t p = 0; p < parts; ++p) total += loss(p).total.item();
   }
   return total / static_cast<double>(batches);
+}
+
+// Of the step at hand, whose loss is not finite: what is to blame. Weights are as they were before it.
+std::string Trainer::why_not_finite() const {
+  std::vector<nn::NamedParameter> named = nn::named_parameters(*potential_);
+  for (const nn::NamedParameter& p : named)
+    if (auto bad = non_finite(p.parameter->value()))
+      return fmt::format("the weights were {} before step {} ('{}', {} of {} values). Hint: an earlier checkpoint",
+                         bad->name(), step_ + 1, p.name, bad->values, p.parameter->numel());
+  if (auto bad = non_finite(data_))
+    return fmt::format("the data of step {} is {} {}", step_ + 1, bad->name(), bad->where());
+  std::string terms;
+  for (const auto& [name, value] : report_.terms)
+    if (!std::isfinite(value)) terms += fmt::format("{}{} = {}", terms.empty() ? "" : ", ", name, value);
+  return fmt::format(
+      "the loss of step {} is {} ({}), of finite weights and data. Hint: a smaller train.learning_rate, or "
+      "train.clip",
+      step_ + 1, report_.loss, terms);
 }
 
 const StepReport& Trainer::step() {
@@ -217,15 +228,13 @@ const StepReport& Trainer::step() {
   report_.loss = values[0];
   report_.terms.resize(term_names_.size());
   for (size_t i = 0; i < term_names_.size(); ++i) report_.terms[i] = {term_names_[i], values[i + 1]};
-  if (!std::isfinite(report_.loss)) {
-    throw DivergedError(fmt::format("the loss of step {} is {}. Hint: a smaller train.learning_rate, or train.clip",
-                                    step_ + 1, report_.loss));
-  }
+  if (!std::isfinite(report_.loss)) throw DivergedError(why_not_finite());
   report_.learning_rate = schedule_.at(step_);
   report_.gradient_norm = optimizer_->finish(gradient_squares_, ema_.get());
   if (!std::isfinite(report_.gradient_norm)) {
-    throw DivergedError(
-        fmt::format("the gradient of step {} is not finite. Hint: a smaller train.learning_rate", step_ + 1));
+    throw DivergedError(fmt::format(
+        "the gradient of step {} is not finite, and the loss is {}. Hint: a smaller train.learning_rate", step_ + 1,
+        report_.loss));
   }
   ++step_;
   window_.add(report_);
@@ -233,12 +242,10 @@ const StepReport& Trainer::step() {
 }
 
 void Trainer::save(const std::filesystem::path& file) {
-  for (const Var& p : parameters_) {
-    if (!kernel::all_finite(p.value())) {
-      throw DivergedError(
-          fmt::format("a parameter is not finite after step {}: no checkpoint of it is kept", step_));
-    }
-  }
+  for (const nn::NamedParameter& p : nn::named_parameters(*potential_))
+    if (auto bad = non_finite(p.parameter->value()))
+      throw DivergedError(fmt::format("the parameter '{}' is {} after step {}: no checkpoint of it is kept", p.name,
+                                      bad->name(), step_));
   nn::TrainingState state{.module = potential_.get(),
                           .ema = ema_.get(),
                           .optimizer = optimizer_.get(),

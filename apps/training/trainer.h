@@ -39,6 +39,7 @@ class Trainer {
   int64_t parameters() const;
   // The loss of held-out samples (at most 1024), by the averaged weights where there are any, with the same times
   // and noises at every call; NaN where nothing is held out.
+  bool validates() const { return dataset_.held_out_count() > 1; }
   double validation_loss(const std::function<void()>& before = {}) const;
   // The potential with the averaged weights, which it shares: it changes as training goes on.
   const Model& averaged() const { return averaged_; }
@@ -71,8 +72,9 @@ class Trainer {
   void load_batch();
   Tensor shown_labels(const Tensor& labels, RandomKey key) const;
   void compute();  // one step's loss, gradients and update; what it reports into the tensors below
-  // Loss and gradients of part `part` of the batch; adds to the sums.
-  void compute_part(const LossBatch& whole, int64_t part, std::vector<Var>& gradients, Tensor& values);
+  std::string why_not_finite() const;
+  // Adds the loss of a part of the batch, and its gradients, to the sums.
+  void compute_part(const LossTerms& loss, std::vector<Var>& gradients, Tensor& values);
 
   Device device_;
   bool recorded_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <csignal>
 #include <utility>
 
@@ -96,6 +97,8 @@ void TrainingLoop::log(Progress& progress) {
 
 void TrainingLoop::validate() {
   double loss = trainer_.validation_loss(stop_if_asked);
+  if (!std::isfinite(loss) && trainer_.validates())
+    note(fmt::format("the validation loss of step {} is {}: null in metrics.jsonl", trainer_.steps_done(), loss));
   metrics_.append({{"step", trainer_.steps_done()}, {"validation_loss", number(loss)}});
   scalar("loss/validation", loss);
 }
@@ -129,6 +132,9 @@ int TrainingLoop::run() {
   StopOnSignal stop;
   try {
     if (trainer_.steps_done() > 0) {  // what a stop had left undone
+      if (!metrics_.machine().empty() && metrics_.machine() != circumstances(device_))
+        note(fmt::format("before it ran on {}: from here on the bits may differ from those of a run without a stop",
+                         metrics_.machine()));
       if (due(c.validate_every) && !metrics_.kept(trainer_.steps_done(), "validation_loss")) validate();
       if (grids && due(c.sample_every)) draw_grid();
     }

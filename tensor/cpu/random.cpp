@@ -56,9 +56,9 @@ void rademacher(const RandomKey& key, const Tensor& out) {
   });
 }
 
-void bernoulli(const RandomKey& key, double p, const Tensor& out) {
+void bernoulli(const RandomKey& key, double p, int64_t first_block, const Tensor& out) {
   float limit = static_cast<float>(p);
-  fill_blocks(out.mutable_data<uint8_t>(), out.numel(), 0, [&](int64_t block, uint8_t* y, int64_t n) {
+  fill_blocks(out.mutable_data<uint8_t>(), out.numel(), first_block, [&](int64_t block, uint8_t* y, int64_t n) {
     constexpr int64_t some = 64;  // blocks
     float u[4 * some];
     for (int64_t done = 0; done < n; done += some) {

@@ -58,11 +58,11 @@ struct Rademacher {
 };
 struct Bernoulli {
   DeviceKey key;
-  int64_t n;
+  int64_t first, n;
   float limit;
   uint8_t* y;
   __device__ void operator()(int64_t block) const {
-    PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed(), key.stream(), key.step());
+    PhiloxWords c = philox_block(static_cast<uint64_t>(first + block), key.seed(), key.stream(), key.step());
     for (int j = 0; j < 4 && block * 4 + j < n; ++j)
       y[block * 4 + j] = static_cast<float>(uniform_of<float>(c.w[j])) >= limit;
   }
@@ -90,8 +90,9 @@ void rademacher(const RandomKey& key, const Tensor& y) {
     for_each("rademacher", blocks(y), Rademacher<T>{{key}, y.numel(), pointer<T>(y)});
   });
 }
-void bernoulli(const RandomKey& key, double p, const Tensor& y) {
-  for_each("dropout", blocks(y), Bernoulli{{key}, y.numel(), static_cast<float>(p), pointer<uint8_t>(y)});
+void bernoulli(const RandomKey& key, double p, int64_t first_block, const Tensor& y) {
+  for_each("dropout", blocks(y),
+           Bernoulli{{key}, first_block, y.numel(), static_cast<float>(p), pointer<uint8_t>(y)});
 }
 
 }  // namespace vapo::cuda

@@ -47,6 +47,15 @@ hint_names_options() {
   done
 }
 
+# until_there FILE PID: waits until FILE is there and not empty, however long that takes; the process must not end
+# before.
+until_there() {
+  until [ -s "$1" ]; do
+    kill -0 "$2" 2>/dev/null || fail "ended before $1 was there"
+    sleep 0.01
+  done
+}
+
 value() { "$json_value" "$@" || fail "json-value $*"; }
 
 # A run that takes a fraction of a second. More settings may follow.

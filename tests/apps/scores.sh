@@ -132,11 +132,14 @@ cmp -s whole-run/sgld-noise-1.jsonl whole-run/sgld-samples-1.jsonl && fail "the 
 # A shorter run is its beginning, though its steps are made in other parts: every step has its own noise.
 expect 0 "${sgld[@]/100/37}" --out shorter
 cmp <(head -n 37 whole-run/sgld-samples-1.jsonl) shorter/sgld-samples-1.jsonl || fail "a shorter run is another one"
+# Killed between the second and the third run, whose log is a pipe that nobody writes into: there the program waits.
+mkdir parts && mkfifo parts/sgld-samples-1.jsonl
 "${sgld[@]}" --out parts >out 2>err &
 pid=$!
-for _ in $(seq 1000); do [ -e parts/sgld-noise-0.01.safetensors ] && break; sleep 0.005; done
+until_there parts/sgld-noise-0.01.safetensors $pid
 kill -KILL $pid
 wait $pid 2>/dev/null
+rm parts/sgld-samples-1.jsonl
 [ -e parts/sgld-samples-0.01.safetensors ] && fail "it had already ended"
 expect 0 "${sgld[@]}" --out parts
 for file in whole-run/*.jsonl whole-run/*.npy whole-run/result.json; do
@@ -149,7 +152,7 @@ expect 0 "${sgld[@]}" --out parts
 cmp whole-run/sgld-noise-1.jsonl parts/sgld-noise-1.jsonl || fail "other bits after a lost log"
 [ "$(find parts -name '*.safetensors' -newermt 2002-01-01)" = parts/sgld-noise-1.safetensors ] || fail "whole runs were made anew"
 expect 0 "$vapo" longrun run --method sgld --energy boltzmann --step-size 1e5 --steps 30 -n 2 --out far --json
-grep -q 'ended after .* steps: .*not finite' far/result.json || fail "nothing is said of a run that ended early: $(cat out)"
+grep -qE 'ended after .* steps: .*(not finite|NaN|infinite).*a smaller --step-size' far/result.json || fail "nothing is said of a run that ended early: $(cat out)"
 
 # --- what cannot be used
 refused 3 'small.npy: images of \(4,4,1\), the model .* is of \(8,8,1\)' "$vapo" ood run --out small.npy

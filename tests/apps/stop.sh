@@ -4,7 +4,7 @@
 stop_by() {  # SIGNAL CODE [TIMES]
   "$vapo" train tiny.toml --out "run-$1" --set train.steps=100000000 --set train.checkpoint_every=100000000 >out 2>err &
   local pid=$! code=0
-  for _ in $(seq 200); do [ -s "run-$1/metrics.jsonl" ] && break; sleep 0.05; done
+  until_there "run-$1/metrics.jsonl" $pid
   for _ in $(seq "${3:-1}"); do kill -"$1" $pid 2>kill; done
   wait $pid || code=$?
   [ "$code" = "$2" ] || fail "SIG$1: exit code $code instead of $2"

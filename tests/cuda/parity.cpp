@@ -223,6 +223,11 @@ std::vector<Row> table() {
       TensorOptions o = x[0].options();
       return Tensors{draw == 0 ? randn(s, key, o, 8) : draw == 1 ? rand(s, key, -1, 3, o) : rademacher(s, key, o)};
     });
+  for (int64_t first : {0, 3})  // of rows of 35 elements: from the middle of a block of Philox on
+    add_row(fmt::format("dropout mask from sample {} on", first), {{1}}, [first](const Tensors& x) {
+      RandomKey key{.seed = 0x123456789abcdef, .stream = 5, .step = 77, .first = first};
+      return Tensors{kernel::dropout_mask({20, 35}, 0.4, key, x[0].device()).to(DType::f32)};
+    });
   enum { adam, adamw, lamb, sgd, lamb_of_many, lamb_clipped, lamb_not_finite };
   for (int kind = adam; kind <= lamb_not_finite; ++kind)
     add_row(fmt::format("optimizer {}", kind), {{37}, {5, 70}}, [kind](const Tensors& x) {
