@@ -178,6 +178,20 @@ Energy Model::boltzmann(const Potential& phi) const {
   return boltzmann_energy(phi, e.boltzmann_t, path.f(e.boltzmann_t), path.g_squared(e.boltzmann_t));
 }
 
+namespace {
+
+// What f makes of the config of a file: where it cannot be made, the file is named.
+template <class F>
+auto from_config_of(const std::string& file, const F& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    throw InputError(fmt::format("{} (its config): {}", file, e.what()));
+  }
+}
+
+}  // namespace
+
 Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, Device device) {
   Model model;
   nn::CheckpointReader reader = with_checkpoint(dir_or_file, [&](const std::filesystem::path& file) {
@@ -186,14 +200,14 @@ Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, De
   });
   std::string name = model.file.string();
   model.config = parse_config(reader.info().config, name + " (its config)");
-  model.path = make_path(model.config);
+  model.path = from_config_of(name, [&] { return make_path(model.config); });
   if (is_of_images(model.config)) {
     model.sample = image_shape_of(reader.info(), name);
   } else {
     model.standardization = standardization_of(reader.info(), name);
     model.sample = {model.standardization.mean.numel()};
   }
-  model.potential = make_potential(model.config, model.sample);
+  model.potential = from_config_of(name, [&] { return make_potential(model.config, model.sample); });
   model.contents = stored_contents(reader.info());
   model.step = reader.info().step;
   model.averaged = reader.has_ema() && !last_weights;
