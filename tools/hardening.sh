@@ -168,6 +168,9 @@ same() {
       *) cmp -s "$file" "$2/${file##*/}" || echo "${file##*/} differs" ;;
     esac
   done
+  for file in "$2"/*; do
+    [[ ${file##*/} = events.* ]] || [ -e "$from/${file##*/}" ] || echo "${file##*/} is too many"
+  done
 }
 
 declare -A hits went_on ended lost refused

@@ -59,6 +59,10 @@ TrainingLoop::TrainingLoop(Trainer& trainer, const Config& config, const RunFold
 void TrainingLoop::save() {
   saved_ = trainer_.steps_done();
   trainer_.save(folder_.checkpoint(saved_));
+  make_newest();
+}
+
+void TrainingLoop::make_newest() {
   folder_.point_latest_to(saved_);
   folder_.keep_newest(config_.train.keep_checkpoints);
 }
@@ -135,6 +139,7 @@ int TrainingLoop::run() {
       if (!metrics_.machine().empty() && metrics_.machine() != circumstances(device_))
         note(fmt::format("before it ran on {}: from here on the bits may differ from those of a run without a stop",
                          metrics_.machine()));
+      make_newest();
       if (due(c.validate_every) && !metrics_.kept(trainer_.steps_done(), "validation_loss")) validate();
       if (grids && due(c.sample_every)) draw_grid();
     }

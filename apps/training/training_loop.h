@@ -22,6 +22,7 @@ class TrainingLoop {
 
  private:
   void save();
+  void make_newest();  // what was saved last is what the folder means; older checkpoints go
   void log(Progress& progress);
   void validate();
   void draw_grid();

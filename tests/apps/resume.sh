@@ -26,6 +26,14 @@ grep -q 'passing over' err || fail "nothing was said of the damaged checkpoint"
 grep -q 'at step 750' err || fail "not resumed at step 750"
 cmp whole/checkpoint-1000.safetensors damaged/checkpoint-1000.safetensors || fail "other bits after a damaged checkpoint"
 
+# Killed after its last checkpoint was there, and before `latest` named it: the next start makes that good.
+cp -r whole behind
+echo checkpoint-750.safetensors >behind/latest
+cp whole/checkpoint-500.safetensors behind/checkpoint-250.safetensors
+expect 0 "$vapo" train --out behind --resume --threads 1
+[ "$(cat behind/latest)" = checkpoint-1000.safetensors ] || fail "resumed and finished, latest names $(cat behind/latest)"
+[ "$(ls behind/checkpoint-* | wc -l)" = 3 ] || fail "resumed and finished, more checkpoints than train.keep_checkpoints"
+
 # With nothing to go on from, --resume starts; with all damaged, it refuses.
 expect 0 "$vapo" train tiny.toml --out empty --resume
 for file in damaged/checkpoint-*; do echo no >"$file"; done
