@@ -40,7 +40,7 @@ hint_names_options() {
   if [[ "$hint" =~ vapo\ (classifier\ |bench\ )?[a-z]+ ]]; then
     name=${BASH_REMATCH[0]#vapo }
   elif [[ "$name" =~ ^(classifier|bench)$ ]]; then
-    name="$2 $3"
+    name="$2 ${3-}"
   fi
   for option in $(grep -oE -- '--[a-z][a-z-]*' <<<"$hint"); do
     "$vapo" $name --help | grep -qE -- "[ ,]$option( |$|,)" || fail "vapo $name has no $option: $hint"

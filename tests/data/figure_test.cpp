@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <string>
 
-#include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 
 using namespace vapo;
@@ -28,12 +27,12 @@ TEST_CASE("a picture that gnuplot cannot finish does not appear") {
   auto handler = std::signal(SIGXFSZ, SIG_IGN);
   rlimit low{.rlim_cur = 4096, .rlim_max = old.rlim_max};  // room for the data and the script
   REQUIRE(setrlimit(RLIMIT_FSIZE, &low) == 0);
-  CHECK_THROWS_WITH_AS(figure.draw(pattern, "f"), doctest::Contains("f.png"), IoError);
+  CHECK(figure.draw(pattern, "f") != "");
   CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
   std::signal(SIGXFSZ, handler);
   CHECK(fs::exists(fs::path(pattern) / "f.gp"));
   CHECK_FALSE(fs::exists(fs::path(pattern) / "f.png"));
-  figure.draw(pattern, "f");
+  CHECK(figure.draw(pattern, "f") == "");
   CHECK(read_whole_file(fs::path(pattern) / "f.png").size() > 4096);
   for (const auto& entry : fs::directory_iterator(pattern))
     CHECK_MESSAGE(!entry.path().filename().string().starts_with('.'), entry.path().string());
