@@ -37,6 +37,14 @@ const fs::path& made(const fs::path& folder, const std::string& option) {
   return folder;
 }
 
+Json request_in(const fs::path& file, const std::string& option) {
+  try {
+    return read_object(file);
+  } catch (const InputError& e) {
+    throw InputError(fmt::format("{}. Hint: another {}, or remove it", e.what(), option));
+  }
+}
+
 // The first key in which two requests differ; empty where none.
 std::string difference(const Json& a, const Json& b) {
   for (const Json* one : {&a, &b})
@@ -55,7 +63,7 @@ Evaluation::Evaluation(const fs::path& folder, std::string command, Json request
   asked.update(request);
   fs::path memory = file("request.json");
   if (fs::exists(memory, error)) {
-    Json before = read_object(memory);
+    Json before = request_in(memory, option);
     if (std::string key = difference(before, asked); !key.empty())
       throw InputError(
           fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another {}, or remove it",

@@ -63,7 +63,7 @@ echo >file
 refused 5 'file: cannot make this folder.*Hint: another --folder' "$vapo" ood run --limit 10 --out a.npy --folder file
 refused 5 'file: cannot make this folder.*Hint: another --out' "$vapo" interpolate run --out file
 echo no >other/request.json
-refused 3 'request.json: not a JSON object. Hint: another --folder' "$vapo" ood run --limit 10 --out a.npy --folder other
+refused 3 'request.json: not JSON.*Hint: another --folder' "$vapo" ood run --limit 10 --out a.npy --folder other
 # Samples that are not finite: what helps depends on the method.
 expect 0 "$vapo" train tiny.toml --out points-run
 expect 4 "$vapo" sample points-run -n 4 --method sgld --step-size 1e6 --steps 500
