@@ -87,13 +87,13 @@ place_of() {  # FILE TENSOR: where its numbers begin in the file
   [ -n "$offset" ] || fail "no tensor $2 in $1"
   echo $((8 + length + offset))
 }
-overwritten() {  # RUN TENSOR BYTES: a copy of `run` with its last checkpoint changed
-  cp -r run "$1"
+overwritten() {  # RUN TENSOR BYTES: a copy of `run` with its last checkpoint changed; once more where it is there
+  [ -d "$1" ] || cp -r run "$1"
   printf "$3" | dd of="$1/checkpoint-20.safetensors" bs=1 seek="$(place_of run/checkpoint-20.safetensors "$2")" conv=notrunc status=none
 }
 nan='\x00\x00\xc0\x7f' infinite='\x00\x00\x80\x7f' huge='\x99\x76\x96\x7e'
-weight=$(head -c 100000 run/checkpoint-20.safetensors | grep -ao '"param\.[^"]*weight"' | head -1 | tr -d '"')
-weight=${weight#param.}
+{ read -r weight && read -r next_weight; } < <(
+  head -c 100000 run/checkpoint-20.safetensors | grep -ao '"param\.[^"]*weight"' | tr -d '"' | sed 's/^param\.//')
 overwritten averages-nan "ema.$weight" "$nan"
 refused 3 "averages-nan/checkpoint-20.safetensors: tensor 'ema.$weight' is NaN in 1 of its" "$vapo" sample averages-nan -n 4
 expect 0 "$vapo" sample averages-nan -n 4 --last-weights
@@ -104,6 +104,7 @@ refused 3 "tensor 'param.$weight' is infinite in 1" "$vapo" sample weights-infin
 expect 0 "$vapo" train --out weights-infinite --resume --set train.steps=25
 grep -q "passing over .*'param.$weight' is infinite" err || fail "a checkpoint with infinite weights was not passed over"
 overwritten overflow "ema.$weight" "$huge"
+overwritten overflow "ema.$next_weight" "$huge"  # their product is beyond f32
 for method in rk45 rk23 euler heun; do
   refused 4 'ode: the field is (NaN|infinite) at t = .* samples?' "$vapo" sample overflow -n 8 --method $method
 done
