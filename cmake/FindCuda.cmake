@@ -1,7 +1,11 @@
 # Sets VAPO_WITH_CUDA: whether the CUDA back end is built, by VAPO_CUDA and by what this machine has.
 set(VAPO_WITH_CUDA OFF)
 if(NOT VAPO_CUDA STREQUAL "OFF")
+  # CMake 3.25 deprecates nvToolsExt in projects that ask for 3.25, and fails where it is not there, as in CUDA 13.
+  set(required ${CMAKE_MINIMUM_REQUIRED_VERSION})
+  set(CMAKE_MINIMUM_REQUIRED_VERSION 3.24)
   find_package(CUDAToolkit QUIET)
+  set(CMAKE_MINIMUM_REQUIRED_VERSION ${required})
   find_path(VAPO_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   find_library(VAPO_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
   if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE AND VAPO_CUDNN_INCLUDE AND VAPO_CUDNN_LIBRARY)
