@@ -13,7 +13,7 @@ build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-de
   libprotobuf-dev protobuf-compiler
   libzip-dev
   zlib1g-dev)
-test=(doctest-dev git pkg-config)
+test=(doctest-dev git pkg-config xz-utils)
 package=(dpkg-dev file)
 # Of "test", where this Debian has them; what needs them is skipped where not, and says so.
 optional=(clang-format-14 chromium-headless-shell)
@@ -23,7 +23,7 @@ build_programs=(cmake ninja protoc)
 build_headers=(fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
   CLI/CLI.hpp:CLI11 toml++/toml.h:toml++ jpeglib.h:libjpeg lapacke.h:LAPACKE png.h:libpng
   google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib)
-test_programs=(git pkg-config)
+test_programs=(git pkg-config xz)
 test_headers=(doctest/doctest.h:doctest)
 
 packages=() programs=() headers=()

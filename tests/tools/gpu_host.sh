@@ -36,7 +36,7 @@ VAPO_GPU_BUILD=$scratch expect 1 bash "${host[@]}" pack
 grep -q "no $scratch/bin/vapo" "$scratch/err" || fail "the program that is missing is not named"
 
 if [ -x "$build/bin/test-launch" ]; then  # a build with CUDA
-  expect 0 bash "${host[@]}" pack
+  XZ_OPT=-0 expect 0 bash "${host[@]}" pack
   tar xJf "$scratch/bundle/packed.tar.xz" -C "$scratch"
   for library in libfmt libdnnl libhwy libpng liblapacke; do
     compgen -G "$scratch/packed/lib/$library*" >/dev/null || fail "$library was not packed"
