@@ -8,7 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 host=("$root/tools/gpu-host.sh")
 fail() {
   echo "FAILED: $*" >&2
-  tail -5 "$scratch"/out "$scratch"/err >&2
+  tail -n 5 "$scratch"/out "$scratch"/err >&2
   exit 1
 }
 expect() {
@@ -38,7 +38,7 @@ grep -q "no $scratch/bin/vapo" "$scratch/err" || fail "the program that is missi
 if [ -x "$build/bin/test-launch" ]; then  # a build with CUDA
   XZ_OPT=-0 expect 0 bash "${host[@]}" pack
   tar xJf "$scratch/bundle/packed.tar.xz" -C "$scratch"
-  for library in libfmt libdnnl libhwy libpng liblapacke; do
+  for library in libfmt libdnnl libpng liblapacke; do
     compgen -G "$scratch/packed/lib/$library*" >/dev/null || fail "$library was not packed"
   done
   compgen -G "$scratch/packed/lib/libcud*" >/dev/null && fail "CUDA's libraries were packed"
