@@ -42,6 +42,7 @@ if [ -z "$folder" ]; then
   folder=$(mktemp -d "${TMPDIR:-/var/tmp}/vapo-$suite-XXXXXX")
 fi
 mkdir -p "$folder"
+chmod 755 "$folder"  # the root of a system, which all of its users read
 folder=$(cd "$folder" && pwd)
 finish() { [ $keep = 1 ] || rm -rf --one-file-system "$folder"; }
 trap finish EXIT
