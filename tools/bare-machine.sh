@@ -82,6 +82,7 @@ if [ ! -e "$folder/made-by-bare-machine" ]; then
     { tail -5 "$log" >&2 && echo "bare-machine.sh: debootstrap failed" >&2 && exit 1; }
   rm -f "$log"
   cp -L /etc/resolv.conf "$folder/etc/resolv.conf" 2>/dev/null || true
+  echo "127.0.0.1 localhost $(hostname)" >"$folder/etc/hosts"  # sudo looks for itself
   apt-config dump 2>/dev/null | grep -E '^Acquire::[a-z]+::(Proxy|CAInfo)' >"$folder/etc/apt/apt.conf.d/90host" || true
   if [ "$user" != root ]; then
     inside bash -c "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends sudo &&
