@@ -18,7 +18,10 @@ install(FILES README.md CITATION.cff CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DO
 # use is linked too; in an order in which each comes before what it needs.
 set(cuda_flags "")
 if(VAPO_WITH_CUDA)
+  # where they lie is seldom a place that programs look in by themselves
+  get_filename_component(cudnn_dir ${VAPO_CUDNN_LIBRARY} DIRECTORY)
   set(cuda_flags " ${VAPO_CUDNN_LIBRARY} -L${CUDAToolkit_LIBRARY_DIR} -lcublas -lcudart")
+  string(APPEND cuda_flags " -Wl,-rpath,${CUDAToolkit_LIBRARY_DIR} -Wl,-rpath,${cudnn_dir}")
 endif()
 file(RELATIVE_PATH up_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)  # found from where the file lies: the tree can be moved
 foreach(name IN ITEMS vapo vapo-data)
