@@ -36,9 +36,9 @@ using cudnnConvolutionDescriptor_t = emulated::Convolution*;
 
 inline constexpr size_t CUDNN_CONVOLUTION_FWD_ALGO_COUNT = 3, CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT = 3,
                         CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT = 3;
-enum cudnnConvolutionFwdAlgo_t {};
-enum cudnnConvolutionBwdDataAlgo_t {};
-enum cudnnConvolutionBwdFilterAlgo_t {};
+enum cudnnConvolutionFwdAlgo_t : int {};  // which holds any number
+enum cudnnConvolutionBwdDataAlgo_t : int {};
+enum cudnnConvolutionBwdFilterAlgo_t : int {};
 template <class Algorithm>
 struct EmulatedPerf {
   Algorithm algo;
