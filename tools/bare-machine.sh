@@ -44,13 +44,19 @@ fi
 mkdir -p "$folder"
 chmod 755 "$folder"  # the root of a system, which all of its users read
 folder=$(cd "$folder" && pwd)
-finish() { [ $keep = 1 ] || rm -rf --one-file-system "$folder"; }
+running=
+finish() {
+  [ -z "$running" ] || { kill -KILL "$running" && wait "$running"; } 2>/dev/null  # and with it all that runs in the system
+  [ $keep = 1 ] || rm -rf --one-file-system "$folder"
+}
 trap finish EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 home=/root
 [ "$user" = root ] || home=/home/$user
-inside() {  # COMMAND…: as root in the system, whose processes end with it
-  unshare --mount --propagation private --pid --fork --kill-child bash -c '
+inside() {  # COMMAND…: as root in the system, whose processes end with it; takes the place of the shell that calls it
+  exec unshare --mount --propagation private --pid --fork --kill-child bash -c '
     set -e
     folder=$1 toolkit=$2 beside=$3 home=$4 && shift 4
     mount -t proc proc "$folder/proc"
@@ -65,12 +71,14 @@ inside() {  # COMMAND…: as root in the system, whose processes end with it
       mkdir -p "$folder$home/$(basename "$beside")"
       mount --bind -o ro "$beside" "$folder$home/$(basename "$beside")"
     fi
-    exec chroot "$folder" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    exec chroot "$folder" env -i --default-signal=INT,QUIT HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
       ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$@"' bash "$folder" "$toolkit" "$beside" "$home" "$@"
 }
 toolkit=
 if [ $cuda = 1 ] && nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null); then
-  toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+  # The compiler says where its toolkit is: what is found on the PATH may be a script that calls it.
+  toolkit=$("$nvcc" -v --dryrun -x cu /dev/null 2>&1 | sed -n 's/^#\$ TOP=//p')
+  toolkit=$(readlink -f "${toolkit:?bare-machine.sh: $nvcc does not say where its toolkit is}")
 fi
 
 if [ ! -e "$folder/made-by-bare-machine" ]; then
@@ -85,12 +93,12 @@ if [ ! -e "$folder/made-by-bare-machine" ]; then
   echo "127.0.0.1 localhost $(hostname)" >"$folder/etc/hosts"  # sudo looks for itself
   apt-config dump 2>/dev/null | grep -E '^Acquire::[a-z]+::(Proxy|CAInfo)' >"$folder/etc/apt/apt.conf.d/90host" || true
   if [ "$user" != root ]; then
-    inside bash -c "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends sudo &&
-      useradd -m -s /bin/bash $user && echo '$user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/$user" >/dev/null 2>&1
+    (inside bash -c "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends sudo &&
+      useradd -m -s /bin/bash $user && echo '$user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/$user") >/dev/null 2>&1
   fi
   git -C "$root" -c safe.directory='*' bundle create -q "$folder$home/vapo.bundle" HEAD
   chmod a+r "$folder$home/vapo.bundle"
-  beside= inside su "$user" -c "cd && git clone -q vapo.bundle vapo 2>/dev/null && rm -f vapo.bundle; cd vapo && git log -1 --format='%h %s'"
+  (beside= && inside su "$user" -c "cd && git clone -q vapo.bundle vapo 2>/dev/null && rm -f vapo.bundle; cd vapo && git log -1 --format='%h %s'")
   touch "$folder/made-by-bare-machine"
   echo "bare-machine.sh: $suite made in $((SECONDS - begin)) s, $(inside dpkg-query -W | wc -l) packages"
 fi
@@ -98,7 +106,10 @@ fi
 table=() result=0
 for command in "${commands[@]}"; do
   begin=$SECONDS
-  inside su "$user" -c "cd ~/vapo && $command" </dev/null || result=$?
+  inside su "$user" -c "cd ~/vapo && $command" </dev/null &
+  running=$!
+  wait $running || result=$?
+  running=
   table+=("$(printf 'bare-machine.sh: %s as %s: %s: exit %d after %d s' "$suite" "$user" "$command" "$result" $((SECONDS - begin)))")
   [ $result = 0 ] || break
 done
