@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "apps/run/command.h"
+#include "apps/run/exit_code.h"
 #include "apps/run/streams.h"
 #include "apps/run/version.h"
-#include "tensor/check.h"
 
 namespace {
 
@@ -78,17 +78,18 @@ int main(int argc, char** argv) {
   add_longrun(cli, action);
   add_ood(cli, action);
   add_bench(cli, action);
+  add_help(cli, action);
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 
   try {
     return run(cli, action, argc, argv);
   } catch (const CLI::Error& e) {
-    return report(fmt::format("{}. Hint: vapo --help", e.what()), 2);
+    return report(fmt::format("{}. Hint: vapo --help", e.what()), kUsage);
   } catch (const Error& e) {
-    return report(e.what(), e.exit_code());
+    return report(e.what(), exit_code_of(e));
   } catch (const std::bad_alloc&) {
-    return report("out of memory", 5);
+    return report("out of memory", kIo);
   } catch (const std::exception& e) {
-    return report(e.what(), 3);
+    return report(e.what(), kInput);
   }
 }

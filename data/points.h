@@ -1,5 +1,5 @@
 #pragma once
-// D-dimensional points: synthetic sets in the plane, tables from files, standardisation.
+// D-dimensional points: synthetic sets in the plane, tables from files.
 
 #include <filesystem>
 #include <functional>
@@ -38,16 +38,6 @@ struct Table {
 // file, line and column: not a number, NaN or infinite, ragged rows, fewer than 2 rows.
 Table read_table(const std::filesystem::path& path);
 Table parse_csv(std::string_view text, const std::string& name);
-
-// x → (x − mean)/scale per column; learned from the training rows.
-struct Standardization {
-  Tensor mean, scale;                   // (D), f64; a constant column has scale 1
-  Tensor apply(const Tensor& x) const;  // keeps x's dtype
-  Tensor undo(const Tensor& x) const;
-  double log_scale() const;  // Σ log scale: log p(x) = log p(standardised) − log_scale
-  static Standardization learn(const Tensor& x);
-  static Standardization identity(int64_t dims);
-};
 
 // Rows for training and rows held out, a function of the seed alone. fraction in [0,1).
 struct Split {

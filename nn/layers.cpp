@@ -5,7 +5,6 @@
 #include <mutex>
 #include <tuple>
 
-#include "nn/names.h"
 #include "tensor/precision.h"
 
 namespace vapo::nn {
@@ -68,16 +67,6 @@ Embedding::Embedding(int64_t count, int64_t width, RandomKey key, DType dtype) {
 }
 
 void Embedding::parameters(const ParameterVisitor& visit) { visit("weight", weight); }
-
-Activation activation_from_name(const std::string& name) {
-  return value_from_name<Activation>("activation", name,
-                                     {{"silu", Activation::silu},
-                                      {"gelu", Activation::gelu},
-                                      {"softplus", Activation::softplus},
-                                      {"relu", Activation::relu},
-                                      {"leaky_relu", Activation::leaky_relu},
-                                      {"tanh", Activation::tanh}});
-}
 
 Var activate(Activation a, const Var& x) {
   switch (a) {

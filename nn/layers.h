@@ -6,6 +6,7 @@
 
 #include "autograd/ops.h"
 #include "nn/module.h"
+#include "tensor/names.h"
 #include "tensor/random.h"
 
 namespace vapo::nn {
@@ -66,7 +67,15 @@ class GroupNorm : public Module {
 };
 
 enum class Activation { silu, gelu, softplus, relu, leaky_relu, tanh };  // leaky_relu: slope 0.2
-Activation activation_from_name(const std::string& name);                // throws InputError listing the names
+constexpr auto names_of(Activation) {
+  using enum Activation;
+  return name_table<Activation>("activation", {{"silu", silu},
+                                               {"gelu", gelu},
+                                               {"softplus", softplus},
+                                               {"relu", relu},
+                                               {"leaky_relu", leaky_relu},
+                                               {"tanh", tanh}});
+}
 Var activate(Activation a, const Var& x);
 
 // Sinusoidal features of time, (N) → (N, width): [cos(s·t·f), sin(s·t·f)], f_i = 10000^(−i/half), half = width/2

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/names.h"
-
 namespace vapo::nn {
 namespace {
 
@@ -118,17 +116,6 @@ void Optimizer::state(const BufferVisitor& visit) {
     visit("m." + parameters_[i].name, m_[i]);
     if (!v_.empty()) visit("v." + parameters_[i].name, v_[i]);
   }
-}
-
-OptimizerOptions::Kind optimizer_from_name(const std::string& name) {
-  return value_from_name<Kind>(
-      "optimizer", name, {{"adam", Kind::adam}, {"adamw", Kind::adamw}, {"sgd", Kind::sgd}, {"lamb", Kind::lamb}});
-}
-
-ClipOptions::Kind clip_from_name(const std::string& name) {
-  using Clip = ClipOptions::Kind;
-  return value_from_name<Clip>(
-      "clipping", name, {{"none", Clip::none}, {"norm", Clip::norm}, {"value", Clip::value}, {"std", Clip::std}});
 }
 
 }  // namespace vapo::nn

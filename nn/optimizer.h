@@ -9,6 +9,7 @@
 #include "nn/ema.h"
 #include "nn/module.h"
 #include "tensor/kernels.h"
+#include "tensor/names.h"
 
 namespace vapo::nn {
 
@@ -20,7 +21,11 @@ struct OptimizerOptions {
   double momentum = 0;      // sgd
   bool nesterov = false;    // sgd
 };
-OptimizerOptions::Kind optimizer_from_name(const std::string& name);  // throws InputError listing the names
+constexpr auto names_of(OptimizerOptions::Kind) {
+  using Kind = OptimizerOptions::Kind;
+  return name_table<Kind>("optimizer",
+                          {{"adam", Kind::adam}, {"adamw", Kind::adamw}, {"sgd", Kind::sgd}, {"lamb", Kind::lamb}});
+}
 
 struct ClipOptions {
   enum class Kind { none, norm, value, std };
@@ -28,7 +33,11 @@ struct ClipOptions {
   double limit =
       1;  // norm: the largest ‖all gradients‖₂; value: the largest |entry|. std needs none: ±(3·√v̂ + 0.1)
 };
-ClipOptions::Kind clip_from_name(const std::string& name);
+constexpr auto names_of(ClipOptions::Kind) {
+  using Kind = ClipOptions::Kind;
+  return name_table<Kind>("clipping",
+                          {{"none", Kind::none}, {"norm", Kind::norm}, {"value", Kind::value}, {"std", Kind::std}});
+}
 
 class Optimizer {
  public:

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "nn/names.h"
-
 namespace vapo::nn {
 
 double Schedule::at(int64_t step) const {
@@ -23,12 +21,6 @@ double Schedule::at(int64_t step) const {
   }
   if (step < warmup_steps) rate *= static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
   return rate;
-}
-
-Schedule::Kind schedule_from_name(const std::string& name) {
-  using Kind = Schedule::Kind;
-  return value_from_name<Kind>("schedule", name,
-                               {{"constant", Kind::constant}, {"cosine", Kind::cosine}, {"step", Kind::step}});
 }
 
 }  // namespace vapo::nn

@@ -2,7 +2,8 @@
 // Learning rate as a function of the step (counted from 0).
 
 #include <cstdint>
-#include <string>
+
+#include "tensor/names.h"
 
 namespace vapo::nn {
 
@@ -18,6 +19,10 @@ struct Schedule {
 
   double at(int64_t step) const;
 };
-Schedule::Kind schedule_from_name(const std::string& name);  // throws InputError listing the names
+constexpr auto names_of(Schedule::Kind) {
+  using Kind = Schedule::Kind;
+  return name_table<Kind>("schedule",
+                          {{"constant", Kind::constant}, {"cosine", Kind::cosine}, {"step", Kind::step}});
+}
 
 }  // namespace vapo::nn

@@ -9,32 +9,21 @@
 
 namespace vapo {
 
-// Base of everything vapo throws. exit_code() is what the `vapo` program returns for it.
-class Error : public std::runtime_error {
+class Error : public std::runtime_error {  // everything vapo throws
  public:
-  explicit Error(const std::string& message, int exit_code = 3)
-      : std::runtime_error(message), exit_code_(exit_code) {}
-  int exit_code() const { return exit_code_; }
-
- private:
-  int exit_code_;
-};
-
-class UsageError : public Error {  // a command line that cannot be understood
- public:
-  explicit UsageError(const std::string& message) : Error(message, 2) {}
+  using std::runtime_error::runtime_error;
 };
 class InputError : public Error {  // a file, config or value that cannot be used
  public:
-  explicit InputError(const std::string& message) : Error(message, 3) {}
+  using Error::Error;
 };
 class DivergedError : public Error {  // a loss or a trajectory that is no longer finite
  public:
-  explicit DivergedError(const std::string& message) : Error(message, 4) {}
+  using Error::Error;
 };
 class IoError : public Error {  // the system refused to read or write
  public:
-  explicit IoError(const std::string& message) : Error(message, 5) {}
+  using Error::Error;
 };
 
 template <class... Args>

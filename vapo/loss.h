@@ -25,6 +25,25 @@ struct LossOptions {
   double first_weight = 1, second_weight = 1, dirichlet_weight = 0.5, time_weight = 0.1;
 };
 
+constexpr auto names_of(LossOptions::Estimator) {
+  using E = LossOptions::Estimator;
+  return name_table<E>(
+      "estimator",
+      {{"inner_product", E::inner_product}, {"covariance", E::covariance}, {"published", E::published}});
+}
+constexpr auto names_of(LossOptions::Weight) {
+  using W = LossOptions::Weight;
+  return name_table<W>("weight", {{"one", W::one}, {"preconditioned", W::preconditioned}});
+}
+constexpr auto names_of(LossOptions::FirstTerm) {
+  using F = LossOptions::FirstTerm;
+  return name_table<F>("first term", {{"correlation", F::correlation}, {"covariance", F::covariance}});
+}
+constexpr auto names_of(LossOptions::SecondTerm) {
+  using S = LossOptions::SecondTerm;
+  return name_table<S>("second term", {{"cosine", S::cosine}, {"dot", S::dot}, {"dist", S::dist}});
+}
+
 // A batch of particles at mixed times.
 struct LossBatch {
   Tensor data;                            // x̄ (N,D) or (N,H,W,C)

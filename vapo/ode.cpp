@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 
-#include "nn/names.h"
 #include "tensor/kernels.h"
 #include "vapo/runge_kutta.h"
 
@@ -233,14 +232,6 @@ class Solver {
 };
 
 }  // namespace
-
-OdeMethod ode_method_from_name(const std::string& name) {
-  return nn::value_from_name<OdeMethod>("ode method", name,
-                                        {{"euler", OdeMethod::euler},
-                                         {"heun", OdeMethod::heun},
-                                         {"rk23", OdeMethod::rk23},
-                                         {"rk45", OdeMethod::rk45}});
-}
 
 OdeResult integrate(const Field& field, const Tensor& x0, double t0, double t1, const OdeOptions& options) {
   check_start(x0, t0, t1);

@@ -2,9 +2,9 @@
 // Ordinary differential equations dx/dt = v(x,t) over a batch (N,…).
 
 #include <functional>
-#include <string>
 #include <vector>
 
+#include "tensor/names.h"
 #include "tensor/tensor.h"
 
 namespace vapo {
@@ -12,7 +12,10 @@ namespace vapo {
 using Field = std::function<Tensor(const Tensor& x, double t)>;
 
 enum class OdeMethod { euler, heun, rk23, rk45 };
-OdeMethod ode_method_from_name(const std::string& name);  // throws InputError listing the names
+constexpr auto names_of(OdeMethod) {
+  using enum OdeMethod;
+  return name_table<OdeMethod>("ode method", {{"euler", euler}, {"heun", heun}, {"rk23", rk23}, {"rk45", rk45}});
+}
 
 struct OdeOptions {
   OdeMethod method = OdeMethod::rk45;

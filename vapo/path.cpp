@@ -4,7 +4,6 @@
 #include <numbers>
 
 #include "autograd/ops.h"
-#include "nn/names.h"
 
 namespace vapo {
 
@@ -39,13 +38,10 @@ double Path::g_squared(double t) const {  // 2σ²(μ'/μ − σ'/σ), without t
   return 2 * p.sigma * (p.sigma * p.dmu - p.mu * p.dsigma) / p.mu;
 }
 
-Path path_from_name(const std::string& name, double omega, double nu) {
+Path path_from_name(std::string_view name, double omega, double nu) {
   if (!(omega > 0 && nu > 0 && std::isfinite(omega) && std::isfinite(nu)))
     throw InputError(fmt::format("path: omega = {} and nu = {} must be positive", omega, nu));
-  auto kind = nn::value_from_name<Path::Kind>(
-      "path", name,
-      {{"linear", Path::Kind::linear}, {"cosine", Path::Kind::cosine}, {"tempered", Path::Kind::tempered}});
-  return {kind, omega, nu};
+  return {from_name<Path::Kind>(name), omega, nu};
 }
 
 PathVars path_variables(const Path& path, const Var& t) {

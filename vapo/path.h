@@ -2,9 +2,10 @@
 // Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster
 // A).
 
-#include <string>
+#include <string_view>
 
 #include "autograd/var.h"
+#include "tensor/names.h"
 #include "tensor/tensor.h"
 
 namespace vapo {
@@ -23,8 +24,13 @@ struct Path {
   double g_squared(double t) const;  // 2σ²(μ'/μ − σ'/σ)
   double prior_scale() const { return kind == Kind::tempered ? omega : 1; }
 };
-Path path_from_name(const std::string& name, double omega = 1,
-                    double nu = 0.1);  // throws InputError listing the names
+constexpr auto names_of(Path::Kind) {
+  using Kind = Path::Kind;
+  return name_table<Kind>("path",
+                          {{"linear", Kind::linear}, {"cosine", Kind::cosine}, {"tempered", Kind::tempered}});
+}
+// Throws InputError listing the names, and for ω or ν that are not positive.
+Path path_from_name(std::string_view name, double omega = 1, double nu = 0.1);
 
 // Per-particle factors for times t (N), each (N,1) in t's dtype, to broadcast over (N,D).
 struct PathFactors {

@@ -28,4 +28,9 @@ class PreconditionedPotential : public Potential {
   Reference reference_;
 };
 
+constexpr auto names_of(PreconditionedPotential::Reference) {
+  using Reference = PreconditionedPotential::Reference;
+  return name_table<Reference>("reference", {{"gaussian", Reference::gaussian}, {"none", Reference::none}});
+}
+
 }  // namespace vapo

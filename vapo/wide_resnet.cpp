@@ -1,7 +1,5 @@
 #include "vapo/wide_resnet.h"
 
-#include "nn/names.h"
-
 namespace vapo {
 namespace {
 
@@ -136,16 +134,6 @@ void WideResnetPotential::parameters(const nn::ParameterVisitor& visit) {
     nn::visit_child(fmt::format("layer{}.{}", 1 + i / n, i % n), *blocks_[i], visit);
   if (norm_) nn::visit_child("norm", *norm_, visit);
   nn::visit_child("linear", *linear_, visit);
-}
-
-Options::Norm norm_from_name(const std::string& name) {
-  return nn::value_from_name<Options::Norm>("norm", name,
-                                            {{"none", Options::Norm::none}, {"group", Options::Norm::group}});
-}
-
-Options::Head head_from_name(const std::string& name) {
-  return nn::value_from_name<Options::Head>(
-      "head", name, {{"linear", Options::Head::linear}, {"residual", Options::Head::residual}});
 }
 
 }  // namespace vapo

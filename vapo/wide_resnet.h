@@ -23,8 +23,14 @@ struct WideResnetOptions {
   bool time = false;    // of bk sinusoids, and added between a block's convolutions
   int64_t classes = 0;  // 0 = none; label `classes` = no class
 };
-WideResnetOptions::Norm norm_from_name(const std::string& name);  // none, group; these throw InputError
-WideResnetOptions::Head head_from_name(const std::string& name);  // linear, residual
+constexpr auto names_of(WideResnetOptions::Norm) {
+  using Norm = WideResnetOptions::Norm;
+  return name_table<Norm>("norm", {{"none", Norm::none}, {"group", Norm::group}});
+}
+constexpr auto names_of(WideResnetOptions::Head) {
+  using Head = WideResnetOptions::Head;
+  return name_table<Head>("head", {{"linear", Head::linear}, {"residual", Head::residual}});
+}
 
 class WideResnetPotential : public Potential {
  public:

@@ -5,12 +5,12 @@
 #include "apps/bench/bench.h"
 #include "autograd/grad.h"
 #include "nn/layers.h"
-#include "nn/optimizer.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
 #include "vapo/inception.h"
 #include "vapo/loss.h"
 #include "vapo/mlp_potential.h"
+#include "vapo/training/training_step.h"
 #include "vapo/unet.h"
 #include "vapo/wide_resnet.h"
 #include "vapo/work.h"
@@ -100,21 +100,19 @@ class PlaneStep {
       : batch_(batch),
         points_(draw({100'000, 2}, 1).to(DType::f32)),
         phi_(MlpOptions{}, 0),
-        optimizer_(placed(phi_), {}),
-        ema_(optimizer_.parameters(), 0.999) {
-    for (auto& p : optimizer_.parameters()) inputs_.push_back(*p.parameter);
-  }
+        train_(phi_, {.clip = {.kind = nn::ClipOptions::Kind::norm, .limit = 1},
+                      .ema_decay = 0.999,
+                      .device = operands().device,
+                      .recorded = false}) {}
   double operator()() {
-    uint64_t n = static_cast<uint64_t>(step_++);
+    uint64_t n = static_cast<uint64_t>(step_);
     Tensor index = randint({batch_}, {.seed = 1, .stream = 1, .step = n}, points_.dim(0));
     LossBatch b{kernel::index_select(points_, 0, index),
                 rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1, f32()),
                 randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}, f32()),
                 {}};
-    LossTerms loss = vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {});
-    std::vector<Var> grads = grad(loss.total, inputs_, {.allow_unused = true});  // the last bias does not change ∇Φ
-    optimizer_.step(grads, 1e-3, {.kind = nn::ClipOptions::Kind::norm, .limit = 1}, &ema_);
-    return loss.total.item();
+    auto loss = [&](const TrainingStep::Add& add) { add(vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {})); };
+    return train_(step_++, 1e-3, loss).loss;
   }
   // Six products for each weight and particle.
   static double flops(int64_t batch) {
@@ -125,9 +123,7 @@ class PlaneStep {
   int64_t batch_, step_ = 0;
   Tensor points_;
   MlpPotential phi_;
-  nn::Optimizer optimizer_;
-  nn::Ema ema_;
-  std::vector<Var> inputs_;
+  TrainingStep train_;
 };
 
 // Of 32×32 images in three channels, with the networks of bench/torch_unet.py.
@@ -135,25 +131,24 @@ class ImageStep {
  public:
   ImageStep(const std::string& network, int64_t n, bool quick)
       : phi_(make(network, quick)),
-        optimizer_(placed(*phi_), {}),
-        ema_(optimizer_.parameters(), 0.9999),
+        train_(*phi_, {.clip = {.kind = nn::ClipOptions::Kind::std},
+                       .ema_decay = 0.9999,
+                       .device = operands().device,
+                       .recorded = false}),
         images_(randn({n, quick ? 8 : 32, quick ? 8 : 32, 3}, {.seed = 1}, f32())) {
     uint64_t step = 0;  // past the zero initialisation, where half of the products are with zeros
-    for (auto& p : optimizer_.parameters()) {
-      inputs_.push_back(*p.parameter);
+    for (auto& p : train_.optimizer().parameters()) {
       if (kernel::sum_squares({&p.parameter->value(), 1}).item() == 0 && p.parameter->rank() > 1)
         kernel::copy_into(p.parameter->value(),
                           kernel::affine(randn(p.parameter->shape(), {.seed = 2, .step = step++}, f32()), 0.02, 0));
     }
   }
   double operator()() {
-    uint64_t k = static_cast<uint64_t>(step_++);
+    uint64_t k = static_cast<uint64_t>(step_);
     LossBatch b{images_, rand({images_.dim(0)}, {.seed = 1, .stream = 2, .step = k}, 1e-5, 1, f32()),
                 randn(images_.shape(), {.seed = 1, .stream = 3, .step = k}, f32())};
-    Var total = vapo_loss(*phi_, path(), b, loss()).total;
-    std::vector<Var> grads = grad(total, inputs_, {.allow_unused = true});
-    optimizer_.step(grads, 1e-4, {.kind = nn::ClipOptions::Kind::std}, &ema_);
-    return total.item();
+    auto losses = [&](const TrainingStep::Add& add) { add(vapo_loss(*phi_, path(), b, loss())); };
+    return train_(step_++, 1e-4, losses).loss;
   }
   double energy_gradient() { return gradient(*phi_, images_, 0.5).at(0); }
   // An image's step: six products for each weight and pixel. ∇Φ has a third of them.
@@ -182,10 +177,8 @@ class ImageStep {
   }
   int64_t step_ = 0;
   std::unique_ptr<Potential> phi_;
-  nn::Optimizer optimizer_;
-  nn::Ema ema_;
+  TrainingStep train_;
   Tensor images_;
-  std::vector<Var> inputs_;
 };
 
 void bench_image_step(const BenchOptions& options, const Machine& machine) {

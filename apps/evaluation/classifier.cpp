@@ -3,17 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "apps/evaluation/image_features.h"
 #include "apps/run/command.h"
-#include "autograd/grad.h"
 #include "data/image_loader.h"
-#include "nn/optimizer.h"
 #include "nn/schedule.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 #include "tensor/random.h"
+#include "vapo/streams.h"
+#include "vapo/training/training_step.h"
 
 namespace vapo::app {
 namespace {
@@ -30,8 +29,6 @@ struct TestOptions {
   CommonOptions common;
   std::string classifier, set, data;
 };
-
-enum Stream : uint32_t { kLoaderStream = 1, kShiftStream = 4, kDropoutStream };  // 0: weights; the loader takes 3
 
 // Every image moved by up to `most` pixels either way, its edge repeated: a function of the key.
 Tensor moved(const Tensor& x, int64_t most, RandomKey key) {
@@ -70,21 +67,18 @@ int train(const TrainOptions& options) {
   auto seed = static_cast<uint64_t>(options.seed);
   ImageClassifier classifier{.file = options.out, .set = options.set, .network = {}, .device = device};
   classifier.network = std::make_unique<Classifier>(options_for(images), seed);
-  nn::to(*classifier.network, device);
   int64_t parameters = nn::parameter_count(*classifier.network);
 
   auto set = std::make_shared<const data::ImageSet>(images.set);
   data::ImageLoader loader(
-      set, {.batch_size = options.batch_size, .seed = seed, .stream = kLoaderStream, .flip = options.flip});
+      set,
+      {.batch_size = options.batch_size, .seed = seed, .stream = kClassifierLoaderStream, .flip = options.flip});
   int64_t steps_per_epoch = std::max<int64_t>(1, set->count() / options.batch_size);
   int64_t steps = options.epochs * steps_per_epoch;
   note(circumstances(device));
   note(fmt::format("{} parameters, {} images of {}, {} steps", parameters, images.set.count(), options.set, steps));
   nn::Schedule schedule{.kind = nn::Schedule::Kind::cosine, .base = options.learning_rate, .total_steps = steps};
-  std::vector<nn::NamedParameter> named = nn::named_parameters(*classifier.network);
-  std::vector<Var> leaves;
-  for (const nn::NamedParameter& p : named) leaves.push_back(*p.parameter);
-  nn::Optimizer optimizer(named, {});
+  TrainingStep training(*classifier.network, {.device = device, .recorded = false});
   Stopwatch watch;
   Verdict verdict;
   double loss_sum = 0;
@@ -92,12 +86,14 @@ int train(const TrainOptions& options) {
     data::ImageBatch batch = loader.batch(step);
     auto draw = static_cast<uint64_t>(step);
     Tensor x = moved(batch.x, options.shift, {seed, kShiftStream, draw}).to(device);
-    Var loss = cross_entropy(classifier.network->logits(x, RandomKey{seed, kDropoutStream, draw}), batch.labels);
-    double norm = optimizer.step(grad(loss, leaves), schedule.at(step));
-    if (!std::isfinite(loss.item()) || !std::isfinite(norm))
+    const StepReport& report = training(step, schedule.at(step), [&](const TrainingStep::Add& add) {
+      RandomKey dropout{seed, kClassifierDropoutStream, draw};
+      add({.terms = {}, .total = cross_entropy(classifier.network->logits(x, dropout), batch.labels)});
+    });
+    if (!report.is_finite())
       throw DivergedError(fmt::format("the loss of step {} is {}, its gradient {}. Hint: a smaller --learning-rate",
-                                      step + 1, loss.item(), norm));
-    loss_sum += loss.item();
+                                      step + 1, report.loss, report.gradient_norm));
+    loss_sum += report.loss;
     if ((step + 1) % steps_per_epoch != 0) continue;
     int64_t epoch = (step + 1) / steps_per_epoch;
     verdict = judge(classifier, test);

@@ -7,10 +7,10 @@
 
 #include "apps/evaluation/fid_sides.h"
 #include "apps/run/command.h"
+#include "apps/run/exit_code.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/sample_scores.h"
-#include "tensor/check.h"
 #include "tensor/kernels.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
@@ -20,7 +20,7 @@ namespace {
 
 struct FidOptions {
   CommonOptions common;
-  SamplerOptions sampler;
+  SamplerFlags sampler;
   ClassOptions of_class;
   FeatureChoice network;
   std::string reference, samples, resize = "tf1", data, save, out;
@@ -184,7 +184,7 @@ int fid(FidOptions options) {
   bool draws = !options.samples.empty() && names_a_model(options.samples);
   std::optional<Model> model;
   SampleRequest drawing;
-  Config::Sample sampler;
+  SamplerOptions sampler;
   Json request = request_of(options, *network);
   request["n"] = options.n ? Json(*options.n) : Json(nullptr);
   request["device"] = std::string(name_of(device));
@@ -193,7 +193,7 @@ int fid(FidOptions options) {
   if (draws) {
     model = open_model(options.samples, options.sampler.last_weights, device);
     check_of_images(*model, "fid");
-    sampler = options.sampler.over(model->config.sample);
+    sampler = options.sampler.over(model->recipe.sample);
     drawing = options.sampler.request(options.n.value_or(kDrawn));
     drawing.labels = options.of_class.labels(*model, drawing.n);
     drawing.guidance = options.of_class.weight();

@@ -4,14 +4,11 @@
 
 #include <algorithm>
 
-#include "apps/evaluation/model_images.h"
-#include "apps/run/dataset.h"
 #include "apps/run/parts.h"
 #include "apps/sampling/sampling.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
-#include "vapo/likelihood.h"
 #include "vapo/scores.h"
 
 namespace vapo::app {
@@ -31,16 +28,15 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
                                    const ImageLikelihoodOptions& o, const std::filesystem::path& folder,
                                    const std::string& name) {
   int64_t n = u.dim(0), batches = (n + o.batch_size - 1) / o.batch_size;
-  LikelihoodOptions options{
+  LogDensityOptions options{
       .trace = o.exact ? LikelihoodOptions::Trace::exact : LikelihoodOptions::Trace::hutchinson,
       .probes = o.probes,
-      .key = {o.seed, kProbeStream, 0},
-      .t_data = model.config.train.t_max,
-      .ode = {.rtol = o.tolerance, .atol = o.tolerance, .times = {}}};
+      .tolerance = o.tolerance,
+      .seed = o.seed};
   // a batch may take minutes: a sign of life between the lines of rows_in_parts
   int64_t evaluations = 0;
   Stopwatch since_shown;
-  options.observe = [&](double t) {
+  auto observe = [&](double t) {
     constexpr double kEvery = 30;
     ++evaluations;
     if (since_shown.seconds() < kEvery) return;
@@ -52,19 +48,21 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
     // rows of log p and of the evaluations that the batch took
     auto make = [&](int64_t first, int64_t count) {
       auto part = [&](const Tensor& x) { return kernel::slice(x, 0, first, first + count, 1); };
-      RandomKey noise{o.seed, kDequantizationStream, static_cast<uint64_t>(k) << 32};
-      Tensor x = dequantized(part(u), noise, part(index)).to(model.device);
-      Tensor y = labels.defined() ? part(labels).to(model.device) : labels;
-      options.key.step = static_cast<uint64_t>(k * batches + first / o.batch_size) << 16;
       evaluations = 0;
-      LikelihoodResult r = log_likelihood(*model.potential, model.path, x, options, y);
-      note_raised_tolerances(options.ode, r.rtol, r.atol);
+      ImageBatchRequest batch{.u = part(u),
+                              .labels = labels.defined() ? part(labels) : labels,
+                              .index = part(index),
+                              .dequantization = k,
+                              .draw = k * batches + first / o.batch_size,
+                              .observe = observe};
+      Likelihoods r = log_density(model, batch, options);
+      note_raised_tolerances(o.tolerance, o.tolerance, r.rtol, r.atol);
       if (auto bad = non_finite(r.log_likelihood))
         throw DivergedError(
             fmt::format("{}: the log-likelihood of image {} is {}. Hint: is the model's potential "
                         "finite there? A smaller --tolerance may help",
                         name, first + bad->first, bad->name()));
-      Tensor columns[] = {r.log_likelihood.to(Device::cpu).reshape({count, 1}),
+      Tensor columns[] = {r.log_likelihood.reshape({count, 1}),
                           Tensor::full({count, 1}, static_cast<double>(r.nfe), DType::f64)};
       return kernel::concat(columns, 1);
     };

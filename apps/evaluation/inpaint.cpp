@@ -6,21 +6,22 @@
 #include <cstring>
 
 #include "apps/evaluation/image_features.h"
+#include "apps/run/exit_code.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/image_file.h"
-#include "tensor/check.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 #include "vapo/composition.h"
 #include "vapo/inpainting.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 namespace {
 
 struct InpaintOptions {
   CommonOptions common;
-  SamplerOptions sampler;
+  SamplerFlags sampler;
   std::string model, out, images, data, mask = "box", classifier;
   std::optional<int64_t> n;
   std::optional<double> guidance;
@@ -96,12 +97,12 @@ std::shared_ptr<Potential> potential_of(const Model& model, const InpaintOptions
                                         int64_t begin, int64_t count) {
   std::shared_ptr<Potential> phi = model.potential;
   if (options.with_labels)
-    phi = guided(phi, classes_of(model.config), kernel::slice(task.images.set.labels, 0, begin, begin + count, 1),
+    phi = guided(phi, model.recipe.classes(), kernel::slice(task.images.set.labels, 0, begin, begin + count, 1),
                  options.guidance.value_or(0));
   KnownPixels known = task.rows(begin, count);
   known.values = known.values.to(model.device);
   if (!options.renoised) return inpainting(phi, known);
-  return inpainting_renoised(phi, known, model.path, kernel::slice(task.noise, 0, begin, begin + count, 1));
+  return inpainting_renoised(phi, known, model.path(), kernel::slice(task.noise, 0, begin, begin + count, 1));
 }
 
 // In [−1,1], the missing pixels in the middle of it.
@@ -161,7 +162,7 @@ void check_labels(const InpaintOptions& options, const Model& model, const Named
     if (options.guidance) throw UsageError("--guidance: towards which class? Hint: --with-labels");
     return;
   }
-  int64_t classes = classes_of(model.config);
+  int64_t classes = model.recipe.classes();
   if (classes == 0)
     throw InputError(fmt::format("{}: the model has no classes; leave out --with-labels", model.file.string()));
   if (!images.set.labels.defined())
@@ -176,7 +177,7 @@ int inpaint(InpaintOptions options) {
   Model model = open_model(options.model, options.sampler.last_weights, device);
   check_of_images(model, "inpaint");
   options.sampler.own_steps = true;  // an image is then a function of its noise and its known pixels alone
-  Config::Sample s = options.sampler.over(model.config.sample);
+  SamplerOptions s = options.sampler.over(model.recipe.sample);
   if (!options.renoised) s.t_start = kPublishedStart;
 
   NamedImages images = images_of(options, model);
@@ -190,7 +191,7 @@ int inpaint(InpaintOptions options) {
   Tensor start = prior_noise(model, n, static_cast<uint64_t>(options.sampler.seed)).to(Device::cpu);
   Task task{.images = images,
             .known = {data::from_pixels(images.set.pixels), mask},
-            .noise = kernel::affine(start, 1 / model.path.prior_scale(), 0),
+            .noise = kernel::affine(start, 1 / model.path().prior_scale(), 0),
             .one_mask = mask.rank() == 3};
 
   Json asked = model_request(model);

@@ -8,6 +8,7 @@
 #include "apps/evaluation/image_likelihood.h"
 #include "apps/evaluation/model_images.h"
 #include "apps/run/command.h"
+#include "apps/run/dataset.h"
 #include "apps/run/evaluation.h"
 #include "apps/run/parts.h"
 #include "apps/sampling/sampling.h"
@@ -18,6 +19,7 @@
 #include "tensor/finite.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 namespace {
@@ -59,11 +61,12 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
     throw InputError(fmt::format("{}: {} columns, the model has {}", what, x.dim(1), model.dims()));
   }
   if (options.limit > 0 && x.dim(0) > options.limit) x = kernel::slice(x, 0, 0, options.limit, 1);
-  Likelihoods result = likelihood_of(model, x,
-                                     {.exact = trace == "exact",
-                                      .probes = options.probes,
-                                      .tolerance = options.tolerance,
-                                      .seed = static_cast<uint64_t>(options.seed)});
+  using Trace = LikelihoodOptions::Trace;
+  TimedLikelihoods result = likelihood_of(model, x,
+                                          {.trace = trace == "exact" ? Trace::exact : Trace::hutchinson,
+                                           .probes = options.probes,
+                                           .tolerance = options.tolerance,
+                                           .seed = static_cast<uint64_t>(options.seed)});
   if (auto bad = non_finite(result.log_likelihood))
     throw DivergedError(fmt::format("{}: the log-likelihood is {} {}", what, bad->name(), bad->where()));
   data::Estimate nats = data::mean_of(result.log_likelihood);
@@ -92,7 +95,7 @@ ChosenImages images_of(const LikelihoodCommand& options, const Model& model) {
   Tensor index = some_of(images.set.count(), options.limit, static_cast<uint64_t>(options.seed));
   ChosenImages out{images.name, kernel::index_select(images.set.pixels, 0, index), {}, index};
   if (!options.with_labels) return out;
-  int64_t classes = classes_of(model.config);
+  int64_t classes = model.recipe.classes();
   if (classes == 0)
     throw InputError(fmt::format("{}: the model has no classes; leave out --with-labels", model.file.string()));
   if (!images.set.labels.defined()) throw InputError(fmt::format("{}: its images have no labels", images.name));
@@ -139,7 +142,7 @@ void report(Evaluation& evaluation, const LikelihoodCommand& options, const Mode
       "-log p/(D ln 2) + 7 with D = {}, of grey levels scaled from [0,256) to [-1,1) after uniform dequantisation; "
       "rk45 "
       "from t = {} to 1e-5, rtol = atol = {}; trace: {}; seed {}; {} weights of step {}",
-      model.dims(), model.config.train.t_max, options.tolerance,
+      model.dims(), model.recipe.train.t_max, options.tolerance,
       options.trace == "exact" ? "exact" : fmt::format("{} Rademacher probes of an image", options.probes),
       options.seed, model.averaged ? "averaged" : "last", model.step));
   if (!model.config.data.dequantize)

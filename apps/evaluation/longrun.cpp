@@ -15,6 +15,7 @@
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "vapo/scores.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 namespace {
@@ -24,7 +25,7 @@ struct LongRunOptions {
   std::string model, out, method = "ode";
   std::vector<std::string> starts = {"noise"};
   std::vector<double> temperatures = {1};
-  std::optional<std::string> energy;
+  std::optional<EnergyKind> energy;
   std::optional<double> step_size, t;
   std::optional<int64_t> burn_in;
   double until = 20, save_every = 30;
@@ -37,7 +38,7 @@ constexpr int64_t kShown = 16;  // times at which images are kept
 // Euler's steps of 1/per_unit. The network sees no time beyond those it was trained on.
 Advance flow_of(const Model& model, int64_t per_unit) {
   auto time = [per_unit](int64_t k) { return static_cast<double>(k) / static_cast<double>(per_unit); };
-  double first_t = model.config.sample.t_start, last_t = model.config.train.t_max;
+  double first_t = model.recipe.sample.t_start, last_t = model.recipe.train.t_max;
   return [&phi = *model.potential, time, first_t, last_t](Tensor x, int64_t first, int64_t count,
                                                           const Observe& observe) {
     for (int64_t k = first; k < first + count; ++k) {
@@ -100,9 +101,7 @@ std::vector<int64_t> shown_steps(int64_t steps, int64_t begin) {
 
 Tensor start_of(const Model& model, const std::string& start, int64_t n, uint64_t seed) {
   if (start == "noise") return prior_noise(model, n, seed);
-  Config::Sample sample = model.config.sample;
-  if (sample.method == "sgld") sample.method = "rk45";
-  return draw_samples(model, sample, {.n = n, .seed = seed}).x.to(model.device);
+  return timed_samples(model, model.recipe.sample.of_the_flow(), {.n = n, .seed = seed}).x.to(model.device);
 }
 
 LongRuns plan_of(const LongRunOptions& o, const Model& model) {
@@ -183,19 +182,19 @@ int longrun(LongRunOptions o) {
   if (!model.of_images())
     throw InputError(
         fmt::format("{}: a model of points; long runs are of images. Hint: vapo density", model.file.string()));
-  if (!o.energy) o.energy = model.config.sample.energy;
-  if (!o.step_size) o.step_size = model.config.sample.step_size;
+  if (!o.energy) o.energy = model.recipe.sample.energy;
+  if (!o.step_size) o.step_size = model.recipe.sample.sgld.step_size;
   LongRuns all = plan_of(o, model);
   Energy energy;
-  if (!all.ode && *o.energy == "marginal") {
+  if (!all.ode && *o.energy == EnergyKind::marginal) {
     double t = marginal_time(model, o.t);
-    energy = blurred_data_energy(*model.potential, model.path, t);
+    energy = blurred_data_energy(*model.potential, model.path(), t);
     all.function = fmt::format("marginal energy at t = {}", t);
   } else if (!all.ode) {
-    const Config::Energy& e = model.config.energy;
+    const EnergyOptions& e = model.recipe.energy;
     energy = model.boltzmann();
     all.function =
-        e.boltzmann == "given"
+        e.boltzmann == EnergyOptions::Boltzmann::given
             ? fmt::format("(4 Phi + f |x|^2)/g^2 at t = {}, f = {}, g^2 = {}", e.boltzmann_t, e.f, e.g_squared)
             : fmt::format("(4 Phi + f |x|^2)/g^2 of the path at t = {}", e.boltzmann_t);
   }
@@ -209,7 +208,7 @@ int longrun(LongRunOptions o) {
                 "{} particles, Euler with {} steps per unit of time (NFE {}), seed {}; {} weights of step {}; "
                 "the network sees no t beyond {}",
                 o.particles, o.per_unit, all.steps, o.seed, model.averaged ? "averaged" : "last", model.step,
-                model.config.train.t_max)
+                model.recipe.train.t_max)
           : fmt::format(
                 "{} particles, {} steps of {:.3g}, seed {}; {} weights of step {}; at first noise, or samples "
                 "of the flow",
@@ -245,8 +244,7 @@ void add_longrun(CLI::App& app, Action& action) {
       ->check(real_from(0.0, 1e12))
       ->capture_default_str();
   command->add_option("--step-size", o->step_size, "Of sgld (default: the config's)")->check(real_from(1e-12, 1e6));
-  command->add_option("--energy", o->energy, "Of sgld: marginal or boltzmann (default: the config's)")
-      ->check(CLI::IsMember({"marginal", "boltzmann"}));
+  add_choice(*command, "--energy", o->energy, "Of sgld: marginal or boltzmann (default: the config's)");
   command
       ->add_option("--t", o->t,
                    "Of the marginal energy (default: the config's, or 0.95 where the path has no noise)")

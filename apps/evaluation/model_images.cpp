@@ -7,6 +7,7 @@
 #include "apps/run/image_dataset.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 namespace {
@@ -73,8 +74,9 @@ Tensor some_of(int64_t n, int64_t limit, uint64_t seed) {
 
 double marginal_time(const Model& model, std::optional<double> given) {
   constexpr double kEarlier = 0.95;  // of the linear path: blurred by 0.05, some six grey levels
-  double t = given.value_or(model.config.energy.marginal_t);
-  bool known = model.config.model.potential == "preconditioned" || (t > 0 && model.path.g_squared(t) > 0);
+  double t = given.value_or(model.recipe.energy.marginal_t);
+  bool known = model.recipe.potential.form == PotentialOptions::Form::preconditioned ||
+               (t > 0 && model.path().g_squared(t) > 0);
   if (known) return t;
   if (given) throw InputError(fmt::format("--t {}: the path leaves no density there. Hint: 0 < t < 1", t));
   return kEarlier;

@@ -20,9 +20,6 @@ NamedImages training_images_of(const Model& model);  // without those held out
 // `limit` of n at random, in their order, i64; all where limit is 0 or n at least.
 Tensor some_of(int64_t n, int64_t limit, uint64_t seed);
 
-// Streams of random numbers of evaluations, beside those of apps/run/dataset.h.
-enum EvaluationStream : uint32_t { kChoiceStream = 201, kDequantizationStream, kBootstrapStream };
-
 // Up to which time of the path a model has a density of the data: `given`, or the config's energy.marginal_t; and
 // where the potential has none there (σ = 0, and not preconditioned), a little earlier. Throws InputError where
 // `given` is such a time.

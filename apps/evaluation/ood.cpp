@@ -79,7 +79,7 @@ class Scorer {
         model_(model),
         evaluation_(evaluation),
         boltzmann_(boltzmann_energy(*model.potential, 1, -1, 1)),
-        marginal_(blurred_data_energy(*model.potential, model.path, t)) {}
+        marginal_(blurred_data_energy(*model.potential, model.path(), t)) {}
 
   std::vector<std::string> names() const {
     std::vector<std::string> out = {"4 Phi - |x|^2", "marginal energy", "-|grad (4 Phi - |x|^2)|",
@@ -183,7 +183,7 @@ int ood(const OodOptions& options) {
   OodResult result = score(options, Scorer(options, model, evaluation, t), sets);
   result.not_comparable_because = not_comparable(options, model, sets.in);
   report_ood(evaluation, result);
-  PathPoint p = model.path.at(t);
+  PathPoint p = model.path().at(t);
   evaluation.remark(
       fmt::format("Images as u/127.5 - 1; {} weights of step {}; {} of each set, seed {}; typicality: minus the "
                   "distance to the mean "
@@ -205,7 +205,7 @@ int ood(const OodOptions& options) {
   if (result.not_comparable_because.empty())
     evaluation.remark(fmt::format(
         "The poster's numbers are of the published network after its whole training; this model had {} of {} steps",
-        model.step, model.config.train.steps));
+        model.step, model.recipe.train.steps));
   evaluation.finish(options.common.json);
   return 0;
 }

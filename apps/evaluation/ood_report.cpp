@@ -7,6 +7,7 @@
 #include "apps/evaluation/ood.h"
 #include "data/figure.h"
 #include "data/scores.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 namespace {

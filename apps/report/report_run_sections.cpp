@@ -18,9 +18,11 @@ std::string joined(const std::vector<int64_t>& numbers, const char* between) {
   return fmt::format("{}", fmt::join(numbers, between));
 }
 
+using Network = PotentialOptions::Network;
+
 std::string network_words(const Config& c) {
-  if (c.model.kind == "unet") {
-    const Config::Unet& u = c.unet;
+  if (c.potential.network == Network::unet) {
+    const UnetOptions& u = c.potential.unet;
     return fmt::format("U-Net of width {} times {}, {} {} a level{}{}{}", u.base_width, joined(u.multipliers, ", "),
                        u.blocks_per_level, u.blocks_per_level == 1 ? "block" : "blocks",
                        u.attention_downsamplings.empty()
@@ -29,14 +31,20 @@ std::string network_words(const Config& c) {
                        u.time ? "" : ", not told the time",
                        u.classes > 0 ? fmt::format(", {} classes", u.classes) : "");
   }
-  if (c.model.kind == "wide_resnet") {
-    const Config::WideResnet& w = c.wide_resnet;
-    return fmt::format("WideResNet {}-{}, {} head{}{}", w.depth, w.widen, w.head,
+  if (c.potential.network == Network::wide_resnet) {
+    const WideResnetOptions& w = c.potential.wide_resnet;
+    return fmt::format("WideResNet {}-{}, {} head{}{}", w.depth, w.widen, name_of(w.head),
                        w.time ? "" : ", not told the time",
                        w.classes > 0 ? fmt::format(", {} classes", w.classes) : "");
   }
-  return fmt::format("perceptron of {} units, {}{}", joined(c.model.hidden, ", "), c.model.activation,
-                     c.model.time_embedding > 0 ? "" : ", not told the time");
+  return fmt::format("perceptron of {} units, {}{}", joined(c.potential.mlp.hidden, ", "),
+                     name_of(c.potential.mlp.activation),
+                     c.potential.mlp.time_embedding > 0 ? "" : ", not told the time");
+}
+
+std::string potential_words(const PotentialOptions& p) {
+  if (p.form == PotentialOptions::Form::raw) return "raw";
+  return fmt::format("{}, reference {}", name_of(p.form), name_of(p.reference));
 }
 
 std::string data_words(const Config& c) {
@@ -49,10 +57,13 @@ std::string data_words(const Config& c) {
   return name + (c.data.flip ? ", mirrored half of the time" : "");
 }
 
-std::string optimizer_words(const Config::Train& t) {
-  std::string out = fmt::format("{}, learning rate {}, {}", t.optimizer, rounded(t.learning_rate), t.schedule);
-  if (t.warmup_steps > 0) out += fmt::format(" after {} steps of warm-up", grouped(t.warmup_steps));
-  if (t.clip != "none") out += fmt::format(", gradients clipped by {} {}", t.clip, rounded(t.clip_limit));
+std::string optimizer_words(const TrainingOptions& t) {
+  const nn::Schedule& s = t.schedule;
+  std::string out =
+      fmt::format("{}, learning rate {}, {}", name_of(t.optimizer.kind), rounded(s.base), name_of(s.kind));
+  if (s.warmup_steps > 0) out += fmt::format(" after {} steps of warm-up", grouped(s.warmup_steps));
+  if (t.clip.kind != nn::ClipOptions::Kind::none)
+    out += fmt::format(", gradients clipped by {} {}", name_of(t.clip.kind), rounded(t.clip.limit));
   return out;
 }
 
@@ -64,33 +75,34 @@ std::string duration(double seconds) {
 const char* noun(const RunRecord& run) { return run.config && is_of_images(*run.config) ? "images" : "points"; }
 
 std::vector<std::pair<std::string, std::string>> config_facts(const Config& c, const RunRecord& run) {
-  const Config::Train& t = c.train;
-  std::string path = c.path.kind, average = "none", steps = grouped(t.steps);
-  if (path == "tempered") path += fmt::format(", ω = {}, ν = {}", rounded(c.path.omega), rounded(c.path.nu));
+  const TrainingOptions& t = c.train;
+  std::string path(name_of(c.path.kind)), average = "none", steps = grouped(t.steps);
+  if (c.path.kind == Path::Kind::tempered)
+    path += fmt::format(", ω = {}, ν = {}", rounded(c.path.omega), rounded(c.path.nu));
   if (t.ema_decay > 0) average = "exponential, decay " + rounded(t.ema_decay, 6);
   if (run.step() != t.steps) steps = fmt::format("{} of {}", grouped(run.step()), steps);
-  return {
-      {"Data", data_words(c)},
-      {"Network", network_words(c)},
-      {"Potential", c.model.potential + (c.model.potential == "raw" ? "" : ", reference " + c.model.reference)},
-      {"Path", path},
-      {"Loss", words(c.loss.estimator) + ", weight " + c.loss.weight + (c.loss.antithetic ? ", antithetic" : "")},
-      {"Optimizer", optimizer_words(t)},
-      {"Average of the weights", average},
-      {"Steps", steps},
-      {"Batch", fmt::format("{} {}", grouped(t.batch_size), noun(run))},
-      {"Seed", std::to_string(t.seed)}};
+  return {{"Data", data_words(c)},
+          {"Network", network_words(c)},
+          {"Potential", potential_words(c.potential)},
+          {"Path", path},
+          {"Loss", fmt::format("{}, weight {}{}", words(std::string(name_of(c.loss.estimator))),
+                               name_of(c.loss.weight), c.loss.antithetic ? ", antithetic" : "")},
+          {"Optimizer", optimizer_words(t)},
+          {"Average of the weights", average},
+          {"Steps", steps},
+          {"Batch", fmt::format("{} {}", grouped(t.batch_size), noun(run))},
+          {"Seed", std::to_string(t.seed)}};
 }
 
 // How the grids of a run are drawn, as the trainer does it.
 std::string grid_words(const Config& c) {
-  const Config::Sample& s = c.sample;
-  bool adaptive = s.method != "euler" && s.method != "heun";
-  std::string sampler = adaptive ? fmt::format("{}, tolerances {} and {}", s.method == "sgld" ? "rk45" : s.method,
-                                               rounded(s.rtol), rounded(s.atol))
-                                 : fmt::format("{}, {} steps, NFE {}", s.method, grouped(s.steps),
-                                               grouped(s.steps * (s.method == "heun" ? 2 : 1)));
-  return fmt::format("{} samples a grid from seed {}, the same noise in each; {}; {} weights.", grouped(s.grid),
+  SamplerOptions s = c.sample.of_the_flow();
+  std::string sampler =
+      s.is_adaptive()
+          ? fmt::format("{}, tolerances {} and {}", name_of(s.method), rounded(s.ode.rtol), rounded(s.ode.atol))
+          : fmt::format("{}, {} steps, NFE {}", name_of(s.method), grouped(s.ode.steps),
+                        grouped(s.ode.steps * (s.method == Sampler::heun ? 2 : 1)));
+  return fmt::format("{} samples a grid from seed {}, the same noise in each; {}; {} weights.", grouped(c.run.grid),
                      c.train.seed, sampler, c.train.ema_decay > 0 ? "averaged" : "last");
 }
 
@@ -106,9 +118,9 @@ std::vector<int64_t> some_of(const std::vector<int64_t>& steps, size_t most) {
 
 std::string lead_html(const RunRecord& run) {
   if (!run.config) return "";
-  std::string network = run.config->model.kind == "unet"          ? "U-Net"
-                        : run.config->model.kind == "wide_resnet" ? "WideResNet"
-                                                                  : "perceptron";
+  std::string network = run.config->potential.network == Network::unet          ? "U-Net"
+                        : run.config->potential.network == Network::wide_resnet ? "WideResNet"
+                                                                                : "perceptron";
   std::string size = run.parameters > 0 ? fmt::format(" of {} parameters", grouped(run.parameters)) : "";
   const std::string& set = run.config->data.set.empty() ? run.config->data.path : run.config->data.set;
   return fmt::format(

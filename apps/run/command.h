@@ -6,9 +6,11 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "tensor/device.h"
+#include "tensor/names.h"
 
 namespace vapo::app {
 
@@ -30,6 +32,7 @@ void add_report(CLI::App& app, Action& action);
 void add_longrun(CLI::App& app, Action& action);
 void add_ood(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_help(CLI::App& app, Action& action);
 
 struct CommonOptions {
   std::string device = "auto", precision = "strict";
@@ -38,6 +41,13 @@ struct CommonOptions {
   void add_to(CLI::App& command, bool computes = true);
   Device apply() const;  // sets the threads and the precision; the device to compute on
 };
+
+// An option whose value is one of an enum's names; it keeps the place of the value.
+template <Named E>
+CLI::Option* add_choice(CLI::App& command, const char* flag, std::optional<E>& value, const char* help) {
+  auto set = [&value](const std::string& name) { value = from_name<E>(name); };
+  return command.add_option_function<std::string>(flag, set, help)->check(CLI::IsMember(all_names<E>()));
+}
 
 // What an option of a real number may be: from low to high, and no NaN (which CLI::Range lets pass).
 CLI::Validator real_from(double low, double high);

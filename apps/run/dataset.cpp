@@ -7,7 +7,7 @@
 #include "apps/run/image_dataset.h"
 #include "apps/run/model.h"
 #include "tensor/check.h"
-#include "tensor/kernels.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 
@@ -16,7 +16,10 @@ std::unique_ptr<Dataset> open_dataset(const Config& config) {
   return std::make_unique<PointDataset>(config);
 }
 
-Batch Dataset::held_out(int64_t, int64_t) const { fail("[held_out] {} holds nothing out", name()); }
+void Dataset::store(std::map<std::string, Tensor>& extra) const {
+  BatchSource::store(extra);
+  store_contents(contents_, extra);
+}
 
 void tell_if_changed(const Model& model, const Dataset& dataset) {
   std::string change = what_changed(model.contents, dataset.contents());
@@ -25,66 +28,42 @@ void tell_if_changed(const Model& model, const Dataset& dataset) {
                    dataset.name(), model.file.string(), change));
 }
 
-PointDataset::PointDataset(const Config& config)
-    : seed_(static_cast<uint64_t>(config.train.seed)),
-      batch_size_(config.train.batch_size),
-      jitter_(config.data.jitter) {
+PointDataset::PointDataset(const Config& config) {
   const Config::Data& d = config.data;
+  PointOptions options{.batch_size = config.train.batch_size,
+                       .seed = static_cast<uint64_t>(config.train.seed),
+                       .standardize = d.standardize,
+                       .jitter = d.jitter,
+                       .name = d.path.empty() ? d.set : d.path};
   if (!d.path.empty()) {
-    name_ = d.path;
     Tensor table = data::read_table(d.path).values;
     contents_ = contents_of(table.to(DType::f64));
-    data::Split split = data::split_rows(table, d.held_out, seed_);
+    data::Split split = data::split_rows(table, d.held_out, options.seed);
     train_rows_ = split.train;
     held_out_rows_ = split.held_out;
   } else if (!d.set.empty()) {
-    name_ = d.set;
     set_ = data::make_point_set(d.set, d.noise);
-    if (d.points > 0) train_rows_ = set_->sample(d.points, {seed_, kTrainingSetStream, 0}, DType::f64);
+    if (d.points > 0) train_rows_ = set_->sample(d.points, {options.seed, kTrainingSetStream, 0}, DType::f64);
   } else {
     throw InputError("no data: the config has neither data.set nor data.path. Hint: --set data.path=FILE");
   }
-  constexpr int64_t kEnough = 100'000;  // points to learn the mean and the scale of an endless set from
-  if (set_ && !train_rows_.defined()) {
-    Tensor x = set_->sample(kEnough, {seed_, kStandardizationStream, 0}, DType::f64);
-    standardization_ = d.standardize ? data::Standardization::learn(x) : data::Standardization::identity(x.dim(1));
+  if (train_rows_.defined()) {
+    batches_ = std::make_unique<PointBatches>(train_rows_, options);
   } else {
-    standardization_ = d.standardize ? data::Standardization::learn(train_rows_)
-                                     : data::Standardization::identity(train_rows_.dim(1));
+    auto draw = [this](int64_t n, RandomKey key, DType dtype) { return set_->sample(n, key, dtype); };
+    batches_ = std::make_unique<PointBatches>(draw, options);
   }
-  prepare_rows();
 }
 
-void PointDataset::prepare_rows() {
-  if (train_rows_.defined()) prepared_ = standardization_.apply(train_rows_).to(DType::f32);
-}
-
-std::string PointDataset::description() const { return fmt::format("{} of {} columns", name_, dims()); }
+std::string PointDataset::description() const { return fmt::format("{} of {} columns", name(), sample_shape()[0]); }
 
 void PointDataset::store(std::map<std::string, Tensor>& extra) const {
-  extra["data.mean"] = standardization_.mean;
-  extra["data.scale"] = standardization_.scale;
+  batches_->store(extra);
   store_contents(contents_, extra);
 }
 
 void PointDataset::restore(const nn::CheckpointInfo& info, const std::string& file) {
-  data::Standardization s = standardization_of(info, file);
-  if (s.mean.numel() != dims()) {
-    throw InputError(fmt::format("{}: the data has {} columns, the checkpoint was trained on {}", name_, dims(),
-                                 s.mean.numel()));
-  }
-  standardization_ = std::move(s);
-  prepare_rows();
-}
-
-Batch PointDataset::batch(int64_t step) {
-  RandomKey key{seed_, kDataStream, static_cast<uint64_t>(step)};
-  int64_t n = batch_size_;
-  Tensor x = prepared_.defined() ? kernel::index_select(prepared_, 0, randint({n}, key, prepared_.dim(0)))
-                                 : standardization_.apply(set_->sample(n, key, DType::f32));
-  if (jitter_ == 0) return {x, {}};
-  Tensor noise = kernel::affine(randn(x.shape(), {seed_, kJitterStream, key.step}), jitter_, 0);
-  return {kernel::binary(kernel::Binary::add, x, noise), {}};
+  batches_->restore(info, file);
 }
 
 }  // namespace vapo::app

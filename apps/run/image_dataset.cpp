@@ -8,6 +8,7 @@
 #include "data/image_file.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 
@@ -23,7 +24,7 @@ data::ImageSet read_images(const Config& config, data::Subset subset) {
 }
 
 ImageDataset::ImageDataset(const Config& config) : name_(config.data.set) {
-  const Config::Train& t = config.train;
+  const TrainingOptions& t = config.train;
   uint64_t seed = static_cast<uint64_t>(t.seed);
   data::ImageSet all = read_images(config);
   if (all.labels.defined())
@@ -54,20 +55,6 @@ Batch ImageDataset::held_out(int64_t first, int64_t count) const {
   Tensor labels = held_out_.labels;
   return {data::from_pixels(kernel::slice(held_out_.pixels, 0, first, first + count, 1)),
           labels.defined() ? kernel::slice(labels, 0, first, first + count, 1) : labels};
-}
-
-void ImageDataset::store(std::map<std::string, Tensor>& extra) const {
-  Shape s = sample_shape();
-  extra["data.image_shape"] = Tensor::from(std::vector<int64_t>{s[0], s[1], s[2]}, {3});
-  store_contents(contents_, extra);
-}
-
-void ImageDataset::restore(const nn::CheckpointInfo& info, const std::string& file) {
-  Shape shape = image_shape_of(info, file);
-  if (shape != sample_shape()) {
-    throw InputError(fmt::format("{}: its images are {}, the checkpoint {} was trained on {}", name_,
-                                 sample_shape().str(), file, shape.str()));
-  }
 }
 
 }  // namespace vapo::app

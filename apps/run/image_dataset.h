@@ -17,8 +17,6 @@ class ImageDataset : public Dataset {
   Batch batch(int64_t step) override;
   int64_t held_out_count() const override { return held_out_.pixels.defined() ? held_out_.count() : 0; }
   Batch held_out(int64_t first, int64_t count) const override;
-  void store(std::map<std::string, Tensor>& extra) const override;
-  void restore(const nn::CheckpointInfo& info, const std::string& file) override;
 
  private:
   std::string name_;

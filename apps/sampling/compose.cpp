@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/run/exit_code.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
-#include "tensor/check.h"
 #include "tensor/kernels.h"
 #include "vapo/composition.h"
 
@@ -16,7 +16,7 @@ namespace {
 
 struct ComposeOptions {
   CommonOptions common;
-  SamplerOptions sampler;
+  SamplerFlags sampler;
   std::string model, out, pairs, weights;
   std::vector<std::string> classes;
   std::optional<double> guidance, against_none;
@@ -63,7 +63,7 @@ std::shared_ptr<Potential> composition_of(const Model& model, const std::vector<
   std::vector<ClassTerm> terms;
   for (size_t i = 0; i < group.size(); ++i)
     terms.push_back({Tensor::from(std::vector<int64_t>{group[i]}, {1}), weights[i]});
-  int64_t classes = classes_of(model.config);
+  int64_t classes = model.recipe.classes();
   if (options.against_none)
     return composed_against_none(model.potential, classes, std::move(terms), *options.against_none);
   return composed(model.potential, classes, std::move(terms), options.guidance.value_or(0));
@@ -79,7 +79,7 @@ int compose(ComposeOptions options) {
   Model model = open_model(options.model, options.sampler.last_weights, device);
   check_of_images(model, "compose");
   options.sampler.own_steps = true;  // an image is then a function of its noise alone
-  Config::Sample s = options.sampler.over(model.config.sample);
+  SamplerOptions s = options.sampler.over(model.recipe.sample);
   std::vector<std::vector<int64_t>> groups = groups_of(options, model);
   std::vector<Weights> columns = columns_of(options, groups[0].size());
 

@@ -10,12 +10,14 @@
 #include <optional>
 
 #include "apps/run/command.h"
+#include "apps/run/dataset.h"
+#include "apps/run/exit_code.h"
 #include "apps/run/folder_lock.h"
 #include "apps/run/run_folder.h"
 #include "data/kde.h"
-#include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
+#include "vapo/streams.h"
 
 namespace vapo::app {
 namespace {
@@ -55,8 +57,8 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
           trail_every = std::max<int64_t>(1, burn_in / 1000);
   int64_t quarter = d.sgld_steps / 4, last_start = d.sgld_steps - quarter;
   std::vector<Tensor> taken;
-  Config::Sample sample = model.config.sample;
-  sample.sgld_steps = d.sgld_steps;
+  SgldOptions options = sgld_options(model.recipe.sample, seed);
+  options.steps = d.sgld_steps;
   auto observe = [&](const SgldReport& r) {
     if (r.step % trace_every == 0) {
       run.trace.step.push_back(static_cast<double>(r.step));
@@ -77,7 +79,7 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
       taken.push_back(r.x);
     }
   };
-  sgld(energy, prior_noise(model, d.sgld_particles, seed + 1), sgld_options(sample, seed), observe);
+  sgld(energy, prior_noise(model, d.sgld_particles, seed + 1), options, observe);
   run.samples = first_rows(model.standardization.undo(kernel::concat(taken, 0).to(Device::cpu)), d.points);
   run.seconds = watch.seconds();
   return run;
@@ -155,7 +157,7 @@ int density(const DensityOptions& options) {
     if (!key.starts_with("sample.") && !key.starts_with("energy.") && !key.starts_with("density.")) {
       throw UsageError(fmt::format("--set {}: here only sample.*, energy.* and density.* can be set", setting));
     }
-    set_value(model.config, setting);
+    set_value(model, setting);
   }
   if (model.dims() != 2) {
     throw InputError(
@@ -174,7 +176,7 @@ int density(const DensityOptions& options) {
                   {"compared_with", reference.name},
                   {"n", reference.points.dim(0)},
                   {"seed", options.seed},
-                  {"train_seed", model.config.train.seed}};
+                  {"train_seed", model.recipe.train.seed}};
   DensityResult result;
   result.reference = reference.points;
   result.grid = data::Grid::around(reference.points, d.grid);
@@ -187,7 +189,7 @@ int density(const DensityOptions& options) {
 
   note("exact log-likelihood");
   Tensor likelihood_points = first_rows(reference.points, d.likelihood_points);
-  Likelihoods likelihood = likelihood_of(model, likelihood_points, {.tolerance = 1e-4});
+  TimedLikelihoods likelihood = likelihood_of(model, likelihood_points, {.tolerance = 1e-4});
   data::Estimate log_p = data::mean_of(likelihood.log_likelihood);
   if (reference.known) add_known_density(summary, result, reference, likelihood_points, likelihood.log_likelihood);
   summary["nll"] = number(-log_p.mean);
@@ -199,10 +201,9 @@ int density(const DensityOptions& options) {
     add_kernel_estimates(summary, *reference.dataset, likelihood_points);
   }
 
-  note(fmt::format("{} samples by {}", d.points, model.config.sample.method));
-  Config::Sample flow = model.config.sample;
-  if (flow.method == "sgld") flow.method = "rk45";
-  Samples ode = draw_samples(model, flow, {.n = d.points, .seed = seed});
+  note(fmt::format("{} samples by {}", d.points, name_of(model.recipe.sample.method)));
+  SamplerOptions flow = model.recipe.sample.of_the_flow();
+  TimedSamples ode = timed_samples(model, flow, {.n = d.points, .seed = seed});
   note(fmt::format("{} steps of SGLD with {} particles", d.sgld_steps, d.sgld_particles));
   LongRun run = run_sgld(model, model.marginal(), d, seed);
   result.sgld = run.trace;
@@ -214,11 +215,11 @@ int density(const DensityOptions& options) {
   if (reference.second.defined()) {
     summary["energy_distance_floor"] = data::energy_distance(reference.second, reference.points);
   }
-  summary["ode_method"] = flow.method;
+  summary["ode_method"] = std::string(name_of(flow.method));
   summary["ode_nfe"] = ode.nfe;
   summary["sgld_particles"] = d.sgld_particles;
   summary["sgld_steps"] = d.sgld_steps;
-  summary["sgld_step_size"] = model.config.sample.step_size;
+  summary["sgld_step_size"] = model.recipe.sample.sgld.step_size;
   double log_z =
       data::log_integral(marginal, result.grid);  // so that E − log Z is a log-density in the data's units
   double change = run.last_quarter - run.before_last_quarter, level = run.last_quarter - log_z;

@@ -32,7 +32,7 @@ void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
   Tensor noise = prior_noise(model, kParticles, seed);
   OdeOptions options{.method = OdeMethod::rk45, .rtol = 1e-3, .atol = 1e-3, .times = {}};
   for (int i = 1; i <= 40; ++i) options.times.push_back(i / 40.0);
-  OdeResult flow = integrate(flow_field(model), noise, model.config.sample.t_start, 1, options);
+  OdeResult flow = integrate(flow_field(*model.potential), noise, model.recipe.sample.t_start, 1, options);
 
   std::vector<Tensor> positions = {model.standardization.undo(noise.to(Device::cpu))};
   for (const Tensor& x : flow.at_times) positions.push_back(model.standardization.undo(x.to(Device::cpu)));
@@ -53,7 +53,7 @@ void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
   for (double t : shown) {
     Energy potential = [&, t](const Var& x) {
       return (*model.potential)(
-          x, Tensor::full({x.dim(0)}, std::max(t, model.config.sample.t_start), {DType::f32, model.device}));
+          x, Tensor::full({x.dim(0)}, std::max(t, model.recipe.sample.t_start), {DType::f32, model.device}));
     };
     std::vector<double> phi = values_of(energy_at(potential, model, centres));
     size_t index = static_cast<size_t>(std::lround(t * 40));

@@ -50,7 +50,7 @@ SampleRequest part_of(const SampleRequest& whole, int64_t begin, int64_t count) 
 }  // namespace
 
 DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, const Model& model,
-                        const Config::Sample& sample, const SampleRequest& request) {
+                        const SamplerOptions& sample, const SampleRequest& request) {
   DrawnImages out;
   std::vector<Tensor> parts;
   int64_t batch = batch_of(model, sample);
@@ -64,7 +64,7 @@ DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, c
       part = read_part(evaluation.file(file), shape);
     } else {
       if (!time_left) time_left.emplace(name + ": images", request.n, begin);
-      Samples drawn = draw_samples(model, sample, part_of(request, begin, count));
+      TimedSamples drawn = timed_samples(model, sample, part_of(request, begin, count));
       if (auto bad = non_finite(drawn.x)) fail_not_finite(*bad, sample);
       part = {data::to_pixels(drawn.x), drawn.nfe, drawn.seconds};
       data::write_npz(evaluation.file(file), {{"pixels", part.pixels},
@@ -90,11 +90,11 @@ void check_of_images(const Model& model, const std::string& command) {
     throw InputError(fmt::format("{}: a model of points; {} is for images", model.file.string(), command));
 }
 
-void summarise_sampling(Evaluation& evaluation, const Model& model, const Config::Sample& sample, int64_t n,
+void summarise_sampling(Evaluation& evaluation, const Model& model, const SamplerOptions& sample, int64_t n,
                         int64_t seed, int64_t nfe, double seconds) {
   evaluation.summary("n", n);
   evaluation.summary("seed", seed);
-  evaluation.summary("method", sample.method);
+  evaluation.summary("method", std::string(name_of(sample.method)));
   evaluation.summary("nfe", nfe);
   evaluation.summary("weights", model.averaged ? "ema" : "last");
   evaluation.summary("seconds", seconds);

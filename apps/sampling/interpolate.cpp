@@ -13,7 +13,7 @@ namespace {
 
 struct InterpolateOptions {
   CommonOptions common;
-  SamplerOptions sampler;
+  SamplerFlags sampler;
   ClassOptions of_class;
   std::string model, out;
   int64_t pairs = 8, points = 10;
@@ -40,8 +40,8 @@ int interpolate(InterpolateOptions options) {
   Model model = open_model(options.model, options.sampler.last_weights, device);
   check_of_images(model, "interpolate");
   options.sampler.own_steps = true;  // an image is then a function of its noise alone
-  Config::Sample s = options.sampler.over(model.config.sample);
-  if (s.method == "sgld")
+  SamplerOptions s = options.sampler.over(model.recipe.sample);
+  if (!s.is_flow())
     throw InputError("interpolate: sgld adds noise, and carries no arc to an arc. Hint: --method heun or rk45");
 
   int64_t pairs = options.pairs, points = options.points;

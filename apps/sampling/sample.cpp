@@ -19,7 +19,7 @@ namespace {
 
 struct SampleOptions {
   CommonOptions common;
-  SamplerOptions sampler;
+  SamplerFlags sampler;
   ClassOptions of_class;
   std::string model, save, grid;
   std::optional<int64_t> n;
@@ -59,20 +59,20 @@ void add_images(Json& result, const SampleOptions& options, const Tensor& x, con
 int sample(const SampleOptions& options) {
   Device device = options.common.apply();
   Model model = open_model(options.model, options.sampler.last_weights, device);
-  Config::Sample s = options.sampler.over(model.config.sample);
+  SamplerOptions s = options.sampler.over(model.recipe.sample);
   SampleRequest request = options.sampler.request(options.n.value_or(model.of_images() ? 64 : 1000));
   request.labels = options.of_class.labels(model, request.n);
   request.guidance = options.of_class.weight();
   if (!options.grid.empty() && !model.of_images())
     throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
-  Samples samples = draw_samples(model, s, request);
+  TimedSamples samples = timed_samples(model, s, request);
   if (auto bad = non_finite(samples.x)) fail_not_finite(*bad, s);
 
   Json result = {{"checkpoint", model.file.string()},
                  {"weights", model.averaged ? "ema" : "last"},
                  {"n", request.n},
                  {"dims", model.dims()},
-                 {"method", s.method},
+                 {"method", std::string(name_of(s.method))},
                  {"nfe", samples.nfe},
                  {"seconds", samples.seconds},
                  {"seed", options.sampler.seed}};

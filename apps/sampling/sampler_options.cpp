@@ -4,7 +4,7 @@
 
 #include <charconv>
 
-#include "tensor/check.h"
+#include "apps/run/exit_code.h"
 #include "tensor/precision.h"
 
 namespace vapo::app {
@@ -32,11 +32,10 @@ std::vector<T> list_from(const std::string& text, const std::string& option) {
 
 }  // namespace
 
-void SamplerOptions::add_to(CLI::App& command) {
+void SamplerFlags::add_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size, "Samples made at once (default: the config's)")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
-  command.add_option("--method", method, "euler, heun, rk23, rk45 or sgld (default: the config's)")
-      ->check(CLI::IsMember({"euler", "heun", "rk23", "rk45", "sgld"}));
+  add_choice(command, "--method", method, "euler, heun, rk23, rk45 or sgld (default: the config's)");
   command.add_option("--steps", steps, "Of euler, heun and sgld")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   command.add_option("--rtol", rtol, "Relative tolerance of rk23 and rk45")->check(real_from(1e-30, 1.0));
@@ -46,8 +45,7 @@ void SamplerOptions::add_to(CLI::App& command) {
                    "depend on its batch");
   command.add_option("--t-end", t_end, "Where the flow ends; beyond 1 the potential stays as at 1")
       ->check(real_from(0.0, 1e6));
-  command.add_option("--energy", energy, "Of sgld: marginal or boltzmann")
-      ->check(CLI::IsMember({"marginal", "boltzmann"}));
+  add_choice(command, "--energy", energy, "Of sgld: marginal or boltzmann");
   command.add_option("--step-size", step_size, "Of sgld")->check(real_from(1e-12, 1e6));
   command.add_option("--temperature", temperature, "Of sgld; 0 climbs the energy")->check(real_from(0.0, 1e12));
   command.add_option("--seed", seed, "Sample k of a seed starts from the same noise for every n")
@@ -56,37 +54,39 @@ void SamplerOptions::add_to(CLI::App& command) {
   command.add_flag("--last-weights", last_weights, "Use the last weights instead of their average");
 }
 
-Config::Sample SamplerOptions::over(Config::Sample s) const {
+SamplerOptions SamplerFlags::over(SamplerOptions s) const {
   override_by(s.method, method);
   override_by(s.energy, energy);
-  override_by(s.method == "sgld" ? s.sgld_steps : s.steps, steps);
-  override_by(s.rtol, rtol);
-  override_by(s.atol, atol);
+  override_by(s.is_flow() ? s.ode.steps : s.sgld.steps, steps);
+  override_by(s.ode.rtol, rtol);
+  override_by(s.ode.atol, atol);
   override_by(s.t_end, t_end);
-  override_by(s.step_size, step_size);
-  override_by(s.temperature, temperature);
+  override_by(s.sgld.step_size, step_size);
+  override_by(s.sgld.temperature, temperature);
   override_by(s.batch_size, batch_size);
   return s;
 }
 
-SampleRequest SamplerOptions::request(int64_t n) const {
+SampleRequest SamplerFlags::request(int64_t n) const {
   return {.n = n, .seed = static_cast<uint64_t>(seed), .own_steps = own_steps};
 }
 
-Json sampler_facts(const Config::Sample& s, const SamplerOptions& options) {
-  Json out = {{"seed", options.seed}, {"precision", std::string(name_of(precision()))}, {"method", s.method}};
-  if (s.method == "sgld") {
-    out.update({{"steps", s.sgld_steps},
-                {"energy", s.energy},
-                {"step_size", s.step_size},
-                {"temperature", s.temperature}});
+Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
+  Json out = {{"seed", options.seed},
+              {"precision", std::string(name_of(precision()))},
+              {"method", std::string(name_of(s.method))}};
+  if (!s.is_flow()) {
+    out.update({{"steps", s.sgld.steps},
+                {"energy", std::string(name_of(s.energy))},
+                {"step_size", s.sgld.step_size},
+                {"temperature", s.sgld.temperature}});
     return out;
   }
   out.update({{"t_start", s.t_start}, {"t_end", s.t_end}});
-  if (s.method == "euler" || s.method == "heun") {
-    out["steps"] = s.steps;
+  if (!s.is_adaptive()) {
+    out["steps"] = s.ode.steps;
   } else {
-    out.update({{"rtol", s.rtol}, {"atol", s.atol}, {"per_sample_norm", options.own_steps}});
+    out.update({{"rtol", s.ode.rtol}, {"atol", s.ode.atol}, {"per_sample_norm", options.own_steps}});
     if (!options.own_steps) out["batch_size"] = s.batch_size;
   }
   return out;
@@ -113,7 +113,7 @@ void add_guidance(CLI::App& command, std::optional<double>& guidance) {
 }
 
 std::vector<int64_t> classes_from(const std::string& text, const Model& model, const std::string& option) {
-  int64_t classes = classes_of(model.config);
+  int64_t classes = model.recipe.classes();
   std::vector<int64_t> out;
   if (text != "all") out = list_from<int64_t>(text, option);
   if (classes == 0)

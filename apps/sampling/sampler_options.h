@@ -11,19 +11,20 @@
 namespace vapo::app {
 
 // How samples are drawn, over what the model's config says.
-struct SamplerOptions {
-  std::optional<std::string> method, energy;
+struct SamplerFlags {
+  std::optional<Sampler> method;
+  std::optional<EnergyKind> energy;
   std::optional<int64_t> steps, batch_size;
   std::optional<double> rtol, atol, t_end, step_size, temperature;
   int64_t seed = 0;
   bool own_steps = false, last_weights = false;
 
   void add_to(CLI::App& command);
-  Config::Sample over(Config::Sample sample) const;
+  SamplerOptions over(SamplerOptions sample) const;
   SampleRequest request(int64_t n) const;
 };
 // What samples depend on besides model, potential and start: method and its settings, seed, precision.
-Json sampler_facts(const Config::Sample& sample, const SamplerOptions& options);
+Json sampler_facts(const SamplerOptions& sample, const SamplerFlags& options);
 
 // --class and --guidance.
 struct ClassOptions {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "apps/training/trainer.h"
 #include "tensor/kernels.h"
 #include "tensor/storage.h"
+#include "vapo/training/trainer.h"
 
 namespace vapo::app {
 namespace {
@@ -13,22 +13,19 @@ constexpr double longest_step = 5;  // seconds that the timed step may take
 constexpr double most_bytes = 2e9;  // of tensors in it
 
 // The first samples of a data set's first batch, again and again.
-class FirstOf : public Dataset {
+class FirstOf : public BatchSource {
  public:
-  FirstOf(const Dataset& whole, const Batch& batch, int64_t n) : whole_(whole) {
+  FirstOf(const BatchSource& whole, const Batch& batch, int64_t n) : whole_(whole) {
     few_.x = kernel::slice(batch.x, 0, 0, n, 1);
     if (batch.labels.defined()) few_.labels = kernel::slice(batch.labels, 0, 0, n, 1);
   }
   const std::string& name() const override { return whole_.name(); }
-  std::string description() const override { return whole_.description(); }
   Shape sample_shape() const override { return whole_.sample_shape(); }
   int64_t classes() const override { return whole_.classes(); }
   Batch batch(int64_t) override { return few_; }
-  void store(std::map<std::string, Tensor>&) const override {}
-  void restore(const nn::CheckpointInfo&, const std::string&) override {}
 
  private:
-  const Dataset& whole_;
+  const BatchSource& whole_;
   Batch few_;
 };
 
@@ -39,12 +36,12 @@ struct Cost {
 
 // Of a part of n, as one of two where a batch is taken in several: their sum, and what a part asks of the whole
 // batch, then cost what they cost in training.
-Cost cost_of(Config config, const Dataset& dataset, const Batch& batch, int64_t n, Device device) {
+Cost cost_of(Recipe config, const BatchSource& dataset, const Batch& batch, int64_t n, Device device) {
   int64_t before = memory_stats(device).current_bytes, parts = std::min<int64_t>(config.train.accumulate, 2);
   config.train.batch_size = parts * n;
   config.train.accumulate = parts;
   FirstOf few(dataset, batch, parts * n);
-  Trainer trainer(config, few, device, false);
+  Trainer trainer(config, few, {.device = device, .recorded = false});
   trainer.step();  // libraries choose their algorithms
   reset_peak_memory(device);
   double flops = kernel::flop_count();
@@ -61,7 +58,7 @@ Cost cost_of(Config config, const Dataset& dataset, const Batch& batch, int64_t 
 }  // namespace
 
 Json dry_run(const Config& config, Dataset& dataset, Device device) {
-  const Config::Train& t = config.train;
+  const TrainingOptions& t = config.train;
   Batch batch = dataset.batch(0);
   int64_t part = t.batch_size / t.accumulate;
   int64_t many = std::min<int64_t>(part, dataset.sample_shape().rank() < 3 ? 1024
@@ -97,7 +94,7 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
           {"parameters", large.parameters},
           {"batch_size", t.batch_size},
           {"parts", t.accumulate},
-          {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(make_loss(config))},
+          {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(config.loss)},
           {"flops_per_step", flops},
           {"peak_bytes", static_cast<int64_t>(bytes)},
           {"peak_gib", bytes / (1 << 30)},

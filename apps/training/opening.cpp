@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include "apps/run/contents.h"
+#include "apps/run/exit_code.h"
 #include "apps/run/metrics_log.h"
-#include "apps/training/check_training.h"
-#include "tensor/check.h"
+#include "apps/run/model.h"
 #include "tensor/io/atomic_file.h"
 
 namespace vapo::app {
@@ -22,7 +22,7 @@ void write_config(const RunFolder& folder, const Config& config) {
 void apply_settings(Config& config, const RunRequest& request) {
   for (const std::string& setting : request.settings) set_value(config, setting);
   if (request.seed) config.train.seed = *request.seed;
-  if (!request.from.empty()) config.train.from = request.from;
+  if (!request.from.empty()) config.run.from = request.from;
   make_paths_absolute(config);
 }
 
@@ -31,12 +31,17 @@ void apply_settings(Config& config, const RunRequest& request) {
                                folder.path().string()));
 }
 
+std::unique_ptr<Trainer> make_trainer(const Run& run, const RunRequest& request) {
+  TrainerOptions options{.device = request.device, .recorded = request.recorded, .config = to_toml(run.config)};
+  return std::make_unique<Trainer>(run.config, *run.dataset, options);
+}
+
 // What makes the same weights another function.
 std::string other_network(const Config& theirs, const Config& ours) {
   std::string out;
   for (const Difference& d : differences(theirs, ours)) {
     std::string section = d.key.substr(0, d.key.find('.'));
-    if (section == "model" || section == "path" || section == ours.model.kind)
+    if (section == "model" || section == "path" || section == name_of(ours.potential.network))
       out += fmt::format("{}{} {} and not {}", out.empty() ? "" : ", ", d.key, d.second, d.first);
   }
   return out.empty() ? "" : "; here with " + out;
@@ -44,7 +49,7 @@ std::string other_network(const Config& theirs, const Config& ours) {
 
 // Takes the weights of the checkpoint that train.from names; the line of metrics.jsonl that says so.
 Json take_weights(const Run& run, const nn::CheckpointReader& reader) {
-  const std::string& file = run.config.train.from;
+  const std::string& file = run.config.run.from;
   Config theirs = parse_config(reader.info().config, file + " (its config)");
   try {
     run.trainer->start_from(reader);
@@ -73,14 +78,14 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
   }
   Run run{fresh_config(request, file), {}, {}, std::move(lock)};
   std::optional<nn::CheckpointReader> weights;
-  if (std::string& from = run.config.train.from; !from.empty()) {
+  if (std::string& from = run.config.run.from; !from.empty()) {
     weights.emplace(with_checkpoint(fs::path(from), [&](const fs::path& checkpoint) {
       from = checkpoint.string();
       return nn::CheckpointReader(checkpoint);
     }));
   }
   run.dataset = open_dataset(run.config);
-  run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, request.device, request.recorded);
+  run.trainer = make_trainer(run, request);
   Json taken;
   if (weights) taken = take_weights(run, *weights);
   folder.create();
@@ -134,7 +139,7 @@ void tell_unread_config(const RunRequest& request, const Config& used) {
   } catch (const Error&) {
     return;
   }
-  named.train.from = used.train.from;
+  named.run.from = used.run.from;
   std::string text;
   for (const Difference& d : differences(used, named))
     text += fmt::format("{}{} = {} and not {}", text.empty() ? "" : ", ", d.key, d.first, d.second);
@@ -177,7 +182,7 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
     refuse_other_data(saved, run, reader->info(), folder);
     bool loaded = readable([&] {
       run.dataset->restore(reader->info(), file);
-      run.trainer = std::make_unique<Trainer>(run.config, *run.dataset, request.device, request.recorded);
+      run.trainer = make_trainer(run, request);
       run.trainer->load(*reader);
     });
     if (!loaded) continue;
@@ -199,7 +204,7 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
 Config fresh_config(const RunRequest& request, const fs::path& file) {
   Config config = load_config(file);
   apply_settings(config, request);
-  check_training(config);
+  check(config);
   return config;
 }
 

@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "apps/run/dataset.h"
 #include "apps/run/folder_lock.h"
 #include "apps/run/run_folder.h"
-#include "apps/training/trainer.h"
+#include "vapo/training/trainer.h"
 
 namespace vapo::app {
 

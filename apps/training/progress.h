@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "apps/run/command.h"
-#include "apps/training/trainer.h"
+#include "vapo/training/trainer.h"
 
 namespace vapo::app {
 

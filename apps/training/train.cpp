@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "apps/run/command.h"
+#include "apps/run/exit_code.h"
 #include "apps/run/run_folder.h"
-#include "apps/training/check_training.h"
+#include "apps/training/doubts.h"
 #include "apps/training/dry_run.h"
 #include "apps/training/opening.h"
 #include "apps/training/training_loop.h"
-#include "tensor/check.h"
 #include "tensor/storage.h"
 
 namespace vapo::app {
@@ -57,7 +57,7 @@ int train(const TrainOptions& options) {
   RunFolder folder{fs::path(options.out)};
   Run run = open_run(request_of(options, device), folder);
   Trainer& trainer = *run.trainer;
-  const Config::Train& c = run.config.train;
+  const TrainingOptions& c = run.config.train;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
   for (const std::string& doubt : doubts_about(run.config)) note(doubt);

@@ -53,7 +53,7 @@ TrainingLoop::TrainingLoop(Trainer& trainer, const Config& config, const RunFold
       device_(device),
       metrics_(folder.metrics(), trainer.steps_done()),
       saved_(trainer.steps_done()) {
-  if (config.train.tensorboard) events_ = std::make_unique<data::EventWriter>(folder.path());
+  if (config.run.tensorboard) events_ = std::make_unique<data::EventWriter>(folder.path());
 }
 
 void TrainingLoop::save() {
@@ -64,7 +64,7 @@ void TrainingLoop::save() {
 
 void TrainingLoop::make_newest() {
   folder_.point_latest_to(saved_);
-  folder_.keep_newest(config_.train.keep_checkpoints);
+  folder_.keep_newest(config_.run.keep_checkpoints);
 }
 
 void TrainingLoop::scalar(const char* tag, double value) {
@@ -111,13 +111,12 @@ void TrainingLoop::validate() {
 void TrainingLoop::draw_grid() {
   std::filesystem::path file = folder_.samples(trainer_.steps_done());
   if (std::filesystem::exists(file)) return;
-  const Model& model = trainer_.averaged();
-  int64_t n = config_.sample.grid, classes = classes_of(config_);
+  const vapo::Model& model = trainer_.averaged();
+  int64_t n = config_.run.grid, classes = config_.classes();
   SampleRequest request{.n = n, .seed = static_cast<uint64_t>(config_.train.seed), .before = stop_if_asked};
   if (classes > 0) request.labels = classes_in_turn(n, classes);
-  Config::Sample how = config_.sample;
-  if (how.method == "sgld") how.method = "rk45";
-  Tensor x = draw_samples(model, how, request).x;
+  SamplerOptions how = config_.sample.of_the_flow();
+  Tensor x = timed_samples(model, how, request).x;
   if (!kernel::all_finite(x)) {
     note(fmt::format("the samples of step {} are not finite: no {}", trainer_.steps_done(), file.string()));
     return;
@@ -130,7 +129,7 @@ void TrainingLoop::draw_grid() {
 }
 
 int TrainingLoop::run() {
-  const Config::Train& c = config_.train;
+  const Config::Run& c = config_.run;
   auto due = [&](int64_t every) { return every > 0 && trainer_.steps_done() % every == 0; };
   bool grids = trainer_.averaged().of_images();
   StopOnSignal stop;
@@ -143,8 +142,8 @@ int TrainingLoop::run() {
       if (due(c.validate_every) && !metrics_.kept(trainer_.steps_done(), "validation_loss")) validate();
       if (grids && due(c.sample_every)) draw_grid();
     }
-    Progress progress(trainer_.steps_done(), c.steps);
-    while (trainer_.steps_done() < c.steps && !stop_signal) {
+    Progress progress(trainer_.steps_done(), config_.train.steps);
+    while (trainer_.steps_done() < config_.train.steps && !stop_signal) {
       trainer_.step();
       tell_plain_convolutions();
       int64_t step = trainer_.steps_done();

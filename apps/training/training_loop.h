@@ -4,11 +4,12 @@
 
 #include <memory>
 
+#include "apps/run/config.h"
 #include "apps/run/metrics_log.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/progress.h"
-#include "apps/training/trainer.h"
 #include "data/tensorboard.h"
+#include "vapo/training/trainer.h"
 
 namespace vapo::app {
 

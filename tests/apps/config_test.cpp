@@ -2,14 +2,14 @@
 
 #include <doctest/doctest.h>
 
-#include "tensor/check.h"
+#include "apps/run/exit_code.h"
 
 using vapo::InputError;
-using vapo::UsageError;
 using vapo::app::Config;
 using vapo::app::parse_config;
 using vapo::app::set_value;
 using vapo::app::to_toml;
+using vapo::app::UsageError;
 
 namespace {
 
@@ -29,16 +29,16 @@ bool says(const std::string& message, const std::string& part) { return message.
 TEST_CASE("every key keeps its value through TOML and back") {
   Config c;
   c.data.path = "a \"quoted\\ name\twith tab.csv";
-  c.model.hidden = {3, 5, 8};
-  c.train.learning_rate = 0.1 + 1e-17;
-  c.train.eps = 1e-8;
-  c.train.weight_decay = 1.0 / 3;
+  c.potential.mlp.hidden = {3, 5, 8};
+  c.train.schedule.base = 0.1 + 1e-17;
+  c.train.optimizer.eps = 1e-8;
+  c.train.optimizer.weight_decay = 1.0 / 3;
   c.train.seed = 9'000'000'000'000'000;
   c.train.ema_ramp = false;
   c.energy.f = -2.5;
   CHECK_FALSE(says(to_toml(c), "[unet]"));  // of a network that is not used
-  c.unet.attention_downsamplings = {};
-  c.wide_resnet.depth = 16;
+  c.potential.unet.attention_downsamplings = {};
+  c.potential.wide_resnet.depth = 16;
   CHECK(parse_config(to_toml(c), "c.toml") == c);
   CHECK(parse_config("", "c.toml") == Config{});
   CHECK_FALSE(parse_config("[train]\nsteps = 7", "c.toml") == Config{});
@@ -47,11 +47,11 @@ TEST_CASE("every key keeps its value through TOML and back") {
 TEST_CASE("an image network has a table of its own, whose defaults are the published ones") {
   Config c =
       parse_config("[model]\nkind = 'unet'\n[unet]\nmultipliers = [1, 2]\nattention_downsamplings = []", "c");
-  CHECK(c.model.kind == "unet");
-  CHECK(c.unet.multipliers == std::vector<int64_t>{1, 2});
-  CHECK(c.unet.attention_downsamplings.empty());
-  CHECK(c.unet.blocks_per_level == 4);
-  CHECK(c.unet.dropout == 0.3);
+  CHECK(c.potential.network == vapo::PotentialOptions::Network::unet);
+  CHECK(c.potential.unet.multipliers == std::vector<int64_t>{1, 2});
+  CHECK(c.potential.unet.attention_downsamplings.empty());
+  CHECK(c.potential.unet.blocks_per_level == 4);
+  CHECK(c.potential.unet.dropout == 0.3);
   CHECK(says(to_toml(c), "[unet]\nbase_width = 128\nmultipliers = [1, 2]"));
   CHECK(says(error_of("[unet]\nmultipliers = []"), "c.toml:2: unet.multipliers"));
   CHECK(says(error_of("[unet]\ndropout = 1"), "at most 0.99"));
@@ -65,7 +65,7 @@ TEST_CASE("values are read into their keys") {
       "train.steps = 7\n[model]\nhidden = [1, 2]\n[data]\nset = 'rings'\nnoise = 1\nstandardize = false\n",
       "c.toml");
   CHECK(c.train.steps == 7);
-  CHECK(c.model.hidden == std::vector<int64_t>{1, 2});
+  CHECK(c.potential.mlp.hidden == std::vector<int64_t>{1, 2});
   CHECK(c.data.set == "rings");
   CHECK(c.data.noise == 1.0);  // an integer is a number
   CHECK_FALSE(c.data.standardize);
@@ -94,6 +94,17 @@ TEST_CASE("mistakes are named by file, line and key") {
   CHECK(says(error_of("\xff\xfe"), "c.toml:1"));
 }
 
+TEST_CASE("a name that a key does not have is an error that lists the names, for every key with names") {
+  Config c;
+  for (const vapo::Key& key : keys_of(c)) {
+    const vapo::Choice* choice = std::get_if<vapo::Choice>(&key.value);
+    if (!choice) continue;
+    CAPTURE(key.name);
+    std::string message = error_of("[" + key.section() + "]\n" + key.name.substr(key.section().size() + 1) + " = 'nonsense'");
+    for (const std::string& name : choice->names) CHECK(says(message, name));
+  }
+}
+
 TEST_CASE("--set overrides one key") {
   Config c;
   set_value(c, "train.steps=12");
@@ -102,8 +113,8 @@ TEST_CASE("--set overrides one key") {
   set_value(c, "train.ema_ramp=false");
   set_value(c, "data.path=some file.csv");
   CHECK(c.train.steps == 12);
-  CHECK(c.train.learning_rate == 5e-4);
-  CHECK(c.model.hidden == std::vector<int64_t>{4, 4});
+  CHECK(c.train.schedule.base == 5e-4);
+  CHECK(c.potential.mlp.hidden == std::vector<int64_t>{4, 4});
   CHECK_FALSE(c.train.ema_ramp);
   CHECK(c.data.path == "some file.csv");
   set_value(c, "data.path=2024");  // text is wanted, so text it is
@@ -139,8 +150,8 @@ TEST_CASE("paths become absolute, and none stays none") {
   c.data.path = "a/../b/./c.csv";
   make_paths_absolute(c);
   CHECK(c.data.path == (std::filesystem::current_path() / "b/c.csv").string());
-  CHECK(c.train.from.empty());
-  c.train.from = "/runs/../run";
+  CHECK(c.run.from.empty());
+  c.run.from = "/runs/../run";
   make_paths_absolute(c);
-  CHECK(c.train.from == "/run");
+  CHECK(c.run.from == "/run");
 }

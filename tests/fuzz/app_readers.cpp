@@ -105,11 +105,12 @@ void opens(std::string_view bytes, const F& f) {
   fuzz::accepts(bytes, [&](const std::string& path) {
     nn::CheckpointReader reader(path);
     app::Config own, config = app::parse_config(reader.info().config, path);
-    points = config.model.kind == "mlp";  // of other kinds each layer costs too much time
-    if (app::is_of_images(config)) app::image_shape_of(reader.info(), path);
-    own.model.hidden = {4};
-    own.model.time_embedding = 2;
-    std::unique_ptr<Potential> network = app::make_potential(own, {2});
+    points = config.potential.network ==
+             PotentialOptions::Network::mlp;  // of other kinds each layer costs too much time
+    if (app::is_of_images(config)) image_shape_of(reader.info(), path);
+    own.potential.mlp.hidden = {4};
+    own.potential.mlp.time_embedding = 2;
+    std::unique_ptr<Potential> network = make_potential(own, {2});
     std::vector<nn::NamedParameter> parameters = nn::named_parameters(*network);
     nn::Ema ema(parameters, 0.9);
     nn::Optimizer optimizer(parameters, {});

@@ -6,10 +6,10 @@
 
 #include "autograd/grad.h"
 #include "golden.h"
-#include "nn/optimizer.h"
 #include "vapo/loss.h"
 #include "vapo/mlp_potential.h"
 #include "vapo/ode.h"
+#include "vapo/training/training_step.h"
 #include "vapo/unet.h"
 #include "vapo/wide_resnet.h"
 
@@ -121,9 +121,9 @@ std::unique_ptr<Potential> wide_resnet(const Json& attrs, const Case& c) {
   o.base_width = attr(attrs, "base_width", o.base_width);
   o.depth = attr(attrs, "depth", o.depth);
   o.widen = attr(attrs, "widen", o.widen);
-  o.norm = norm_from_name(attr<std::string>(attrs, "norm", "none"));
-  o.activation = nn::activation_from_name(attr<std::string>(attrs, "activation", "silu"));
-  o.head = head_from_name(attr<std::string>(attrs, "head", "linear"));
+  o.norm = from_name<WideResnetOptions::Norm>(attr<std::string>(attrs, "norm", "none"));
+  o.activation = from_name<nn::Activation>(attr<std::string>(attrs, "activation", "silu"));
+  o.head = from_name<WideResnetOptions::Head>(attr<std::string>(attrs, "head", "linear"));
   return image_network<WideResnetPotential>(o, attrs, c);
 }
 
@@ -135,7 +135,7 @@ std::unique_ptr<Potential> make_network(const std::string& op, const Json& attrs
   MlpOptions options;
   options.in_features = attr<int64_t>(attrs, "in_features");
   options.hidden = attr<std::vector<int64_t>>(attrs, "hidden");
-  options.activation = nn::activation_from_name(attr<std::string>(attrs, "activation", "silu"));
+  options.activation = from_name<nn::Activation>(attr<std::string>(attrs, "activation", "silu"));
   options.time_embedding = attr<int64_t>(attrs, "time_embedding", 0);
   options.time_scale = attr(attrs, "time_scale", 1.0);
   options.classes = attr<int64_t>(attrs, "classes", 0);
@@ -212,33 +212,36 @@ Named training(const Case& c) {
   auto network = network_of(c);
   for (nn::NamedParameter& p : nn::named_parameters(*network))
     *p.parameter = Var::leaf(p.parameter->value().clone(), p.name);
-  nn::Optimizer optimizer(nn::named_parameters(*network), {.eps = attr(c.attrs, "eps", 1e-8)});
-  nn::Ema ema(optimizer.parameters(), attr(c.attrs, "ema_decay", 0.9999));
+  TrainingStep train(*network, {.optimizer = {.eps = attr(c.attrs, "eps", 1e-8)},
+                                .clip = {.kind = nn::ClipOptions::Kind::std},
+                                .ema_decay = attr(c.attrs, "ema_decay", 0.9999),
+                                .device = c.input("data").value().device(),
+                                .recorded = false});
   Path path = path_from_name(attr<std::string>(c.attrs, "path"));
   LossOptions options = loss_options(c);
-  std::vector<Var> losses, wrt;
-  for (const auto& p : optimizer.parameters()) wrt.push_back(*p.parameter);
+  std::vector<double> losses;
   auto at = [&](const char* name, int64_t s) {
     const Tensor& all = c.input(name).value();
     return kernel::slice(all, 0, s, s + 1, 1).reshape(Shape(std::span(all.shape().begin() + 1, all.shape().end())));
   };
   for (int64_t s = 0; s < attr<int64_t>(c.attrs, "steps"); ++s) {
-    Var total = vapo_loss(*network, path, {at("data", s), at("t", s), at("eps", s)}, options).total;
-    losses.push_back(reshape(total.detach(), {1}));
-    optimizer.step(grad(total, wrt, {.allow_unused = true}), attr<double>(c.attrs, "learning_rate"),
-                   {.kind = nn::ClipOptions::Kind::std}, &ema);
+    auto loss = [&](const TrainingStep::Add& add) {
+      add(vapo_loss(*network, path, {at("data", s), at("t", s), at("eps", s)}, options));
+    };
+    losses.push_back(train(s, attr<double>(c.attrs, "learning_rate"), loss).loss);
   }
-  Named out{{"loss", concat(losses, 0)}};
+  Tensor all = Tensor::from(losses, {static_cast<int64_t>(losses.size())});
+  Named out{{"loss", all.to(c.dtype).to(c.input("data").value().device())}};
   auto put = [&](const std::string& name, const Var& x) { out[name] = x.rank() > 2 ? channels_first(x) : x; };
-  for (const auto& p : optimizer.parameters()) put("param." + p.name, *p.parameter);
-  ema.state([&](const std::string& name, Tensor& x) { put("ema." + name, x); });
+  for (const auto& p : train.optimizer().parameters()) put("param." + p.name, *p.parameter);
+  train.ema()->state([&](const std::string& name, Tensor& x) { put("ema." + name, x); });
   return out;
 }
 
 Named flow(const Case& c) {
   auto network = network_of(c);
   OdeOptions options;
-  options.method = ode_method_from_name(attr<std::string>(c.attrs, "method"));
+  options.method = from_name<OdeMethod>(attr<std::string>(c.attrs, "method"));
   options.rtol = attr(c.attrs, "rtol", options.rtol);
   options.atol = attr(c.attrs, "atol", options.atol);
   options.steps = attr(c.attrs, "steps", options.steps);

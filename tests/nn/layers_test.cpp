@@ -95,7 +95,7 @@ TEST_CASE("activations by name") {
   using nn::Activation;
   Tensor x = Tensor::from<double>({-1.5, 0.25, 2}, {3});
   auto value = [&](const char* name, int64_t i) {
-    return nn::activate(nn::activation_from_name(name), x).value().at(i);
+    return nn::activate(from_name<nn::Activation>(name), x).value().at(i);
   };
   for (int64_t i = 0; i < 3; ++i) {
     double v = x.at(i);
@@ -105,7 +105,7 @@ TEST_CASE("activations by name") {
     CHECK(value("relu", i) == std::max(v, 0.0));
     CHECK(value("tanh", i) == doctest::Approx(std::tanh(v)).epsilon(1e-14));
   }
-  CHECK_THROWS_WITH_AS(nn::activation_from_name("swish"),
+  CHECK_THROWS_WITH_AS(from_name<nn::Activation>("swish"),
                        "unknown activation 'swish': expected one of silu, gelu, softplus, relu, leaky_relu, tanh",
                        InputError);
 }

@@ -181,12 +181,12 @@ TEST_CASE("an optimizer refuses what it cannot use") {
   CHECK_THROWS_WITH(adam.step(g, 1, {}, &other), doctest::Contains("0 tensors for 2 parameters"));
   CHECK(adam.steps_done() == 0);
 
-  CHECK(nn::optimizer_from_name("lamb") == Kind::lamb);
-  CHECK(nn::clip_from_name("std") == ClipOptions::Kind::std);
-  CHECK_THROWS_WITH_AS(nn::optimizer_from_name("adamax"),
+  CHECK(from_name<nn::OptimizerOptions::Kind>("lamb") == Kind::lamb);
+  CHECK(from_name<nn::ClipOptions::Kind>("std") == ClipOptions::Kind::std);
+  CHECK_THROWS_WITH_AS(from_name<nn::OptimizerOptions::Kind>("adamax"),
                        "unknown optimizer 'adamax': expected one of adam, adamw, sgd, lamb", InputError);
-  CHECK_THROWS_WITH_AS(nn::clip_from_name(""), "unknown clipping '': expected one of none, norm, value, std",
-                       InputError);
+  CHECK_THROWS_WITH_AS(from_name<nn::ClipOptions::Kind>(""),
+                       "unknown clipping '': expected one of none, norm, value, std", InputError);
 }
 
 TEST_CASE("a gradient that is not finite changes nothing") {
@@ -247,6 +247,7 @@ TEST_CASE("learning rates") {
   CHECK(steps.at(35) == 0.125);
   steps.step_every = 0;
   CHECK_THROWS_WITH_AS(steps.at(0), doctest::Contains("step_every"), InputError);
-  CHECK(nn::schedule_from_name("step") == nn::Schedule::Kind::step);
-  CHECK_THROWS_WITH_AS(nn::schedule_from_name("linear"), doctest::Contains("constant, cosine, step"), InputError);
+  CHECK(from_name<nn::Schedule::Kind>("step") == nn::Schedule::Kind::step);
+  CHECK_THROWS_WITH_AS(from_name<nn::Schedule::Kind>("linear"), doctest::Contains("constant, cosine, step"),
+                       InputError);
 }

@@ -4,21 +4,21 @@
 
 #include <cstdio>
 
-#include "apps/run/config.h"
-#include "apps/run/model.h"
+#include "nn/checkpoint.h"
 #include "tensor/io/safetensors.h"
+#include "vapo/toml.h"
 
 using namespace vapo;
 
 int main(int argc, char** argv) try {
-  if (argc != 5) throw UsageError("checkpoint-potential CHECKPOINT BATCH AGAIN PHI");
+  if (argc != 5) throw Error("checkpoint-potential CHECKPOINT BATCH AGAIN PHI");
   nn::CheckpointReader reader(argv[1]);
   const nn::CheckpointInfo& info = reader.info();
-  app::Config config = app::parse_config(info.config, argv[1]);
+  Recipe recipe = parse_recipe(info.config, argv[1], UnknownKeys::ignore);
   std::vector<int64_t> image = info.extra.at("data.image_shape").to_vector<int64_t>();
-  auto potential = app::make_potential(config, Shape(std::span<const int64_t>(image)));
-  nn::Ema ema(nn::named_parameters(*potential), config.train.ema_decay, config.train.ema_ramp);
-  nn::Optimizer optimizer(nn::named_parameters(*potential), app::make_optimizer(config));
+  auto potential = make_potential(recipe, Shape(std::span<const int64_t>(image)));
+  nn::Ema ema(nn::named_parameters(*potential), recipe.train.ema_decay, recipe.train.ema_ramp);
+  nn::Optimizer optimizer(nn::named_parameters(*potential), recipe.train.optimizer);
   reader.load_training_state(*potential, &ema, optimizer);
   nn::save_checkpoint(argv[3], {potential.get(), &ema, &optimizer, info.step, info.seed, info.config, info.extra});
 

@@ -187,9 +187,9 @@ TEST_CASE("a trial step into infinity is only rejected") {
 }
 
 TEST_CASE("bad requests are one clear line") {
-  std::string m = message_of<InputError>([] { ode_method_from_name("rk4"); });
+  std::string m = message_of<InputError>([] { from_name<OdeMethod>("rk4"); });
   for (const char* part : {"rk4", "euler", "heun", "rk23", "rk45"}) CHECK(contains(m, part));
-  CHECK(ode_method_from_name("rk23") == OdeMethod::rk23);
+  CHECK(from_name<OdeMethod>("rk23") == OdeMethod::rk23);
   CHECK_THROWS_AS(integrate(growth, vec({1}), 0, 1, {.times = {0.5, 0.2}}), InputError);
   CHECK_THROWS_AS(integrate(growth, vec({1}), 0, 1, {.times = {1.5}}), InputError);
   CHECK_THROWS_AS(integrate(growth, vec({1}), 0, NAN), InputError);

@@ -1,0 +1,41 @@
+#include "apps/training/doubts.h"
+
+#include <fmt/format.h>
+
+#include "apps/run/model.h"
+
+namespace vapo::app {
+
+std::vector<std::string> doubts_about(const Config& config) {
+  const TrainingOptions& t = config.train;
+  const nn::Schedule& s = t.schedule;
+  std::vector<std::string> out;
+  auto doubt = [&](std::string line) { out.push_back(std::move(line)); };
+  int64_t end = t.learning_rate().total_steps;
+  bool cosine = s.kind == nn::Schedule::Kind::cosine;
+  if (s.base == 0) doubt("train.learning_rate = 0: nothing is learned");
+  if (cosine && s.warmup_steps >= end && end > 0)
+    doubt(
+        fmt::format("train.warmup_steps = {} is not below the {} steps of the cosine: the learning rate is 0 "
+                    "after warm-up, or warm-up is not finished",
+                    s.warmup_steps, end));
+  else if (s.warmup_steps >= t.steps && t.steps > 0)
+    doubt(fmt::format("train.warmup_steps = {}: all {} steps are warm-up", s.warmup_steps, t.steps));
+  if (cosine && s.final_fraction == 0 && end > 0 && end < t.steps)
+    doubt(fmt::format("train.schedule_steps = {} of train.steps = {}: the learning rate is 0 from step {} on", end,
+                      t.steps, end + 1));
+  if (!cosine && (s.total_steps > 0 || s.final_fraction > 0))
+    doubt(fmt::format("train.schedule = \"{}\" does not use train.schedule_steps and train.final_fraction",
+                      name_of(s.kind)));
+  if (s.kind != nn::Schedule::Kind::step && s.step_every > 0)
+    doubt(fmt::format("train.schedule = \"{}\" does not use train.step_every", name_of(s.kind)));
+  if (!is_of_images(config) && config.data.path.empty() && config.data.points > 0 &&
+      t.batch_size > config.data.points)
+    doubt(fmt::format("train.batch_size = {}: a batch shows each of data.points = {} more than once", t.batch_size,
+                      config.data.points));
+  if (is_of_images(config) && config.run.validate_every > 0 && config.data.held_out == 0)
+    doubt("train.validate_every is set and data.held_out = 0: there is nothing to validate on");
+  return out;
+}
+
+}  // namespace vapo::app

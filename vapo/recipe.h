@@ -1,0 +1,124 @@
+#pragma once
+// Everything that makes a potential and its training what they are: the options of each part, held together. A
+// checkpoint keeps a recipe as TOML, so that its potential can be made again.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "nn/optimizer.h"
+#include "nn/schedule.h"
+#include "vapo/keys.h"
+#include "vapo/loss.h"
+#include "vapo/mlp_potential.h"
+#include "vapo/ode.h"
+#include "vapo/path.h"
+#include "vapo/preconditioned.h"
+#include "vapo/sgld.h"
+#include "vapo/unet.h"
+#include "vapo/wide_resnet.h"
+
+namespace vapo {
+
+// Φ itself. What a network must know of its data (in_features; height, width, in_channels) is set by
+// make_potential.
+struct PotentialOptions {
+  enum class Network { mlp, unet, wide_resnet };
+  enum class Form { preconditioned, raw };  // raw: the network is Φ
+  Network network = Network::mlp;
+  Form form = Form::preconditioned;
+  PreconditionedPotential::Reference reference = PreconditionedPotential::Reference::gaussian;
+  MlpOptions mlp = {};
+  UnetOptions unet = {};
+  WideResnetOptions wide_resnet = {};
+};
+constexpr auto names_of(PotentialOptions::Network) {
+  using Network = PotentialOptions::Network;
+  return name_table<Network>(
+      "network", {{"mlp", Network::mlp}, {"unet", Network::unet}, {"wide_resnet", Network::wide_resnet}});
+}
+constexpr auto names_of(PotentialOptions::Form) {
+  using Form = PotentialOptions::Form;
+  return name_table<Form>("potential", {{"preconditioned", Form::preconditioned}, {"raw", Form::raw}});
+}
+
+struct TrainingOptions {
+  int64_t steps = 10000;  // of the whole training
+  int64_t batch_size = 512;
+  int64_t accumulate = 1;      // parts of a batch, one after the other (LossParts)
+  bool recompute = false;      // Potential::set_recompute
+  double label_drop = 0.2;     // of a network with classes: the share of samples that are shown without theirs
+  nn::Schedule schedule = {};  // total_steps 0: `steps`
+  nn::OptimizerOptions optimizer = {};
+  nn::ClipOptions clip = {.kind = nn::ClipOptions::Kind::norm};
+  double ema_decay = 0.999;  // 0: no average
+  bool ema_ramp = true;
+  double t_min = 1e-5, t_max = 1;  // times are uniform in [t_min, t_max)
+  int64_t seed = 0;
+  nn::Schedule learning_rate() const;  // the schedule with its total_steps
+};
+
+enum class Sampler { euler, heun, rk23, rk45, sgld };
+constexpr auto names_of(Sampler) {
+  using enum Sampler;
+  return name_table<Sampler>("sampler",
+                             {{"euler", euler}, {"heun", heun}, {"rk23", rk23}, {"rk45", rk45}, {"sgld", sgld}});
+}
+enum class EnergyKind { marginal, boltzmann };
+constexpr auto names_of(EnergyKind) {
+  using enum EnergyKind;
+  return name_table<EnergyKind>("energy", {{"marginal", marginal}, {"boltzmann", boltzmann}});
+}
+struct SamplerOptions {
+  Sampler method = Sampler::rk45;
+  int64_t batch_size = 0;  // samples made at once; 0: 4096 points, 64 images
+  double t_start = 1e-5, t_end = 1;
+  OdeOptions ode = {};                       // its method is `method`
+  EnergyKind energy = EnergyKind::marginal;  // of sgld
+  SgldOptions sgld = {};
+  bool is_flow() const { return method != Sampler::sgld; }
+  bool is_adaptive() const { return method == Sampler::rk23 || method == Sampler::rk45; }
+  OdeOptions flow() const;             // throws where the method is sgld
+  SamplerOptions of_the_flow() const;  // the same with rk45 in the place of sgld
+};
+
+struct EnergyOptions {
+  enum class Boltzmann { given, path };  // where f and g² of the Boltzmann energy come from
+  double marginal_t = 1;                 // the time whose marginal energy stands for the data's
+  Boltzmann boltzmann = Boltzmann::given;
+  double boltzmann_t = 1, f = -1, g_squared = 1;
+};
+constexpr auto names_of(EnergyOptions::Boltzmann) {
+  using Boltzmann = EnergyOptions::Boltzmann;
+  return name_table<Boltzmann>("Boltzmann energy", {{"given", Boltzmann::given}, {"path", Boltzmann::path}});
+}
+
+struct Recipe {
+  PotentialOptions potential;
+  Path path;
+  LossOptions loss = {.weight = LossOptions::Weight::preconditioned};
+  TrainingOptions train;
+  SamplerOptions sample;
+  EnergyOptions energy;
+  int64_t classes() const;  // of its network; 0: not conditional
+};
+
+// By part, in the order in which a config shows them: [model] and the networks' own tables, [path], [loss],
+// [train], [sample], [energy].
+void add_keys(Keys& keys, PotentialOptions& options);
+void add_keys(Keys& keys, Path& path);
+void add_keys(Keys& keys, LossOptions& options);
+void add_keys(Keys& keys, TrainingOptions& options);
+void add_keys(Keys& keys, SamplerOptions& options);
+void add_keys(Keys& keys, EnergyOptions& options);
+Keys keys_of(Recipe& recipe);  // all of them
+
+// Throws InputError naming the key whose value makes no sense beside others.
+void check(const Recipe& recipe);
+
+// Φ for samples of the shape (D) of points or (H,W,C) of images, initialised by train.seed. Throws InputError
+// naming the key where network and samples do not fit.
+std::unique_ptr<Potential> make_potential(const Recipe& recipe, const Shape& sample);
+
+}  // namespace vapo

@@ -1,0 +1,122 @@
+#include "vapo/sampling/draw_samples.h"
+
+#include <algorithm>
+
+#include "tensor/check.h"
+#include "tensor/kernels.h"
+#include "vapo/composition.h"
+#include "vapo/sgld.h"
+#include "vapo/streams.h"
+
+namespace vapo {
+namespace {
+
+constexpr int64_t kPointBatch = 4096, kImageBatch = 64;  // multiples of 4: noise starts at whole Philox blocks
+
+Tensor rows_of(const Tensor& x, int64_t begin, int64_t count) {
+  return !x.defined() || count == x.dim(0) ? x : kernel::slice(x, 0, begin, begin + count, 1);
+}
+
+// The model's potential as a request asks for it, of some of its rows.
+std::shared_ptr<Potential> potential_of(const Model& model, const SampleRequest& request, int64_t begin,
+                                        int64_t count) {
+  if (request.potential) return never_alone(request.potential(begin, count));
+  if (!request.labels.defined()) return never_alone(model.potential);
+  return never_alone(
+      guided(model.potential, model.recipe.classes(), rows_of(request.labels, begin, count), request.guidance));
+}
+
+Tensor langevin(const Model& model, const Potential& phi, const SamplerOptions& o, const Tensor& start,
+                const SampleRequest& request, int64_t begin) {
+  SgldOptions options = o.sgld;
+  options.key = {request.seed, kSgldStream, 0};
+  options.first = request.first + begin;
+  Energy energy = o.energy == EnergyKind::boltzmann ? model.boltzmann(phi) : model.marginal(phi);
+  return sgld(energy, start, options, [&](const SgldReport&) {
+    if (request.before) request.before();
+  });
+}
+
+OdeResult carried(const Potential& phi, const SamplerOptions& o, const Tensor& start,
+                  const SampleRequest& request) {
+  auto before = [&] {
+    if (request.before) request.before();
+  };
+  if (!request.own_steps) {
+    Field flow = flow_field(phi), field = [&](const Tensor&x, double t) { return before(), flow(x, t); };
+    return integrate(field, start, o.t_start, o.t_end, o.flow());
+  }
+  TimedField field = [&](const Tensor& x, const Tensor& t) {
+    before();
+    return gradient(phi, x, kernel::binary(kernel::Binary::minimum, t, Tensor::ones({}, t.options())));
+  };
+  return integrate_each(field, start, o.t_start, o.t_end, o.flow());
+}
+
+}  // namespace
+
+Tensor in_batches(int64_t n, int64_t batch, const std::function<Tensor(int64_t, int64_t)>& f) {
+  std::vector<Tensor> parts;
+  for (int64_t begin = 0; begin < n; begin += batch) {
+    int64_t count = std::min(batch, n - begin);
+    try {
+      parts.push_back(f(begin, count).to(Device::cpu));
+    } catch (const DivergedError& e) {
+      if (count == n) throw;
+      throw DivergedError(fmt::format("{} (in the batch of samples {} to {})", e.what(), begin, begin + count - 1));
+    }
+  }
+  return parts.size() == 1 ? parts[0] : kernel::concat(parts, 0);
+}
+
+int64_t batch_of(const Model& model, const SamplerOptions& o) {
+  int64_t n = o.batch_size > 0 ? o.batch_size : model.of_images() ? kImageBatch : kPointBatch;
+  while (n * model.dims() % 4 != 0) ++n;
+  return n;
+}
+
+Field flow_field(const Potential& phi, const Tensor& labels) {
+  return [&phi, labels](const Tensor& x, double t) { return gradient(phi, x, std::min(t, 1.0), labels); };
+}
+
+Tensor prior_noise(const Model& model, int64_t n, uint64_t seed, int64_t first) {
+  Shape shape{n};
+  for (int64_t size : model.sample) shape.push_back(size);
+  Tensor x = randn(shape, {seed, kSampleStream, 0}, {DType::f32, model.device}, first * model.dims());
+  double scale = model.path().prior_scale();
+  return scale == 1 ? x : kernel::affine(x, scale, 0);
+}
+
+Tensor classes_in_turn(int64_t n, int64_t classes) {
+  std::vector<int64_t> y(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) y[static_cast<size_t>(i)] = i % classes;
+  return Tensor::from(y, {n});
+}
+
+Samples draw_samples(const Model& model, const SamplerOptions& o, const SampleRequest& request) {
+  Samples out;
+  if (o.is_flow() && o.t_start >= o.t_end)
+    throw InputError(
+        fmt::format("sample.t_start = {} must be below where the flow ends, t = {}", o.t_start, o.t_end));
+  out.x = in_batches(request.n, batch_of(model, o), [&](int64_t begin, int64_t count) {
+    std::shared_ptr<Potential> phi = potential_of(model, request, begin, count);
+    Tensor start = request.start.defined() ? rows_of(request.start, begin, count).to(model.device)
+                                           : prior_noise(model, count, request.seed, request.first + begin);
+    if (!o.is_flow()) {
+      out.nfe = o.sgld.steps;
+      return langevin(model, *phi, o, start, request, begin);
+    }
+    OdeResult result = carried(*phi, o, start, request);
+    out.nfe = std::max(out.nfe, result.nfe);
+    out.rtol = std::max(out.rtol, result.rtol), out.atol = std::max(out.atol, result.atol);
+    return result.x;
+  });
+  if (!model.of_images()) out.x = model.standardization.undo(out.x);
+  return out;
+}
+
+Samples draw_samples(const Model& model, int64_t n, uint64_t seed) {
+  return draw_samples(model, model.recipe.sample, {.n = n, .seed = seed});
+}
+
+}  // namespace vapo

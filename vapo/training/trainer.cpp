@@ -1,0 +1,238 @@
+#include "vapo/training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/check.h"
+#include "tensor/finite.h"
+#include "tensor/kernels.h"
+#include "tensor/random.h"
+#include "vapo/toml.h"
+
+namespace vapo {
+
+void Window::add(const StepReport& report) {
+  sums.resize(2 + report.terms.size());
+  sums[0] += report.loss;
+  sums[1] += report.gradient_norm;
+  for (size_t i = 0; i < report.terms.size(); ++i) sums[2 + i] += report.terms[i].second;
+  ++steps;
+}
+
+StepReport Window::mean(const StepReport& last) const {
+  StepReport out = last;
+  if (steps == 0 || sums.size() != 2 + last.terms.size()) return out;
+  double n = static_cast<double>(steps);
+  out.loss = sums[0] / n;
+  out.gradient_norm = sums[1] / n;
+  for (size_t i = 0; i < out.terms.size(); ++i) out.terms[i].second = sums[2 + i] / n;
+  return out;
+}
+
+namespace {
+
+StepOptions step_options(const TrainingOptions& t, const TrainerOptions& o) {
+  return {.optimizer = t.optimizer,
+          .clip = t.clip,
+          .ema_decay = t.ema_decay,
+          .ema_ramp = t.ema_ramp,
+          .device = o.device,
+          .recorded = o.recorded};
+}
+
+}  // namespace
+
+Trainer::Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions options)
+    : recipe_(recipe),
+      options_(std::move(options)),
+      source_(source),
+      schedule_(recipe.train.learning_rate()),
+      potential_(make_potential(recipe, source.sample_shape())),
+      training_(*potential_, step_options(recipe.train, options_)) {
+  check(recipe);
+  check_source();
+  if (options_.config.empty()) options_.config = to_toml(recipe);
+  potential_->set_recompute(recipe.train.recompute);
+  share_averages();
+}
+
+void Trainer::check_source() const {
+  const TrainingOptions& t = recipe_.train;
+  bool published = recipe_.loss.estimator == LossOptions::Estimator::published;
+  if (published && recipe_.loss.weight != LossOptions::Weight::one) {
+    throw InputError(
+        "loss.weight must be \"one\" with loss.estimator = \"published\": that loss has time weights of its own");
+  }
+  if (t.batch_size % t.accumulate != 0) {
+    throw InputError(fmt::format("train.batch_size = {} cannot be divided into train.accumulate = {} equal parts",
+                                 t.batch_size, t.accumulate));
+  }
+  if (published && t.batch_size < 2) {
+    throw InputError(
+        "train.batch_size must be 2 or more with loss.estimator = \"published\": it divides by a deviation");
+  }
+  int64_t classes = recipe_.classes();
+  if (classes > 0 && (source_.classes() == 0 || source_.classes() > classes)) {
+    throw InputError(
+        fmt::format("{}.classes = {}, and {} has {}", name_of(recipe_.potential.network), classes, source_.name(),
+                    source_.classes() == 0 ? "no labels" : fmt::format("{} classes", source_.classes())));
+  }
+}
+
+// A second potential whose parameters are the averages themselves, as constants.
+void Trainer::share_averages() {
+  const nn::Ema* ema = training_.ema();
+  averaged_.recipe = recipe_;
+  averaged_.sample = source_.sample_shape();
+  averaged_.device = options_.device;
+  averaged_.averaged = ema != nullptr;
+  averaged_.potential = make_potential(recipe_, averaged_.sample);
+  std::vector<nn::NamedParameter> named = nn::named_parameters(*averaged_.potential);
+  for (size_t i = 0; i < named.size(); ++i)
+    *named[i].parameter = Var(ema ? ema->averages()[i] : training_.parameters()[i].value());
+}
+
+int64_t Trainer::parameters() const {
+  int64_t count = 0;
+  for (const Var& p : training_.parameters()) count += p.numel();
+  return count;
+}
+
+RandomKey Trainer::key(Stream stream) const {
+  return {static_cast<uint64_t>(recipe_.train.seed), stream, static_cast<uint64_t>(step_)};
+}
+
+void Trainer::compute(const TrainingStep::Add& add) const {
+  const TrainingOptions& t = recipe_.train;
+  LossBatch batch{.data = data_,
+                  .t = rand({t.batch_size}, key(kTimeStream), t.t_min, t.t_max, {DType::f32, options_.device}),
+                  .eps = randn(data_.shape(), key(kNoiseStream), {DType::f32, options_.device}),
+                  .labels = labels_,
+                  .dropout = key(kDropoutStream)};
+  LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, t.accumulate);
+  for (int64_t part = 0; part < t.accumulate; ++part) add(loss(part));
+}
+
+// Of each image the label, or "no class" with probability train.label_drop.
+Tensor Trainer::shown_labels(const Tensor& labels, RandomKey key) const {
+  int64_t classes = recipe_.classes();
+  if (classes == 0) return {};
+  std::vector<int64_t> y = labels.to_vector<int64_t>();
+  std::vector<float> u = rand(labels.shape(), key).to_vector<float>();
+  for (size_t i = 0; i < y.size(); ++i)
+    if (static_cast<double>(u[i]) < recipe_.train.label_drop) y[i] = classes;
+  return Tensor::from(y, labels.shape());
+}
+
+void Trainer::load_batch() {
+  Batch b = source_.batch(step_);
+  auto place = [&](Tensor& target, const Tensor& source) {
+    if (!source.defined()) return;
+    if (!target.defined()) target = Tensor::empty(source.shape(), {source.dtype(), options_.device});
+    kernel::copy_into(target, source);
+  };
+  place(data_, b.x);
+  place(labels_, shown_labels(b.labels, key(kLabelStream)));
+}
+
+double Trainer::validation_loss(const std::function<void()>& before) const {
+  constexpr int64_t most = 1024;
+  const TrainingOptions& t = recipe_.train;
+  uint64_t seed = static_cast<uint64_t>(t.seed);
+  int64_t count = std::min(most, source_.held_out_count()), size = std::min(t.batch_size, count);
+  int64_t part = t.batch_size / t.accumulate, parts = std::max<int64_t>(1, (size + part - 1) / part);
+  size -= size % parts;
+  bool published = recipe_.loss.estimator == LossOptions::Estimator::published;
+  if (size < 1 || (published && size < 2)) return NAN;
+  double total = 0;
+  int64_t batches = count / size;
+  for (int64_t i = 0; i < batches; ++i) {
+    if (before) before();
+    uint64_t k = static_cast<uint64_t>(i);
+    Batch b = source_.held_out(i * size, size);
+    LossBatch batch{b.x.to(options_.device),
+                    rand({size}, {seed, kValidationTimeStream, k}, t.t_min, t.t_max, {DType::f32, options_.device}),
+                    randn(b.x.shape(), {seed, kValidationNoiseStream, k}, {DType::f32, options_.device})};
+    if (recipe_.classes() > 0) batch.labels = b.labels.to(options_.device);
+    LossParts loss(*averaged_.potential, recipe_.path, batch, recipe_.loss, parts);
+    for (int64_t p = 0; p < parts; ++p) total += loss(p).total.item();
+  }
+  return total / static_cast<double>(batches);
+}
+
+// Of the step at hand, whose loss is not finite: what is to blame. Weights are as they were before it.
+std::string Trainer::why_not_finite(const StepReport& report) const {
+  for (const nn::NamedParameter& p : nn::named_parameters(*potential_))
+    if (auto bad = non_finite(p.parameter->value()))
+      return fmt::format("the weights were {} before step {} ('{}', {} of {} values). Hint: an earlier checkpoint",
+                         bad->name(), step_ + 1, p.name, bad->values, p.parameter->numel());
+  if (auto bad = non_finite(data_))
+    return fmt::format("the data of step {} is {} {}", step_ + 1, bad->name(), bad->where());
+  std::string terms;
+  for (const auto& [name, value] : report.terms)
+    if (!std::isfinite(value)) terms += fmt::format("{}{} = {}", terms.empty() ? "" : ", ", name, value);
+  return fmt::format(
+      "the loss of step {} is {} ({}), of finite weights and data. Hint: a smaller train.learning_rate, or "
+      "train.clip",
+      step_ + 1, report.loss, terms);
+}
+
+const StepReport& Trainer::step() {
+  load_batch();
+  const StepReport& report =
+      training_(step_, schedule_.at(step_), [&](const TrainingStep::Add& add) { compute(add); });
+  if (!std::isfinite(report.loss)) throw DivergedError(why_not_finite(report));
+  if (!std::isfinite(report.gradient_norm)) {
+    throw DivergedError(fmt::format(
+        "the gradient of step {} is not finite, and the loss is {}. Hint: a smaller train.learning_rate", step_ + 1,
+        report.loss));
+  }
+  ++step_;
+  window_.add(report);
+  return report;
+}
+
+void Trainer::save(const std::filesystem::path& file) {
+  for (const nn::NamedParameter& p : nn::named_parameters(*potential_))
+    if (auto bad = non_finite(p.parameter->value()))
+      throw DivergedError(fmt::format("the parameter '{}' is {} after step {}: no checkpoint of it is kept", p.name,
+                                      bad->name(), step_));
+  nn::TrainingState state{.module = potential_.get(),
+                          .ema = training_.ema(),
+                          .optimizer = &training_.optimizer(),
+                          .step = step_,
+                          .seed = static_cast<uint64_t>(recipe_.train.seed),
+                          .config = options_.config,
+                          .extra = {}};
+  source_.store(state.extra);
+  if (window_.steps > 0) {
+    std::vector<double> values = {static_cast<double>(window_.steps)};
+    values.insert(values.end(), window_.sums.begin(), window_.sums.end());
+    state.extra["metrics.window"] = Tensor::from(values, {static_cast<int64_t>(values.size())});
+  }
+  nn::save_checkpoint(file, state);
+}
+
+void Trainer::start_from(const nn::CheckpointReader& checkpoint) {
+  if (checkpoint.has_ema()) {
+    checkpoint.load_ema_as_parameters(*potential_);
+  } else {
+    checkpoint.load_parameters(*potential_);
+  }
+  const nn::Ema* ema = training_.ema();
+  for (size_t i = 0; ema && i < training_.parameters().size(); ++i)
+    kernel::copy_into(ema->averages()[i], training_.parameters()[i].value());
+}
+
+void Trainer::load(const nn::CheckpointReader& checkpoint) {
+  checkpoint.load_training_state(*potential_, training_.ema(), training_.optimizer());
+  step_ = checkpoint.info().step;
+  window_ = {};
+  auto saved = checkpoint.info().extra.find("metrics.window");
+  if (saved != checkpoint.info().extra.end() && saved->second.numel() > 0) {
+    std::vector<double> values = saved->second.to(DType::f64).to_vector<double>();
+    window_ = {static_cast<int64_t>(values[0]), {values.begin() + 1, values.end()}};
+  }
+}
+
+}  // namespace vapo

@@ -1,0 +1,77 @@
+#pragma once
+// The training of a potential as its recipe says, step by step.
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "vapo/model.h"
+#include "vapo/streams.h"
+#include "vapo/training/batch_source.h"
+#include "vapo/training/training_step.h"
+
+namespace vapo {
+
+// Means over the steps since it was last emptied; saved with the training, so that a log that goes on is the same.
+struct Window {
+  int64_t steps = 0;
+  std::vector<double> sums;  // loss, gradient norm, terms
+  void add(const StepReport& report);
+  StepReport mean(const StepReport& last) const;
+};
+
+struct TrainerOptions {
+  Device device = Device::cpu;
+  bool recorded = true;     // StepOptions
+  std::string config = {};  // text that the checkpoint keeps in the recipe's place: a config that holds it
+};
+
+class Trainer {
+ public:
+  // The source is kept by reference. Throws InputError naming the key where recipe and source do not fit, or as
+  // check(recipe).
+  Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions options = {});
+
+  // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not
+  // finite.
+  const StepReport& step();
+  int64_t steps_done() const { return step_; }
+  int64_t parameters() const;
+  // The loss of held-out samples (at most 1024), by the averaged weights where there are any, with the same times
+  // and noises at every call; NaN where nothing is held out. `before` is called before each batch of them.
+  bool validates() const { return source_.held_out_count() > 1; }
+  double validation_loss(const std::function<void()>& before = {}) const;
+  // The potential with the averaged weights, which it shares: it changes as training goes on.
+  const Model& averaged() const { return averaged_; }
+  Window& window() { return window_; }
+  const StepReport& last() const { return training_.last(); }
+
+  // Throws DivergedError, and writes nothing, where a parameter is not finite.
+  void save(const std::filesystem::path& file);
+  void load(const nn::CheckpointReader& checkpoint);  // all but the source's state: BatchSource::restore first
+  // Its weights alone, the averages where there are any, also as the averages to begin with. Throws InputError
+  // naming the first parameter that does not fit.
+  void start_from(const nn::CheckpointReader& checkpoint);
+
+ private:
+  void check_source() const;
+  void share_averages();
+  void load_batch();
+  Tensor shown_labels(const Tensor& labels, RandomKey key) const;
+  RandomKey key(Stream stream) const;  // of the step at hand
+  void compute(const TrainingStep::Add& add) const;
+  std::string why_not_finite(const StepReport& report) const;
+
+  Recipe recipe_;
+  TrainerOptions options_;
+  BatchSource& source_;
+  nn::Schedule schedule_;
+  std::unique_ptr<Potential> potential_;
+  TrainingStep training_;
+  Model averaged_;
+  int64_t step_ = 0;
+  Tensor data_, labels_;  // x̄ of the step and its classes, on the device, where a recorded step finds them
+  Window window_;
+};
+
+}  // namespace vapo

@@ -1,0 +1,82 @@
+#include "vapo/training/training_step.h"
+
+#include <cmath>
+#include <limits>
+
+#include "autograd/grad.h"
+#include "tensor/kernels.h"
+
+namespace vapo {
+
+bool StepReport::is_finite() const { return std::isfinite(loss) && std::isfinite(gradient_norm); }
+
+TrainingStep::TrainingStep(nn::Module& module, const StepOptions& options) : options_(options) {
+  nn::to(module, options.device);
+  std::vector<nn::NamedParameter> named = nn::named_parameters(module);
+  for (const nn::NamedParameter& p : named) parameters_.push_back(*p.parameter);
+  if (options.ema_decay > 0) ema_ = std::make_unique<nn::Ema>(named, options.ema_decay, options.ema_ramp);
+  optimizer_ = std::make_unique<nn::Optimizer>(std::move(named), options.optimizer);
+}
+
+void TrainingStep::add(const LossTerms& loss, std::vector<Var>& gradients, Tensor& values) {
+  std::vector<Tensor> of_part{loss.total.value().reshape({1})};
+  term_names_.clear();
+  for (const auto& [name, value] : loss.terms) {
+    term_names_.push_back(name);
+    of_part.push_back(value.value().reshape({1}));
+  }
+  Tensor all = kernel::concat(of_part, 0);
+  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
+  // their norm, and nothing is written.
+  std::vector<Var> g = grad(loss.total, parameters_, {.allow_unused = true});
+  if (gradients.empty()) {
+    gradients = std::move(g);
+    values = all;
+    return;
+  }
+  values = kernel::binary(kernel::Binary::add, values, all);
+  for (size_t i = 0; i < g.size(); ++i) {
+    gradients[i] = kernel::binary(kernel::Binary::add, gradients[i].value(), g[i].value());
+    g[i] = Var();
+  }
+}
+
+void TrainingStep::compute(double learning_rate, const std::function<void(const Add&)>& losses) {
+  std::vector<Var> gradients;
+  Tensor values;
+  losses([&](const LossTerms& loss) { add(loss, gradients, values); });
+  auto keep = [&](Tensor& place, const Tensor& value) {
+    if (!place.defined()) place = Tensor::empty(value.shape(), {DType::f64, options_.device});
+    kernel::copy_into(place, value);
+  };
+  keep(loss_values_, values);
+  keep(gradient_squares_, optimizer_->start(gradients, learning_rate, options_.clip, ema_.get()));
+}
+
+const StepReport& TrainingStep::operator()(int64_t step, double learning_rate,
+                                           const std::function<void(const Add&)>& losses) {
+  constexpr int64_t warm_up = 2;  // steps in which libraries choose their algorithms
+  if (options_.device == Device::cpu || !options_.recorded || eager_steps_ < warm_up) {
+    compute(learning_rate, losses);
+    ++eager_steps_;
+  } else {
+    if (!graph_) {
+      graph_ = std::make_unique<StepGraph>();
+      first_replayed_ = step;
+      graph_->record([&] { compute(learning_rate, losses); });
+    }
+    graph_->replay({.advance = static_cast<uint64_t>(step - first_replayed_),
+                    .learning_rate = learning_rate,
+                    .ema_decay = ema_ ? ema_->next_decay() : 0});
+  }
+  std::vector<double> values = loss_values_.to(Device::cpu).to_vector<double>();
+  report_.loss = values[0];
+  report_.learning_rate = learning_rate;
+  report_.gradient_norm = std::numeric_limits<double>::quiet_NaN();
+  report_.terms.resize(term_names_.size());
+  for (size_t i = 0; i < term_names_.size(); ++i) report_.terms[i] = {term_names_[i], values[i + 1]};
+  if (std::isfinite(report_.loss)) report_.gradient_norm = optimizer_->finish(gradient_squares_, ema_.get());
+  return report_;
+}
+
+}  // namespace vapo

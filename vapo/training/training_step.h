@@ -1,0 +1,67 @@
+#pragma once
+// One step of training any module: gradients of the loss's parts, clip, update, average. The only place where these
+// meet.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/ema.h"
+#include "nn/optimizer.h"
+#include "tensor/step_graph.h"
+#include "vapo/loss.h"
+
+namespace vapo {
+
+struct StepReport {
+  double loss = 0, gradient_norm = 0, learning_rate = 0;
+  std::vector<std::pair<std::string, double>> terms;  // of the loss, weights applied
+  bool is_finite() const;                             // loss and gradient
+};
+
+struct StepOptions {
+  nn::OptimizerOptions optimizer = {};
+  nn::ClipOptions clip = {};
+  double ema_decay = 0;  // 0: no average
+  bool ema_ramp = true;
+  Device device = Device::cpu;
+  bool recorded = true;  // on a GPU the third step is recorded, and that and all later ones are replays of it
+};
+
+class TrainingStep {
+ public:
+  // Moves the module, which it keeps by reference, to the device.
+  TrainingStep(nn::Module& module, const StepOptions& options);
+
+  using Add = std::function<void(const LossTerms& of_a_part)>;
+  // `losses` hands the loss of each part of the batch to `add`: their gradients and values sum. Where it is
+  // recorded it runs once, with this step's number in its keys, and must read its data where that will lie later.
+  // Where loss or gradient is not finite nothing is written and no step is counted.
+  const StepReport& operator()(int64_t step, double learning_rate, const std::function<void(const Add&)>& losses);
+
+  const std::vector<Var>& parameters() const { return parameters_; }
+  nn::Optimizer& optimizer() { return *optimizer_; }
+  nn::Ema* ema() const { return ema_.get(); }  // null without averaging
+  const StepReport& last() const { return report_; }
+
+ private:
+  // Loss, gradients and update; what it reports into the tensors below.
+  void compute(double learning_rate, const std::function<void(const Add&)>& losses);
+  void add(const LossTerms& loss, std::vector<Var>& gradients, Tensor& values);
+
+  StepOptions options_;
+  std::vector<Var> parameters_;
+  std::unique_ptr<nn::Optimizer> optimizer_;
+  std::unique_ptr<nn::Ema> ema_;
+  Tensor loss_values_;       // f64: the total and every term
+  Tensor gradient_squares_;  // ‖g‖²
+  std::vector<std::string> term_names_;
+  std::unique_ptr<StepGraph> graph_;
+  int64_t first_replayed_ = 0;  // the step that was recorded
+  int64_t eager_steps_ = 0;
+  StepReport report_;
+};
+
+}  // namespace vapo
