@@ -6,7 +6,7 @@
 
 #include "apps/evaluation/image_features.h"
 #include "apps/run/command.h"
-#include "data/image_loader.h"
+#include "data/sets/image_loader.h"
 #include "nn/schedule.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "apps/evaluation/image_features.h"
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 
 namespace vapo::app {
 

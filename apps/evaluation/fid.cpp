@@ -10,7 +10,7 @@
 #include "apps/run/exit_code.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
-#include "data/sample_scores.h"
+#include "data/measures/sample_scores.h"
 #include "tensor/kernels.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"

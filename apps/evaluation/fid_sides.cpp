@@ -6,7 +6,7 @@
 #include <chrono>
 
 #include "apps/run/run_folder.h"
-#include "data/npz.h"
+#include "data/readers/npz.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/kernels.h"

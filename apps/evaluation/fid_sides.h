@@ -7,7 +7,7 @@
 
 #include "apps/evaluation/feature_network.h"
 #include "apps/run/evaluation.h"
-#include "data/frechet.h"
+#include "data/measures/frechet.h"
 
 namespace vapo::app {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "apps/run/json_file.h"
-#include "data/image_file.h"
-#include "data/npz.h"
+#include "data/pictures/image_file.h"
+#include "data/readers/npz.h"
 #include "nn/checkpoint.h"
 #include "tensor/kernels.h"
 

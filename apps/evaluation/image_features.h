@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "data/images.h"
+#include "data/sets/images.h"
 #include "vapo/classifier.h"
 
 namespace vapo::app {

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "apps/run/model.h"
-#include "data/images.h"
-#include "data/statistics.h"
+#include "data/measures/statistics.h"
+#include "data/sets/images.h"
 
 namespace vapo::app {
 

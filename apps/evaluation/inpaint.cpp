@@ -9,7 +9,7 @@
 #include "apps/run/exit_code.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 #include "vapo/composition.h"

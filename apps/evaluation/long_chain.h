@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/scores.h"
+#include "data/measures/chains.h"
 #include "tensor/tensor.h"
 
 namespace vapo::app {

@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "apps/evaluation/longrun.h"
-#include "data/figure.h"
-#include "data/image_file.h"
+#include "data/pictures/figure.h"
+#include "data/pictures/image_file.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 

@@ -5,8 +5,9 @@
 
 #include "apps/evaluation/model_images.h"
 #include "apps/evaluation/ood.h"
-#include "data/figure.h"
-#include "data/scores.h"
+#include "data/measures/histogram.h"
+#include "data/measures/roc.h"
+#include "data/pictures/figure.h"
 #include "vapo/streams.h"
 
 namespace vapo::app {

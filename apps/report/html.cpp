@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <span>
 
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "apps/run/exit_code.h"
-#include "data/images.h"
-#include "data/points.h"
+#include "data/sets/images.h"
+#include "data/sets/points.h"
 #include "tensor/io/atomic_file.h"
 #include "vapo/toml.h"
 

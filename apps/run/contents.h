@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "data/images.h"
+#include "data/sets/images.h"
 #include "nn/checkpoint.h"
 
 namespace vapo::app {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "apps/run/config.h"
-#include "data/points.h"
+#include "data/sets/points.h"
 #include "vapo/training/point_batches.h"
 
 namespace vapo::app {

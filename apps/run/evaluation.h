@@ -9,7 +9,7 @@
 #include "apps/run/command.h"
 #include "apps/run/folder_lock.h"
 #include "apps/run/model.h"
-#include "data/figure.h"
+#include "data/pictures/figure.h"
 
 namespace vapo::app {
 

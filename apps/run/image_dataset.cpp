@@ -5,7 +5,7 @@
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
 #include "apps/run/model.h"
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 #include "vapo/streams.h"

@@ -3,7 +3,7 @@
 // ahead.
 
 #include "apps/run/dataset.h"
-#include "data/image_loader.h"
+#include "data/sets/image_loader.h"
 
 namespace vapo::app {
 

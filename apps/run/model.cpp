@@ -4,7 +4,7 @@
 
 #include "apps/run/contents.h"
 #include "apps/run/run_folder.h"
-#include "data/images.h"
+#include "data/sets/images.h"
 
 namespace vapo::app {
 

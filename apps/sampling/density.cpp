@@ -14,7 +14,7 @@
 #include "apps/run/exit_code.h"
 #include "apps/run/folder_lock.h"
 #include "apps/run/run_folder.h"
-#include "data/kde.h"
+#include "data/measures/kde.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
 #include "vapo/streams.h"

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "apps/sampling/sampling.h"
-#include "data/statistics.h"
+#include "data/measures/statistics.h"
 
 namespace vapo::app {
 

@@ -6,7 +6,7 @@
 #include "apps/run/command.h"
 #include "apps/run/evaluation.h"
 #include "apps/sampling/density.h"
-#include "data/figure.h"
+#include "data/pictures/figure.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
 

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "apps/run/parts.h"
-#include "data/image_file.h"
-#include "data/npz.h"
+#include "data/pictures/image_file.h"
+#include "data/readers/npz.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/io/npy.h"

@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "apps/sampling/sampler_options.h"
-#include "data/image_file.h"
-#include "data/npz.h"
-#include "data/statistics.h"
+#include "data/measures/statistics.h"
+#include "data/pictures/image_file.h"
+#include "data/readers/npz.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/io/npy.h"

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "apps/sampling/sampling.h"
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"

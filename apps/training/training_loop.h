@@ -8,7 +8,7 @@
 #include "apps/run/metrics_log.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/progress.h"
-#include "data/tensorboard.h"
+#include "data/pictures/tensorboard.h"
 #include "vapo/training/trainer.h"
 
 namespace vapo::app {

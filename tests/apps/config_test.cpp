@@ -100,7 +100,8 @@ TEST_CASE("a name that a key does not have is an error that lists the names, for
     const vapo::Choice* choice = std::get_if<vapo::Choice>(&key.value);
     if (!choice) continue;
     CAPTURE(key.name);
-    std::string message = error_of("[" + key.section() + "]\n" + key.name.substr(key.section().size() + 1) + " = 'nonsense'");
+    std::string message =
+        error_of("[" + key.section() + "]\n" + key.name.substr(key.section().size() + 1) + " = 'nonsense'");
     for (const std::string& name : choice->names) CHECK(says(message, name));
   }
 }

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "data/frechet.h"
-#include "data/npz.h"
+#include "data/measures/frechet.h"
+#include "data/readers/npz.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 #include "tests/data/waves.h"

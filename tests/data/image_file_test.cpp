@@ -1,6 +1,6 @@
 // Images to and from PNG and JPEG, their sizes, and grids.
 
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 
 #include <doctest/doctest.h>
 

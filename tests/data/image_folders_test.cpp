@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "data/image_file.h"
-#include "data/images.h"
+#include "data/pictures/image_file.h"
+#include "data/sets/images.h"
 #include "tensor/parallel.h"
 #include "tests/data/image_bytes.h"
 

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <set>
 
-#include "data/image_loader.h"
+#include "data/sets/image_loader.h"
 #include "tensor/storage.h"
 
 using namespace vapo;

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <numeric>
 
-#include "data/images.h"
+#include "data/sets/images.h"
 #include "tensor/io/npy.h"
 
 using namespace vapo;

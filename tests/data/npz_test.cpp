@@ -1,4 +1,4 @@
-#include "data/npz.h"
+#include "data/readers/npz.h"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "data/images.h"
+#include "data/sets/images.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/random.h"

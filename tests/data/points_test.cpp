@@ -1,6 +1,6 @@
 // Synthetic sets: their densities against independent formulas, and their points against their densities.
 
-#include "data/points.h"
+#include "data/sets/points.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "data/statistics.h"
+#include "data/measures/statistics.h"
 
 using namespace vapo;
 using namespace vapo::data;

@@ -1,6 +1,6 @@
 // KID and Inception Score: NumPy's values, and the definitions.
 
-#include "data/sample_scores.h"
+#include "data/measures/sample_scores.h"
 
 #include <doctest/doctest.h>
 

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
-#include "data/scores.h"
+#include "data/measures/chains.h"
+#include "data/measures/histogram.h"
+#include "data/measures/roc.h"
 #include "tensor/check.h"
 
 using namespace vapo;

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <set>
 
-#include "data/points.h"
+#include "data/sets/points.h"
 #include "tensor/io/npy.h"
 
 using namespace vapo;

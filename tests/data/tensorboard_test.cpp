@@ -1,6 +1,6 @@
 // Event files, read back by a reader of TFRecords and protobuf's wire format that shares nothing with the writer.
 
-#include "data/tensorboard.h"
+#include "data/pictures/tensorboard.h"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>

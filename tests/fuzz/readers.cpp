@@ -8,11 +8,11 @@
 #include <string_view>
 
 #include "apps/run/config.h"
-#include "data/archives.h"
-#include "data/frechet.h"
-#include "data/image_file.h"
-#include "data/npz.h"
-#include "data/points.h"
+#include "data/measures/frechet.h"
+#include "data/pictures/image_file.h"
+#include "data/readers/archives.h"
+#include "data/readers/npz.h"
+#include "data/sets/points.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
 #include "tests/fuzz/target.h"

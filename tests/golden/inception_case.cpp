@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "golden.h"
 #include "nn/module.h"
 #include "tensor/kernels.h"

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "golden.h"
 #include "tensor/io/safetensors.h"
 #include "tests/vapo/inception_weights.h"

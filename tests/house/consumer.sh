@@ -15,7 +15,10 @@ project(consumer LANGUAGES CXX)
 find_package(vapo REQUIRED)
 add_executable(consumer main.cpp)
 target_link_libraries(consumer PRIVATE vapo::autograd)
+add_executable(two_moons two_moons.cpp)
+target_link_libraries(two_moons PRIVATE vapo::vapo vapo::data)
 CMAKE
+cp "$root/tests/house/two_moons.cpp" "$scratch"
 cmake -G "$generator" -S "$scratch" -B "$scratch/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" \
   -DCMAKE_CXX_COMPILER="$compiler" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
 cmake --build "$scratch/build" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
@@ -26,11 +29,19 @@ compare() {  # PROGRAM
 }
 compare "$scratch/build/consumer"
 
+# What a consumer trains with the library alone is what the program trains: weights and likelihood to the last digit.
+vapo=$scratch/prefix/bin/vapo config=$scratch/prefix/share/vapo/configs/two_moons.toml steps=40
+"$vapo" train "$config" --set train.steps=$steps --set train.checkpoint_every=$steps --out "$scratch/run" >"$scratch/log" 2>&1 ||
+  { cat "$scratch/log"; exit 1; }
+nats=$("$scratch/build/two_moons" "$config" $steps "$scratch/consumer.safetensors")
+"$vapo" likelihood "$scratch/run" --json >"$scratch/out"
+grep -qE "\"nats\":$nats[,0-9]" "$scratch/out" || { echo "a consumer's training gives $nats:"; cat "$scratch/out"; exit 1; }
+
 export PKG_CONFIG_PATH=$(dirname "$(find "$scratch/prefix" -name vapo.pc)")
 cat >"$scratch/data.cpp" <<'CPP'
 #include <cstdio>
 
-#include "data/npz.h"
+#include "data/readers/npz.h"
 #include "vapo/path.h"
 int main(int, char** arguments) {
   vapo::data::write_npz(arguments[1], {{"ones", vapo::Tensor::ones({2, 3})}});

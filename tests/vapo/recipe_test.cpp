@@ -56,8 +56,9 @@ TEST_CASE("each key stands once, is explained, and leads to a value of its own")
     } else {
       double high = key.range.high, low = key.range.low;
       bool integer = std::holds_alternative<int64_t*>(key.value);
-      changed = integer ? fmt::format("{}", static_cast<int64_t>(low) + (text == fmt::format("{}", low + 12) ? 13 : 12))
-                        : fmt::format("{}", high <= 1 ? 0.3125 : 3.5);
+      changed = integer
+                    ? fmt::format("{}", static_cast<int64_t>(low) + (text == fmt::format("{}", low + 12) ? 13 : 12))
+                    : fmt::format("{}", high <= 1 ? 0.3125 : 3.5);
     }
     set_value(keys_of(recipe), key.name, changed, "--set");
     CHECK(toml_value(key) == changed);
@@ -80,8 +81,8 @@ TEST_CASE("a name that no choice has is an error that lists the names, for every
     for (const std::string& known : choice->names) CHECK(says(message, known));
   }
   CHECK(choices >= 17);
-  CHECK_THROWS_WITH_AS(from_name<Sampler>("rk4"), "unknown sampler 'rk4': expected one of euler, heun, rk23, rk45, sgld",
-                       InputError);
+  CHECK_THROWS_WITH_AS(from_name<Sampler>("rk4"),
+                       "unknown sampler 'rk4': expected one of euler, heun, rk23, rk45, sgld", InputError);
 }
 
 TEST_CASE("keys of others are refused, or passed over where that is asked") {
@@ -105,9 +106,9 @@ TEST_CASE("what makes no sense together is refused by the names of its keys") {
   CHECK(says(refused([](Recipe& r) { r.sample.t_end = 0; }), "sample.t_start"));
   CHECK(says(refused([](Recipe& r) { r.train.schedule.kind = nn::Schedule::Kind::step; }), "train.step_every"));
   CHECK(says(refused([](Recipe& r) {
-          r.train.schedule = {.kind = nn::Schedule::Kind::cosine, .warmup_steps = 50, .total_steps = 50};
-        }),
-        "train.warmup_steps = 50"));
+               r.train.schedule = {.kind = nn::Schedule::Kind::cosine, .warmup_steps = 50, .total_steps = 50};
+             }),
+             "train.warmup_steps = 50"));
 }
 
 TEST_CASE("network and samples fit, or the key is named") {

@@ -39,7 +39,8 @@ Recipe small(int64_t steps) {
 
 Tensor two_columns() {  // of means 10 and −3, deviations 2 and 0.5
   Tensor x = randn({400, 2}, {.seed = 4}, DType::f64);
-  Tensor scale = Tensor::from(std::vector<double>{2, 0.5}, {2}), mean = Tensor::from(std::vector<double>{10, -3}, {2});
+  Tensor scale = Tensor::from(std::vector<double>{2, 0.5}, {2}),
+         mean = Tensor::from(std::vector<double>{10, -3}, {2});
   return kernel::binary(kernel::Binary::add, kernel::binary(kernel::Binary::mul, x, scale), mean);
 }
 

@@ -1,41 +1,11 @@
 #pragma once
-// How well a score tells two sets apart, and how much a chain of dependent numbers says.
+// How much a chain of dependent numbers says.
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
-#include "tensor/random.h"
-
 namespace vapo::data {
-
-// The area under the ROC curve of a score that should be higher on `in` than on `out`: P(in > out) + ½P(in = out)
-// over all pairs, Mann and Whitney's U/(n₁n₀). By ranks, O(n log n). Infinities are scores like others; throws
-// InputError where a set is empty or a score is not a number.
-double auroc(std::span<const double> in, std::span<const double> out);
-
-struct BootstrapOptions {
-  int64_t resamples = 1000;
-  double confidence = 0.95;
-  RandomKey key = {};  // resample r draws from key.step + 2r (in) and key.step + 2r + 1 (out)
-};
-struct Interval {
-  double low, high;
-};
-// Percentile interval of the AUROC (Efron 1979): both sets drawn anew from themselves, with replacement. Throws as
-// auroc does.
-Interval auroc_interval(std::span<const double> in, std::span<const double> out, const BootstrapOptions& options);
-
-// Between the order statistics around (n − 1)q, linearly. Throws InputError where there are none.
-double quantile(std::vector<double> values, double q);
-
-// `bins` equal bins from low to high; what lies beyond falls into the outermost. A density: its integral is 1.
-struct Histogram {
-  double low, high;
-  std::vector<double> density;
-  std::vector<double> outline_x() const;  // its outline as a curve, from 0 to 0
-  std::vector<double> outline_y() const;
-};
-Histogram histogram(std::span<const double> values, double low, double high, int64_t bins);
 
 // Chains of one length ≥ 4 that should have one law: chains[c][s].
 using Chains = std::vector<std::vector<double>>;

@@ -1,11 +1,11 @@
-#include "data/inflate.h"
+#include "data/readers/inflate.h"
 
 #include <zlib.h>
 
 #include <algorithm>
 #include <new>
 
-#include "data/archives.h"
+#include "data/readers/archives.h"
 
 namespace vapo::data::detail {
 namespace {

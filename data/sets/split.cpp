@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/points.h"
+#include "data/sets/points.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 

@@ -1,4 +1,4 @@
-#include "data/sample_scores.h"
+#include "data/measures/sample_scores.h"
 
 #include <algorithm>
 #include <cmath>

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "data/images.h"
+#include "data/sets/images.h"
 #include "tensor/tensor.h"
 
 namespace vapo::data {

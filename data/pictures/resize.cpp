@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 #include "tensor/check.h"
 #include "tensor/parallel.h"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "data/points.h"
+#include "data/sets/points.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 

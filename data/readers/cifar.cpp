@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
-#include "data/archives.h"
+#include "data/readers/archives.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
 

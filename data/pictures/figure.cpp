@@ -1,4 +1,4 @@
-#include "data/figure.h"
+#include "data/pictures/figure.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

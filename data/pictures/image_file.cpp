@@ -1,4 +1,4 @@
-#include "data/image_file.h"
+#include "data/pictures/image_file.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "data/codecs.h"
+#include "data/pictures/codecs.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
 

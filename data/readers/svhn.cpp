@@ -7,8 +7,8 @@
 #include <cstring>
 #include <vector>
 
-#include "data/archives.h"
-#include "data/inflate.h"
+#include "data/readers/archives.h"
+#include "data/readers/inflate.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
 

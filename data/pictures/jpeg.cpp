@@ -4,7 +4,7 @@
 
 #include <jpeglib.h>
 
-#include "data/codecs.h"
+#include "data/pictures/codecs.h"
 #include "tensor/io/printable.h"
 
 namespace vapo::data {

@@ -1,4 +1,6 @@
-#include "data/kde.h"
+#include "data/measures/kde.h"
+
+#include <lapacke.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +13,7 @@
 namespace vapo::data {
 namespace {
 
-// The lower triangle L of the rows' covariance (divisor N−1): LLᵀ = C.
+// The lower triangle L of the rows' covariance (divisor N−1): LLᵀ = C. LAPACK takes rows for columns: its Lᵀ.
 Tensor covariance_cholesky(const Tensor& rows) {
   int64_t n = rows.dim(0), d = rows.dim(1);
   std::vector<double> mean(static_cast<size_t>(d));
@@ -23,18 +25,11 @@ Tensor covariance_cholesky(const Tensor& rows) {
       for (int64_t j = 0; j <= i; ++j)
         l[i * d + j] +=
             (rows.at(r * d + i) - mean[i]) * (rows.at(r * d + j) - mean[j]) / static_cast<double>(n - 1);
-  for (int64_t i = 0; i < d; ++i) {
-    for (int64_t j = 0; j <= i; ++j) {
-      double sum = l[i * d + j];
-      for (int64_t k = 0; k < j; ++k) sum -= l[i * d + k] * l[j * d + k];
-      if (i == j && !(sum > 0)) {
-        throw InputError(
-            "kernel density estimate: the rows' covariance is singular (a constant or repeated column, "
-            "or fewer rows than columns)");
-      }
-      l[i * d + j] = i == j ? std::sqrt(sum) : sum / l[j * d + j];
-    }
-  }
+  auto size = static_cast<lapack_int>(d);
+  if (LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'U', size, l, size) != 0)
+    throw InputError(
+        "kernel density estimate: the rows' covariance is singular (a constant or repeated column, "
+        "or fewer rows than columns)");
   return out;
 }
 
@@ -66,19 +61,13 @@ double GaussianKde::cross_validated_factor(const Tensor& rows) {
   return best;
 }
 
-// L⁻¹x per row, by forward substitution: distances are then those of the covariance.
+// L⁻¹x per row: distances are then those of the covariance.
 Tensor GaussianKde::whiten(const Tensor& x) const {
-  int64_t n = x.dim(0), d = dims_;
-  Tensor out = Tensor::empty({n, d}, DType::f64);
-  double* y = out.mutable_data<double>();
-  const double* l = cholesky_.data<double>();
-  for (int64_t r = 0; r < n; ++r) {
-    for (int64_t i = 0; i < d; ++i) {
-      double sum = x.at(r * d + i);
-      for (int64_t k = 0; k < i; ++k) sum -= l[i * d + k] * y[r * d + k];
-      y[r * d + i] = sum / l[i * d + i];
-    }
-  }
+  Tensor out = x.to(DType::f64).clone();
+  auto d = static_cast<lapack_int>(dims_), n = static_cast<lapack_int>(x.dim(0));
+  int info = LAPACKE_dtrtrs(LAPACK_COL_MAJOR, 'U', 'T', 'N', d, n, cholesky_.data<double>(), d,
+                            out.mutable_data<double>(), d);
+  VAPO_CHECK(info == 0, "[kde] LAPACK's dtrtrs gives {}", info);
   return out;
 }
 

@@ -1,4 +1,4 @@
-#include "data/frechet.h"
+#include "data/measures/frechet.h"
 
 #include <lapacke.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "data/npz.h"
+#include "data/readers/npz.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
 

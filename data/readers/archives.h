@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/images.h"
+#include "data/sets/images.h"
 
 namespace vapo::data::detail {
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "data/archives.h"
+#include "data/readers/archives.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/printable.h"
 #include "tensor/kernels.h"

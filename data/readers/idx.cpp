@@ -4,8 +4,8 @@
 #include <optional>
 #include <system_error>
 
-#include "data/archives.h"
-#include "data/inflate.h"
+#include "data/readers/archives.h"
+#include "data/readers/inflate.h"
 #include "tensor/io/atomic_file.h"
 
 namespace vapo::data {

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <vector>
 
-#include "data/codecs.h"
-#include "data/image_file.h"
+#include "data/pictures/codecs.h"
+#include "data/pictures/image_file.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/statistics.h"
+#include "data/measures/statistics.h"
 #include "tensor/tensor.h"
 
 namespace vapo::data {

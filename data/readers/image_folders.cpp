@@ -6,9 +6,9 @@
 #include <functional>
 #include <mutex>
 
-#include "data/archives.h"
-#include "data/image_file.h"
-#include "data/images.h"
+#include "data/pictures/image_file.h"
+#include "data/readers/archives.h"
+#include "data/sets/images.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
 #include "tensor/parallel.h"

@@ -1,4 +1,4 @@
-#include "data/npz.h"
+#include "data/readers/npz.h"
 
 #include <fmt/format.h>
 #include <zip.h>

@@ -1,4 +1,4 @@
-#include "data/statistics.h"
+#include "data/measures/statistics.h"
 
 #include <algorithm>
 #include <cmath>

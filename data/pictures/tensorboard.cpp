@@ -1,4 +1,4 @@
-#include "data/tensorboard.h"
+#include "data/pictures/tensorboard.h"
 
 #include <event.pb.h>
 #include <fcntl.h>

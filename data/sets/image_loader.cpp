@@ -1,4 +1,4 @@
-#include "data/image_loader.h"
+#include "data/sets/image_loader.h"
 
 #include <algorithm>
 #include <cmath>

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include "data/points.h"
+#include "data/sets/points.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/printable.h"
