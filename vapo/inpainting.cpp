@@ -26,16 +26,13 @@ class InpaintingPotential : public WrappedPotential {
     if (path_) noise_ = product(mask, as(noise, known.values.options()));
   }
 
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override { return base()(hold(x, t), t, y); }
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
-    return base().with_dropout(hold(x, t), t, y, key);
-  }
-  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
-    return base().log_density(hold(x, t), t, y);
-  }
-  bool autonomous() const override { return !path_ && base().autonomous(); }
+  bool autonomous() const override { return !path_ && WrappedPotential::autonomous(); }
 
  private:
+  Var wrapped(const Function& f, const Var& x, const Var& t, const Tensor& y) const override {
+    return f(hold(x, t), t, y);
+  }
+
   Var hold(const Var& x, const Var& t) const {
     Var unknown = x * free_;
     VAPO_CHECK(unknown.shape() == x.shape(), "[inpainting] x has shape {}, the mask {}", x.shape().str(),

@@ -107,10 +107,6 @@ Particles particles_of(const Path& path, const LossBatch& batch) {
           (p.mu * data + p.sigma * eps).value().reshape(batch.data.shape())};
 }
 
-Var potential_of(const Potential& phi, const Var& x, const Var& t, const LossBatch& b) {
-  return b.dropout ? phi.with_dropout(x, t, b.labels, *b.dropout) : phi(x, t, b.labels);
-}
-
 // The published training loss.
 LossTerms published_loss(const Var& phi, const Var& dphi, const Var& dphi_dt, const Particles& at,
                          const LossBatch& b, const LossOptions& o, const WholeBatch& whole) {
@@ -150,7 +146,7 @@ LossTerms loss_of(const Potential& phi, const Path& path, const LossBatch& b, co
   bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
   Var t = wants_time ? Var::leaf(b.t, "t") : Var(b.t);
 
-  Var value = potential_of(phi, x, t, b), ones(Tensor::ones(value.shape(), value.options()));
+  Var value = phi(x, t, b.labels, b.dropout), ones(Tensor::ones(value.shape(), value.options()));
   Var inputs[] = {x, t};
   std::vector<Var> derivative = grad({&value, 1}, std::span(inputs, wants_time ? 2 : 1),
                                      {.create_graph = true, .allow_unused = wants_time}, {&ones, 1});
@@ -212,7 +208,7 @@ LossParts::LossParts(const Potential& phi, const Path& path, const LossBatch& ba
     LossBatch b = part_of(part);
     Particles at = particles_of(path, b);
     gammas.push_back(uncentred_innovation(at.path, rows(b.eps), at.v).value());
-    if (takes_whole_batch(options)) phis.push_back(potential_of(phi, at.x, b.t, b).value());
+    if (takes_whole_batch(options)) phis.push_back(phi(at.x, b.t, b.labels, b.dropout).value());
   }
   Tensor gamma = kernel::concat(gammas, 0).to(DType::f64);
   gamma_mean_ = mean(Var(gamma)).value();

@@ -102,14 +102,14 @@ WideResnetPotential::WideResnetPotential(const Options& o, uint64_t seed, DType 
 
 WideResnetPotential::~WideResnetPotential() = default;
 
-Var WideResnetPotential::energy(const Var& x, const Var& t, const Tensor& y,
-                                const std::optional<RandomKey>& key) const {
+Var WideResnetPotential::operator()(const Var& x, const Var& t, const Tensor& y,
+                                    const std::optional<RandomKey>& dropout) const {
   const Options& o = options_;
   VAPO_CHECK(x.rank() == 4 && x.dim(1) == o.height && x.dim(2) == o.width && x.dim(3) == o.in_channels,
              "[wide_resnet] x has shape {}, expected (N,{},{},{})", x.shape().str(), o.height, o.width,
              o.in_channels);
   int64_t n = x.dim(0);
-  BlockContext context{(*conditioning_)(n, t, y), key, recompute_};
+  BlockContext context{(*conditioning_)(n, t, y), dropout, recompute_};
   Var h = (*conv_)(nn::to_activation(x));
   for (const auto& block : blocks_)
     h = run_block(*block, {&h, 1}, context,
@@ -118,14 +118,6 @@ Var WideResnetPotential::energy(const Var& x, const Var& t, const Tensor& y,
   if (o.head == Options::Head::linear) return reshape(f, {n});
   return energy_head(x,
                      permute(reshape(f, {n, o.in_channels, o.height, o.width}), {0, 2, 3, 1}));  // rows are C,H,W
-}
-
-Var WideResnetPotential::operator()(const Var& x, const Var& t, const Tensor& y) const {
-  return energy(x, t, y, {});
-}
-
-Var WideResnetPotential::with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const {
-  return energy(x, t, y, key);
 }
 
 void WideResnetPotential::parameters(const nn::ParameterVisitor& visit) {

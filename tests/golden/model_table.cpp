@@ -43,8 +43,9 @@ bool natural_less(const std::string& a, const std::string& b) {
 class ChannelsFirst : public Potential {
  public:
   explicit ChannelsFirst(std::unique_ptr<Potential> network) : network_(std::move(network)) {}
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
-    return (*network_)(channels_last(x), t, y);
+  Var operator()(const Var& x, const Var& t, const Tensor& y,
+                 const std::optional<RandomKey>& dropout) const override {
+    return (*network_)(channels_last(x), t, y, dropout);
   }
   bool autonomous() const override { return network_->autonomous(); }
   void parameters(const nn::ParameterVisitor& visit) override { network_->parameters(visit); }

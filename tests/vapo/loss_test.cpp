@@ -18,7 +18,8 @@ namespace {
 constexpr double a = 0.7, b[] = {0.4, -0.9};
 class TimedQuadratic : public Potential {
  public:
-  Var operator()(const Var& x, const Var& t, const Tensor& = {}) const override {
+  Var operator()(const Var& x, const Var& t, const Tensor& = {},
+                 const std::optional<RandomKey>& = {}) const override {
     Var bt = Tensor::from(std::vector<double>{b[0], b[1]}, {2});
     return (square(t) + 1) * (sum(x * bt, {1}) + (0.5 * a) * sum(square(x), {1}));
   }
