@@ -91,9 +91,10 @@ Var linear(const Var& x, const Var& w, const Var& b = {});  // x wᵀ + b: x (�
 // ---- images (N,H,W,C); weights (O,kH,kW,C/groups)
 using kernel::Conv2d;
 using kernel::Pair;
-Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2d& p = {});            // b (O) or undefined
-Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2d& p);   // its adjoint in x
-Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2d& p);  // its adjoint in w
+// The convolution, b (O) or undefined, and its adjoints in x and in w.
+Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2d& p = {});
+Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2d& p);
+Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2d& p);
 Var avg_pool2d(const Var& x, Pair k);  // means of windows of k; leftover rows and columns are dropped
 // The maxima of windows; the cotangent goes to the first of equal ones, or to a NaN, which comes before all
 // numbers.
@@ -123,7 +124,6 @@ Var group_norm_composite(const Var& x, const Var& a, const Var& s, const kernel:
 // softmax(q kᵀ/√d) v in each head; q, k, v (N,T,C) and (N,S,C), channels [i·d, (i+1)·d) are head i, d = C/heads.
 // Holds N·heads·T·S weights.
 Var attention(const Var& q, const Var& k, const Var& v, int64_t heads);
-Var energy_head(const Var& x, const Var& f);  // ½‖x − f‖² of every sample: (N,…), (N,…) → (N)
 
 // ---- moving elements: linear maps in adjoint pairs
 Var reshape(const Var& x, const Shape& shape);     // one size may be −1

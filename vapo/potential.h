@@ -28,6 +28,8 @@ class Potential : public nn::Module {
 // A batch as rows: (N,…) → (N,D), D the product of all sizes but the first.
 Tensor rows(const Tensor& x);
 Var rows(const Var& x);
+// Φ of a network's F as large as x: ½‖x − F‖² of every sample, (N,…), (N,…) → (N).
+Var energy_head(const Var& x, const Var& f);
 
 // ∇ₓΦ, shaped like x, at x and one time for all, or a time for each (N); no history.
 Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y = {});
