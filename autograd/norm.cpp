@@ -31,7 +31,8 @@ struct Operands {
   Tensor shift;      // the value of s
   // Only silu's slope depends on s: written since, it is an error there alone.
   const Tensor& s_value() const { return p.silu ? s.value() : shift; }
-  const GroupNorm& options() const { return Var(p.mask).value(), p; }  // of a mask that was not written since
+  // Of a mask that was not written since.
+  const GroupNorm& options() const { return Var(p.mask).value(), p; }
 };
 using OperandsPtr = std::shared_ptr<const Operands>;
 
@@ -94,7 +95,7 @@ Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNo
   Var z = add(mul(reshape(mul(centred, rstd), {n, pixels, c}), reshape(a, {n, 1, c})), reshape(s, {n, 1, c}));
   if (p.silu) z = mul(z, sigmoid(z));
   z = reshape(z, x.shape());
-  if (p.mask.defined()) z = mul(z, Var(kernel::affine(p.mask.to(a.dtype()), p.mask_scale, 0)));
+  if (p.mask.defined()) z = mul(z, Var(p.mask_scale * p.mask.to(a.dtype())));
   return to(z, x.dtype());
 }
 
@@ -120,7 +121,7 @@ Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, do
 Var dropout(const Var& x, const Dropout& d) {
   if (d.p == 0) return x;
   Tensor mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device());
-  return mul(x, Var(kernel::affine(mask.to(x.dtype()), 1 / (1 - d.p), 0)));
+  return mul(x, Var(mask.to(x.dtype()) / (1 - d.p)));
 }
 
 }  // namespace vapo

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "autograd/var.h"
-#include "tensor/kernels.h"
+#include "tensor/operators.h"
 
 namespace vapo {
 

@@ -8,8 +8,6 @@ namespace vapo {
 namespace {
 
 Tensor as(const Tensor& x, TensorOptions options) { return x.to(options.dtype).to(options.device); }
-Tensor product(const Tensor& a, const Tensor& b) { return kernel::binary(kernel::Binary::mul, a, b); }
-Tensor complement(const Tensor& mask) { return kernel::affine(mask, -1, 1); }
 
 class InpaintingPotential : public WrappedPotential {
  public:
@@ -21,9 +19,9 @@ class InpaintingPotential : public WrappedPotential {
     Tensor mask = as(known.mask, known.values.options());
     for (double m : as(mask, {DType::f64}).to_vector<double>())
       if (m != 0 && m != 1) throw InputError(fmt::format("inpainting: a mask of 0 and 1 holds {}", m));
-    free_ = complement(mask);
-    held_ = product(mask, known.values);
-    if (path_) noise_ = product(mask, as(noise, known.values.options()));
+    free_ = 1 - mask;
+    held_ = mask * known.values;
+    if (path_) noise_ = mask * as(noise, known.values.options());
   }
 
   bool autonomous() const override { return !path_ && WrappedPotential::autonomous(); }
@@ -59,8 +57,7 @@ Tensor mask_of(int64_t height, int64_t width, const auto& known) {
 
 Tensor completed(const Tensor& x, const KnownPixels& known) {
   Tensor mask = as(known.mask, x.options());
-  return kernel::binary(kernel::Binary::add, product(mask, as(known.values, x.options())),
-                        product(complement(mask), x));
+  return mask * as(known.values, x.options()) + (1 - mask) * x;
 }
 
 std::shared_ptr<Potential> inpainting(std::shared_ptr<Potential> base, const KnownPixels& known) {

@@ -77,8 +77,7 @@ Var time_term(const Var& dphi_dt) { return mean(square(dphi_dt)); }
 
 LossBatch with_antithetic_pairs(const LossBatch& b) {
   auto twice = [](const Tensor& x) { return x.defined() ? kernel::concat(std::vector{x, x}, 0) : x; };
-  return {twice(b.data), twice(b.t), kernel::concat(std::vector{b.eps, kernel::affine(b.eps, -1, 0)}, 0),
-          twice(b.labels), b.dropout};
+  return {twice(b.data), twice(b.t), kernel::concat(std::vector{b.eps, -b.eps}, 0), twice(b.labels), b.dropout};
 }
 
 void check_batch(const LossBatch& b, const LossOptions& o) {
@@ -103,8 +102,7 @@ struct Particles {
 Particles particles_of(const Path& path, const LossBatch& batch) {
   Tensor data = rows(batch.data), eps = rows(batch.eps);
   PathFactors p = path_factors(path, batch.t);
-  return {p, (p.dmu * data + p.dsigma * eps).value(),
-          (p.mu * data + p.sigma * eps).value().reshape(batch.data.shape())};
+  return {p, p.dmu * data + p.dsigma * eps, (p.mu * data + p.sigma * eps).reshape(batch.data.shape())};
 }
 
 // The published training loss.

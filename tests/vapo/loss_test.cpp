@@ -162,7 +162,7 @@ TEST_CASE("the preconditioned weight makes the loss E‖σ∇U + ε‖², up to 
   PreconditionedPotential phi(std::move(network), cosine_path);
   double loss = vapo_loss(phi, cosine_path, batch, {.weight = O::Weight::preconditioned}).total.item();
   PathFactors p = path_factors(cosine_path, batch.t);
-  Var x = Var::leaf((p.mu * batch.data + p.sigma * batch.eps).value());
+  Var x = Var::leaf(p.mu * batch.data + p.sigma * batch.eps);
   Var du = grad(sum(phi.log_density(x, batch.t)), x);
   double expected = sum(square(p.sigma * du + batch.eps)).item() / n;
   for (int64_t i = 0; i < n; ++i) {
