@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "nn/names.h"
-#include "tensor/kernels.h"
+#include "tensor/operators.h"
 #include "vapo/runge_kutta.h"
 
 namespace vapo {
@@ -15,64 +15,46 @@ namespace {
 
 using namespace runge_kutta;
 
-template <class T>
-Tensor combine_as(const Tensor& y, double h, std::span<const Tensor> ks, const double* weights) {
-  const T* k[max_stages];
-  T w[max_stages];
-  int terms = 0;
-  for (size_t j = 0; j < ks.size(); ++j)
-    if (weights[j] != 0) {
-      k[terms] = ks[j].data<T>();
-      w[terms++] = static_cast<T>(h * weights[j]);
-    }
-  Tensor out = Tensor::empty(y.shape(), y.options());
-  combine_into(out.mutable_data<T>(), y.data<T>(), k, w, terms, y.numel());
-  return out;
-}
-
 Tensor combine(const Tensor& y, double h, std::span<const Tensor> ks, const double* weights) {
   if (y.device() != Device::cpu) {
     Tensor total;
     for (size_t j = 0; j < ks.size(); ++j) {
       if (weights[j] == 0) continue;
-      Tensor term = kernel::affine(ks[j], h * weights[j], 0);
-      total = total.defined() ? kernel::binary(kernel::Binary::add, total, term) : term;
+      Tensor term = (h * weights[j]) * ks[j];
+      total = total.defined() ? total + term : term;
     }
-    return total.defined() ? kernel::binary(kernel::Binary::add, y, total) : y;
+    return total.defined() ? y + total : y;
   }
-  return y.dtype() == DType::f64 ? combine_as<double>(y, h, ks, weights) : combine_as<float>(y, h, ks, weights);
+  Tensor out = Tensor::empty(y.shape(), y.options());
+  if (y.dtype() == DType::f64)
+    combine_into<double>(out, y, h, ks, weights, 0, y.numel());
+  else
+    combine_into<float>(out, y, h, ks, weights, 0, y.numel());
+  return out;
 }
 
 class Solver {
  public:
   Solver(const Field& field, const Tensor& x0, double t0, double t1, const OdeOptions& options)
       : field_(field), o_(options), t_(t0), end_(t1), direction_(t1 < t0 ? -1 : 1), y_(x0) {
-    check_times(t0);
+    check_times();
   }
 
   OdeResult run() {
     report_until(t_, [&](double) { return y_; });
     if (t_ != end_ && y_.numel() > 0) {
-      switch (o_.method) {
-        case OdeMethod::euler:
-        case OdeMethod::heun:
-          fixed_steps();
-          break;
-        case OdeMethod::rk23:
-          adaptive_steps(bogacki_shampine);
-          break;
-        case OdeMethod::rk45:
-          adaptive_steps(dormand_prince);
-          break;
-      }
+      if (const Pair* pair = pair_of(o_.method))
+        adaptive_steps(*pair);
+      else
+        fixed_steps();
     }
     report_until(end_, [&](double) { return y_; });
-    return {y_, nfe_, std::move(at_times_), tolerances_.rtol, tolerances_.atol};
+    return {y_, evaluations_.count(), std::move(at_times_), tolerances_.rtol, tolerances_.atol};
   }
 
  private:
-  void check_times(double t0) const {
-    double last = t0;
+  void check_times() const {
+    double last = t_;
     for (double t : o_.times) {
       if (!(direction_ * (t - last) >= 0 && direction_ * (end_ - t) >= 0))
         throw InputError(
@@ -82,15 +64,7 @@ class Solver {
   }
 
   Tensor evaluate(const Tensor& x, double t) {
-    if (nfe_ >= o_.max_evaluations)
-      throw DivergedError(
-          fmt::format("ode: {} evaluations and only at t = {}. Hint: looser rtol and atol", nfe_, t_));
-    ++nfe_;
-    Tensor k = field_(x, t);
-    VAPO_CHECK(k.shape() == x.shape() && k.dtype() == x.dtype(),
-               "[integrate] the field gives {} {}, the state is {} {}", name_of(k.dtype()), k.shape().str(),
-               name_of(x.dtype()), x.shape().str());
-    return k;
+    return evaluations_([&] { return field_(x, t); }, x, t_);
   }
 
   // Fills at_times up to t with interpolant(time).
@@ -129,47 +103,24 @@ class Solver {
     }
   }
 
-  // runge_kutta's norm of h Σ w_j k_j, over the whole batch or of the worst sample
-  template <class T>
-  double scaled_norm_as(double h, std::span<const Tensor> ks, const double* w, const Tensor& a,
-                        const Tensor& b) const {
-    int64_t rows = o_.per_sample_norm ? a.shape()[0] : 1, width = a.numel() / rows;
-    double worst = 0;
-    for (int64_t row = 0; row < rows; ++row) {
-      int64_t at = row * width;
-      const T* k[max_stages];
-      for (size_t j = 0; j < ks.size(); ++j) k[j] = ks[j].data<T>() + at;
-      double norm = runge_kutta::scaled_norm(h, k, w, ks.size(), a.data<T>() + at, b.data<T>() + at, width,
-                                             tolerances_.atol, tolerances_.rtol);
-      if (!(norm <= worst)) worst = norm;  // a NaN stays
-      if (std::isnan(worst)) return worst;
-    }
-    return worst;
+  // runge_kutta's norm of h Σ w_j k_j, over the whole batch
+  double scaled_norm(double h, std::span<const Tensor> ks, const double* w, const Tensor& y_new) const {
+    if (y_.device() == Device::cpu) return scaled_norm_here(h, ks, w, y_, y_new);
+    std::vector<Tensor> here;
+    for (const Tensor& k : ks) here.push_back(k.to(Device::cpu));
+    return scaled_norm_here(h, here, w, y_.to(Device::cpu), y_new.to(Device::cpu));
   }
-  double scaled_norm(double h, std::initializer_list<double> w, std::span<const Tensor> ks) const {
-    return scaled_norm(h, std::data(w), ks, y_);
-  }
-  double scaled_norm(double h, const double* w, std::span<const Tensor> ks, const Tensor& y_new) const {
-    if (y_.device() != Device::cpu) {
-      std::vector<Tensor> here;
-      for (const Tensor& k : ks) here.push_back(k.to(Device::cpu));
-      Tensor a = y_.to(Device::cpu), b = y_new.to(Device::cpu);
-      return a.dtype() == DType::f64 ? scaled_norm_as<double>(h, here, w, a, b)
-                                     : scaled_norm_as<float>(h, here, w, a, b);
-    }
-    return y_.dtype() == DType::f64 ? scaled_norm_as<double>(h, ks, w, y_, y_new)
-                                    : scaled_norm_as<float>(h, ks, w, y_, y_new);
+  double scaled_norm_here(double h, std::span<const Tensor> ks, const double* w, const Tensor& a,
+                          const Tensor& b) const {
+    return a.dtype() == DType::f64 ? runge_kutta::scaled_norm<double>(h, ks, w, a, b, tolerances_, 0, a.numel())
+                                   : runge_kutta::scaled_norm<float>(h, ks, w, a, b, tolerances_, 0, a.numel());
   }
 
-  double first_step(const Tensor& f0, double error_order) {
-    double length = std::abs(end_ - t_);
-    const double one[] = {1};
-    double d0 = scaled_norm(1, {1}, {&y_, 1}), d1 = scaled_norm(1, {1}, {&f0, 1});
-    double h0 = trial_step(d0, d1, length);
-    Tensor y1 = combine(y_, h0 * direction_, {&f0, 1}, one);
-    const Tensor both[] = {evaluate(y1, t_ + h0 * direction_), f0};
-    double d2 = scaled_norm(1, {1, -1}, both) / h0;
-    return runge_kutta::first_step(h0, d1, d2, error_order, length);
+  void choose_first_step(StepControl& step, const Tensor& f0) {
+    const double one[] = {1}, difference[] = {1, -1};
+    step.try_first(scaled_norm(1, {&y_, 1}, one, y_), scaled_norm(1, {&f0, 1}, one, y_));
+    const Tensor both[] = {evaluate(combine(y_, step.h, {&f0, 1}, one), t_ + step.h), f0};
+    step.choose_first(scaled_norm(1, both, difference, y_));
   }
 
   void adaptive_steps(const Pair& pair) {
@@ -177,50 +128,37 @@ class Solver {
     Tensor start = y_.to(Device::cpu);
     tolerances_ = start.dtype() == DType::f64 ? sound(o_, start.data<double>(), start.numel())
                                               : sound(o_, start.data<float>(), start.numel());
+    StepControl step(t_, end_, pair.error_order, tolerances_);
     std::array<Tensor, max_stages> k;
     k[0] = evaluate(y_, t_);
     if (auto bad = non_finite(k[0])) throw field_not_finite(t_, *bad);
-    double size = first_step(k[0], pair.error_order);
-    while (t_ != end_) size = one_step(pair, k, size);
+    choose_first_step(step, k[0]);
+    while (!step.arrived()) attempt(pair, step, k);
   }
 
-  // Moves t_ and y_ by one accepted step; returns the size of the next to try.
-  double one_step(const Pair& pair, std::array<Tensor, max_stages>& k, double size) {
-    double smallest = smallest_step(t_, direction_);
-    size = std::max(size, smallest);
-    double h = 0;
-    for (bool rejected = false;; rejected = true) {
-      if (!(size >= smallest)) throw no_step(pair, t_, h, std::span(k).first(static_cast<size_t>(pair.stages) + 1));
-      double next = t_ + size * direction_;
-      if (direction_ * (next - end_) > 0) next = end_;
-      h = next - t_;
-      size = std::abs(h);
-
-      size_t s = static_cast<size_t>(pair.stages);
-      Tensor y;
-      for (size_t i = 1; i <= s; ++i) {
-        y = combine(y_, h, std::span(k).first(i), pair.a[i]);
-        k[i] = evaluate(y, i == s ? next : t_ + pair.c[i] * h);
-      }
-      double error = scaled_norm(h, pair.e, std::span(k).first(s + 1), y);
-      if (!(error < 1 && kernel::all_finite(y))) {  // an infinity or a NaN too is a step too long
-        size *= shorter(error, pair.error_order);
-        continue;
-      }
-      report_until(next, [&](double t) {
-        if (t == next) return y;
-        double theta = (t - t_) / h, w[max_stages];
-        for (size_t j = 0; j <= s; ++j) {
-          const double* p = pair.interpolant[j];
-          w[j] = theta * (p[0] + theta * (p[1] + theta * (p[2] + theta * p[3])));
-        }
-        return combine(y_, h, std::span(k).first(s + 1), w);
-      });
-      y_ = std::move(y);
-      t_ = next;
-      k[0] = std::move(k[s]);
-      return size * longer(error, pair.error_order, rejected);
+  // Moves t_ and y_ by a step where its error allows.
+  void attempt(const Pair& pair, StepControl& step, std::array<Tensor, max_stages>& k) {
+    size_t s = static_cast<size_t>(pair.stages);
+    std::span<const Tensor> all = std::span(k).first(s + 1);
+    if (!step.attempt()) throw no_step(pair, t_, step.h, all);
+    Tensor y;
+    for (size_t i = 1; i <= s; ++i) {
+      y = combine(y_, step.h, all.first(i), pair.a[i]);
+      k[i] = evaluate(y, i == s ? step.next : t_ + pair.c[i] * step.h);
     }
+    double error = scaled_norm(step.h, all, pair.e, y);
+    // an infinity or a NaN too is a step too long
+    if (!(error < 1 && kernel::all_finite(y))) return step.reject(error);
+    report_until(step.next, [&](double t) {
+      if (t == step.next) return y;
+      double w[max_stages];
+      interpolate(pair, (t - t_) / step.h, w);
+      return combine(y_, step.h, all, w);
+    });
+    step.accept(error);
+    t_ = step.t;
+    y_ = std::move(y);
+    k[0] = std::move(k[s]);
   }
 
   const Field& field_;
@@ -228,7 +166,7 @@ class Solver {
   double t_, end_, direction_;
   Tolerances tolerances_{};
   Tensor y_;
-  int64_t nfe_ = 0;
+  Evaluations evaluations_{o_, "integrate"};
   std::vector<Tensor> at_times_;
 };
 
