@@ -8,11 +8,11 @@
 #include "nn/optimizer.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
-#include "vapo/inception.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
+#include "vapo/networks/inception.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
 #include "vapo/work.h"
 
 namespace vapo::app {

@@ -12,8 +12,8 @@
 #include "tensor/check.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
-#include "vapo/composition.h"
-#include "vapo/inpainting.h"
+#include "vapo/sampling/composition.h"
+#include "vapo/sampling/inpainting.h"
 
 namespace vapo::app {
 namespace {

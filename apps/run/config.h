@@ -36,7 +36,7 @@ struct Config {
     std::string reference = "gaussian";        // of the preconditioned potential; or none
     bool operator==(const Model&) const = default;
   } model;
-  struct Unet {  // vapo/unet.h; the defaults are the published network
+  struct Unet {  // vapo/networks/unet.h; the defaults are the published network
     int64_t base_width = 128;
     std::vector<int64_t> multipliers = {2, 2, 2};
     int64_t blocks_per_level = 4;
@@ -50,7 +50,7 @@ struct Config {
     double time_scale = 1;  // of t before its sinusoids: a larger one tells near times apart
     bool operator==(const Unet&) const = default;
   } unet;
-  struct WideResnet {  // vapo/wide_resnet.h
+  struct WideResnet {  // vapo/networks/wide_resnet.h
     int64_t base_width = 16, depth = 28, widen = 10;
     std::string norm = "none";  // or group
     int64_t groups = 16;

@@ -8,10 +8,10 @@
 #include "apps/run/run_folder.h"
 #include "data/images.h"
 #include "tensor/check.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
 #include "vapo/preconditioned.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
 
 namespace vapo::app {
 

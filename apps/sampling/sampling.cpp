@@ -7,8 +7,8 @@
 #include "apps/run/command.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
-#include "vapo/composition.h"
 #include "vapo/likelihood.h"
+#include "vapo/sampling/composition.h"
 
 namespace vapo::app {
 namespace {

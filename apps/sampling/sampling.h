@@ -4,8 +4,8 @@
 #include "apps/run/dataset.h"
 #include "apps/run/model.h"
 #include "tensor/finite.h"
-#include "vapo/ode.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/ode.h"
+#include "vapo/sampling/sgld.h"
 
 namespace vapo::app {
 
@@ -35,7 +35,7 @@ struct SampleRequest {
   int64_t first = 0;       // these are samples first … first+n−1 of the seed; first·D a multiple of 4
   Tensor labels = {};      // (n) i64: the class of each, or undefined
   double guidance = 0;     // w of (1+w)Φ(x,t,y) − wΦ(x,t,∅), where there are labels
-  bool own_steps = false;  // rk23, rk45: every sample has steps of its own (vapo/ode.h, integrate_each)
+  bool own_steps = false;  // rk23, rk45: every sample has steps of its own (vapo/sampling/ode.h, integrate_each)
   std::function<void()> before = {};  // called before every evaluation; what it throws ends the sampling
   Tensor start = {};                  // n × model.sample, in the prior noise's place
   // of rows begin … begin+count−1 of these n, in the place of the model's with labels and guidance

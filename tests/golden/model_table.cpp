@@ -8,10 +8,10 @@
 #include "golden.h"
 #include "nn/optimizer.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
-#include "vapo/ode.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
+#include "vapo/sampling/ode.h"
 
 namespace golden {
 namespace {

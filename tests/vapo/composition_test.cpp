@@ -1,4 +1,4 @@
-#include "vapo/composition.h"
+#include "vapo/sampling/composition.h"
 
 #include <doctest/doctest.h>
 
@@ -8,9 +8,9 @@
 #include "tiny_networks.h"
 #include "vapo/energy.h"
 #include "vapo/likelihood.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 
 using namespace vapo;
 using namespace vapo::testing;

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "autograd/ops.h"
-#include "vapo/ode.h"
 #include "vapo/path.h"
 #include "vapo/potential.h"
+#include "vapo/sampling/ode.h"
 
 namespace vapo::testing {
 

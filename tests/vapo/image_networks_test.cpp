@@ -13,7 +13,7 @@
 #include "vapo/likelihood.h"
 #include "vapo/loss.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 #include "vapo/work.h"
 
 using namespace vapo;

@@ -6,7 +6,7 @@
 #include "gaussian_flow.h"
 #include "tensor/random.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
 
 using namespace vapo;

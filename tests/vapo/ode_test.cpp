@@ -5,7 +5,7 @@
 
 #include "gaussian_flow.h"
 #include "tensor/random.h"
-#include "vapo/ode.h"
+#include "vapo/sampling/ode.h"
 
 using namespace vapo;
 using namespace vapo::testing;

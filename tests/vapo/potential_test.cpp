@@ -4,7 +4,7 @@
 #include "autograd/grad.h"
 #include "gaussian_flow.h"
 #include "tensor/random.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
 
 using namespace vapo;

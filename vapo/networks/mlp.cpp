@@ -1,4 +1,4 @@
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 
 namespace vapo {
 

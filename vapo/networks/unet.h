@@ -5,8 +5,8 @@
 
 #include <vector>
 
+#include "vapo/networks/unet_layers.h"
 #include "vapo/potential.h"
-#include "vapo/unet_layers.h"
 
 namespace vapo {
 

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "tensor/kernels.h"
-#include "vapo/ode.h"
-#include "vapo/runge_kutta.h"
+#include "vapo/sampling/ode.h"
+#include "vapo/sampling/runge_kutta.h"
 
 namespace vapo {
 namespace {

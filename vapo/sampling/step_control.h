@@ -10,7 +10,7 @@
 
 #include "tensor/finite.h"
 #include "tensor/tensor.h"
-#include "vapo/ode.h"
+#include "vapo/sampling/ode.h"
 
 namespace vapo::runge_kutta {
 

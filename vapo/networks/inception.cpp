@@ -1,4 +1,4 @@
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 #include <optional>
 #include <string>

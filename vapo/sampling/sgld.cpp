@@ -1,4 +1,4 @@
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 
 #include <cmath>
 

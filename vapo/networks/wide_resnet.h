@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "vapo/conditioning.h"
+#include "vapo/networks/conditioning.h"
 #include "vapo/potential.h"
 
 namespace vapo {

@@ -8,8 +8,8 @@
 #include <span>
 
 #include "tensor/tensor.h"
-#include "vapo/ode.h"
-#include "vapo/step_control.h"
+#include "vapo/sampling/ode.h"
+#include "vapo/sampling/step_control.h"
 
 namespace vapo::runge_kutta {
 

@@ -1,4 +1,4 @@
-#include "vapo/classifier.h"
+#include "vapo/networks/classifier.h"
 
 #include <algorithm>
 

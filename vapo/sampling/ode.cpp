@@ -1,6 +1,6 @@
 // Times between two steps are read off the pair's interpolant: they cost no evaluation.
 
-#include "vapo/ode.h"
+#include "vapo/sampling/ode.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "nn/names.h"
 #include "tensor/operators.h"
-#include "vapo/runge_kutta.h"
+#include "vapo/sampling/runge_kutta.h"
 
 namespace vapo {
 namespace {

@@ -1,4 +1,4 @@
-#include "vapo/wide_resnet.h"
+#include "vapo/networks/wide_resnet.h"
 
 #include "nn/names.h"
 

@@ -1,4 +1,4 @@
-#include "vapo/unet_layers.h"
+#include "vapo/networks/unet_layers.h"
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-#include "vapo/composition.h"
+#include "vapo/sampling/composition.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "vapo/unet.h"
+#include "vapo/networks/unet.h"
 
 #include <algorithm>
 

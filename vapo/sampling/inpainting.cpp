@@ -1,4 +1,4 @@
-#include "vapo/inpainting.h"
+#include "vapo/sampling/inpainting.h"
 
 #include <optional>
 
