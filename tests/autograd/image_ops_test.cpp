@@ -21,7 +21,7 @@ namespace {
 struct ConvRow {
   const char* name;
   Shape x, w;
-  Conv2d p;
+  Conv2dOptions p;
 };
 const std::vector<ConvRow>& conv_table() {
   static const std::vector<ConvRow> rows = {
@@ -55,7 +55,7 @@ const std::vector<ConvRow>& conv_table() {
 std::vector<Row> conv_rows() {
   std::vector<Row> rows;
   for (const ConvRow& c : conv_table()) {
-    Conv2d p = c.p;
+    Conv2dOptions p = c.p;
     Shape x = c.x, w = c.w, y = kernel::conv2d(Tensor::zeros(x), Tensor::zeros(w), {}, p).shape();
     rows.push_back({std::string("conv2d ") + c.name, [=](Vars v) { return conv2d(v[0], v[1], {}, p); }, {x, w}});
     rows.push_back({std::string("conv2d with bias ") + c.name,
@@ -106,8 +106,8 @@ const NormRow norm_table[] = {
     {"wider", {1, 3, 7, 84}, 4},  // in f64: eight vectors of eight channels at once, two alone, and a part of one
 };
 
-kernel::GroupNorm options(const NormRow& r, bool silu, bool masked) {
-  kernel::GroupNorm p{.groups = r.groups, .silu = silu};
+kernel::GroupNormOptions options(const NormRow& r, bool silu, bool masked) {
+  kernel::GroupNormOptions p{.groups = r.groups, .silu = silu};
   if (masked) p.mask = kernel::dropout_mask(r.x, 0.3, {.seed = 5}), p.mask_scale = 1 / 0.7;
   return p;
 }
@@ -115,7 +115,7 @@ std::vector<Row> norm_rows() {
   std::vector<Row> rows;
   for (const NormRow& r : norm_table)
     for (int kind = 0; kind < 3; ++kind) {
-      kernel::GroupNorm p = options(r, kind > 0, kind > 1);
+      kernel::GroupNormOptions p = options(r, kind > 0, kind > 1);
       Shape nc{r.x[0], r.x.back()};
       rows.push_back({std::string("group_norm ") + r.name,
                       [p](Vars v) { return group_norm_fused(v[0], v[1], v[2], p); },
@@ -174,9 +174,9 @@ TEST_CASE("fused group normalisation equals its composite: value, vjp and second
     for (int kind = 0; kind < 3; ++kind) {
       CAPTURE(r.name);
       CAPTURE(kind);
-      kernel::GroupNorm p = options(r, kind > 0, kind > 1);
+      kernel::GroupNormOptions p = options(r, kind > 0, kind > 1);
       Shape nc{r.x[0], r.x.back()};
-      auto results = [&](Var (*op)(const Var&, const Var&, const Var&, const kernel::GroupNorm&)) {
+      auto results = [&](Var (*op)(const Var&, const Var&, const Var&, const kernel::GroupNormOptions&)) {
         auto draw = [](const Shape& s, uint64_t seed) { return randn(s, {.seed = seed}, DType::f64); };
         std::vector<Var> in{Var::leaf(kernel::affine(draw(r.x, 1), 3, 40)), Var::leaf(draw(nc, 2)),
                             Var::leaf(draw(nc, 3))};
@@ -244,7 +244,7 @@ TEST_CASE("f32 group normalisation agrees with f64, far from the origin too") {
     Tensor x = kernel::affine(randn(s, {.seed = 1}), 1, centre), a = randn(nc, {.seed = 2}),
            b = randn(nc, {.seed = 3});
     Tensor g = randn(s, {.seed = 4}), u = randn(s, {.seed = 5});
-    kernel::GroupNorm p{.groups = 8, .silu = silu};
+    kernel::GroupNormOptions p{.groups = 8, .silu = silu};
     auto all = [&](DType t) {
       auto norm = kernel::group_norm(x.to(t), a.to(t), b.to(t), p);
       auto d = kernel::group_norm_vjp(x.to(t), a.to(t), b.to(t), g.to(t), norm, p);
@@ -273,7 +273,7 @@ TEST_CASE("dropout: the mask is a function of its key, its rate is p, the mean i
 }
 
 TEST_CASE("a VAPO step runs six convolutions a layer, less what the first layer spares") {
-  Conv2d p{.padding = 1};
+  Conv2dOptions p{.padding = 1};
   std::vector<Var> weights;
   for (uint64_t i = 0; i < 3; ++i) weights.push_back(Var::leaf(randn({8, 3, 3, 8}, {.seed = i})));
   Var x = Var::leaf(randn({2, 6, 6, 8}, {.seed = 7})), v = randn({2, 6, 6, 8}, {.seed = 8});

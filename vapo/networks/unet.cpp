@@ -111,8 +111,8 @@ struct UnetPotential::Builder {
       }
     }
     net.out_norm_.emplace(o.groups, width, 1e-5, dtype);
-    net.out_conv_ =
-        zero_initialised(nn::Conv2d(width, o.in_channels, 3, key, kernel::Conv2d{.padding = 1}, true, dtype));
+    net.out_conv_ = zero_initialised(
+        nn::Conv2d(width, o.in_channels, 3, key, kernel::Conv2dOptions{.padding = 1}, true, dtype));
   }
 };
 

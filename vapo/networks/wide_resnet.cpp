@@ -55,7 +55,7 @@ class WideResnetPotential::Block : public nn::Module {
         conv2_(out, out, 3, next(key), {.stride = stride, .padding = 1}, true, dtype) {
     if (embedding > 0) linear_.emplace(embedding, out, next(key), true, dtype);
     if (stride != 1 || in != out)
-      shortcut_.emplace(in, out, 1, next(key), kernel::Conv2d{.stride = stride}, true, dtype);
+      shortcut_.emplace(in, out, 1, next(key), kernel::Conv2dOptions{.stride = stride}, true, dtype);
   }
   Var operator()(const Var& x, const BlockContext& context) const {
     Var h = vapo::dropout(conv1_(activated(options_, norm1_, x)), context.dropout(options_.dropout, index_));
@@ -86,7 +86,7 @@ WideResnetPotential::WideResnetPotential(const Options& o, uint64_t seed, DType 
   check(o);
   RandomKey key{.seed = seed, .stream = 0, .step = 0};
   conditioning_.emplace(o.base_width * o.widen, o.time, o.classes, key, dtype);
-  conv_.emplace(o.in_channels, o.base_width, 3, next(key), kernel::Conv2d{.padding = 1}, true, dtype);
+  conv_.emplace(o.in_channels, o.base_width, 3, next(key), kernel::Conv2dOptions{.padding = 1}, true, dtype);
   int64_t in = o.base_width;
   for (int64_t stage = 0; stage < 3; ++stage)
     for (int64_t i = 0; i < (o.depth - 4) / 6; ++i) {
