@@ -1,4 +1,4 @@
-// Attention between the pixels of an image, and the energy head.
+// Attention between the pixels of an image.
 
 #include <cmath>
 
@@ -22,14 +22,6 @@ Var attention(const Var& q, const Var& k, const Var& v, int64_t heads) {
   Var weights = softmax(matmul(split(q * scale), split(k * scale), {.transpose_b = true}), {-1});
   Var y = matmul(weights, split(v));
   return heads == 1 ? y : reshape(permute(y, {0, 2, 1, 3}), q.shape());
-}
-
-Var energy_head(const Var& x, const Var& f) {
-  VAPO_CHECK(x.shape() == f.shape() && x.rank() >= 1, "[energy_head] x {} and f {} must agree", x.shape().str(),
-             f.shape().str());
-  int64_t n = x.dim(0);
-  Var d = reshape(sub(x, f), {n, n == 0 ? 0 : x.numel() / n});
-  return 0.5 * sum(square(d), {1});
 }
 
 }  // namespace vapo

@@ -12,8 +12,7 @@ namespace {
 
 double inner(std::span<const Var> a, std::span<const Tensor> b) {
   double s = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    s += kernel::sum(kernel::binary(kernel::Binary::mul, a[i].value(), b[i]), {}, false).item();
+  for (size_t i = 0; i < a.size(); ++i) s += kernel::sum(a[i].value() * b[i], {}, false).item();
   return s;
 }
 
@@ -28,8 +27,7 @@ std::vector<Tensor> random_like(std::span<const Var> xs, RandomKey& key) {
 
 std::vector<Var> moved(std::span<const Tensor> x, std::span<const Tensor> d, double h) {
   std::vector<Var> out;
-  for (size_t i = 0; i < x.size(); ++i)
-    out.push_back(Var(kernel::binary(kernel::Binary::add, x[i], kernel::affine(d[i], h, 0))));
+  for (size_t i = 0; i < x.size(); ++i) out.push_back(Var(x[i] + h * d[i]));
   return out;
 }
 

@@ -7,7 +7,7 @@
 
 namespace vapo {
 
-Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2d& p) {
+Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& p) {
   Tensor y = kernel::conv2d(x.value(), w.value(), b.value(), p);
   auto dx = [w, p, s = x.shape()](const Var& g) { return conv2d_input_grad(g, w, s, p); };
   auto dw = [x, p, s = w.shape()](const Var& g) { return conv2d_weight_grad(x, g, s, p); };
@@ -16,13 +16,13 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2d& p) {
                 {{x, dx}, {w, dw}, {b, [](const Var& g) { return sum_to(g, {g.dim(-1)}); }}});
 }
 
-Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2d& p) {
+Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p) {
   return record("conv2d_input_grad", kernel::conv2d_input_grad(g.value(), w.value(), x_shape, p),
                 {{g, [w, p](const Var& u) { return conv2d(u, w, {}, p); }},
                  {w, [g, p, s = w.shape()](const Var& u) { return conv2d_weight_grad(u, g, s, p); }}});
 }
 
-Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2d& p) {
+Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2dOptions& p) {
   return record("conv2d_weight_grad", kernel::conv2d_weight_grad(x.value(), g.value(), w_shape, p),
                 {{x, [g, p, s = x.shape()](const Var& u) { return conv2d_input_grad(g, u, s, p); }},
                  {g, [x, p](const Var& u) { return conv2d(x, u, {}, p); }}});

@@ -11,7 +11,7 @@
 namespace vapo {
 namespace {
 
-using kernel::GroupNorm;
+using kernel::GroupNormOptions;
 using kernel::Normalized;
 
 // The same value as a new node: derivatives in it stop here.
@@ -26,12 +26,13 @@ Var gradient(const Var& y, const Var& x, const Var& cotangent) {
 
 struct Operands {
   Var x, a, s;
-  GroupNorm p;
+  GroupNormOptions p;
   Normalized stats;  // y is not kept
   Tensor shift;      // the value of s
   // Only silu's slope depends on s: written since, it is an error there alone.
   const Tensor& s_value() const { return p.silu ? s.value() : shift; }
-  const GroupNorm& options() const { return Var(p.mask).value(), p; }  // of a mask that was not written since
+  // Of a mask that was not written since.
+  const GroupNormOptions& options() const { return Var(p.mask).value(), p; }
 };
 using OperandsPtr = std::shared_ptr<const Operands>;
 
@@ -67,7 +68,7 @@ std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::v
 
 }  // namespace
 
-Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {
+Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNormOptions& p) {
   Normalized r = kernel::group_norm(x.value(), a.value(), s.value(), p);
   Tensor y = std::exchange(r.y, Tensor());
   if (!NoGradGuard::grad_enabled() || !(x.requires_grad() || a.requires_grad() || s.requires_grad())) return y;
@@ -79,7 +80,7 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNorm& 
 
 // First with numbers alone, the statistics that the kernel found: the result does not depend on by what a group was
 // shifted and divided before, and f32 holds all that comes after, of large values and of a small spread far from 0.
-Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNorm& p) {
+Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNormOptions& p) {
   int64_t n = x.dim(0), c = x.dim(-1), pixels = 1;
   for (int i = 1; i + 1 < x.rank(); ++i) pixels *= x.dim(i);
   Var wide = to(x, a.dtype()), none = Tensor::zeros(a.shape(), a.options());
@@ -94,7 +95,7 @@ Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNo
   Var z = add(mul(reshape(mul(centred, rstd), {n, pixels, c}), reshape(a, {n, 1, c})), reshape(s, {n, 1, c}));
   if (p.silu) z = mul(z, sigmoid(z));
   z = reshape(z, x.shape());
-  if (p.mask.defined()) z = mul(z, Var(kernel::affine(p.mask.to(a.dtype()), p.mask_scale, 0)));
+  if (p.mask.defined()) z = mul(z, Var(p.mask_scale * p.mask.to(a.dtype())));
   return to(z, x.dtype());
 }
 
@@ -112,7 +113,7 @@ Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, do
     Var factor = to(scale, a.dtype()) + 1;
     a = mul(a, factor), s = add(mul(s, factor), to(shift, a.dtype()));
   }
-  GroupNorm p{.groups = groups, .eps = eps, .silu = true};
+  GroupNormOptions p{.groups = groups, .eps = eps, .silu = true};
   if (d.p > 0) p.mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device()), p.mask_scale = 1 / (1 - d.p);
   return group_norm_fused(x, a, s, p);
 }
@@ -120,7 +121,7 @@ Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, do
 Var dropout(const Var& x, const Dropout& d) {
   if (d.p == 0) return x;
   Tensor mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device());
-  return mul(x, Var(kernel::affine(mask.to(x.dtype()), 1 / (1 - d.p), 0)));
+  return mul(x, Var(mask.to(x.dtype()) / (1 - d.p)));
 }
 
 }  // namespace vapo

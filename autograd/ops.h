@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "autograd/var.h"
-#include "tensor/kernels.h"
+#include "tensor/operators.h"
 
 namespace vapo {
 
@@ -89,11 +89,12 @@ Var matmul(const Var& a, const Var& b, kernel::MatmulOptions options = {});
 Var linear(const Var& x, const Var& w, const Var& b = {});  // x wᵀ + b: x (…,in), w (out,in), b (out)
 
 // ---- images (N,H,W,C); weights (O,kH,kW,C/groups)
-using kernel::Conv2d;
+using kernel::Conv2dOptions;
 using kernel::Pair;
-Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2d& p = {});            // b (O) or undefined
-Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2d& p);   // its adjoint in x
-Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2d& p);  // its adjoint in w
+// The convolution, b (O) or undefined, and its adjoints in x and in w.
+Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2dOptions& p = {});
+Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p);
+Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2dOptions& p);
 Var avg_pool2d(const Var& x, Pair k);  // means of windows of k; leftover rows and columns are dropped
 // The maxima of windows; the cotangent goes to the first of equal ones, or to a NaN, which comes before all
 // numbers.
@@ -118,12 +119,11 @@ Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, do
 // m·φ(a·ŷ + s), a and s (N,C): what the two above are made of. The fused kernels hold the forward, the first and
 // the second derivative; from the third on `group_norm_composite`, the same map out of elementwise operations,
 // takes over.
-Var group_norm_fused(const Var& x, const Var& a, const Var& s, const kernel::GroupNorm& p);
-Var group_norm_composite(const Var& x, const Var& a, const Var& s, const kernel::GroupNorm& p);
+Var group_norm_fused(const Var& x, const Var& a, const Var& s, const kernel::GroupNormOptions& p);
+Var group_norm_composite(const Var& x, const Var& a, const Var& s, const kernel::GroupNormOptions& p);
 // softmax(q kᵀ/√d) v in each head; q, k, v (N,T,C) and (N,S,C), channels [i·d, (i+1)·d) are head i, d = C/heads.
 // Holds N·heads·T·S weights.
 Var attention(const Var& q, const Var& k, const Var& v, int64_t heads);
-Var energy_head(const Var& x, const Var& f);  // ½‖x − f‖² of every sample: (N,…), (N,…) → (N)
 
 // ---- moving elements: linear maps in adjoint pairs
 Var reshape(const Var& x, const Shape& shape);     // one size may be −1

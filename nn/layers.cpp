@@ -28,7 +28,7 @@ void Linear::parameters(const ParameterVisitor& visit) {
   if (bias.defined()) visit("bias", bias);
 }
 
-Conv2d::Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2d options, bool with_bias,
+Conv2d::Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2dOptions options, bool with_bias,
                DType dtype)
     : options_(options) {
   VAPO_CHECK(

@@ -39,14 +39,14 @@ class Embedding : public Module {
 // (N,H,W,in) → (N,H',W',out). Initialised as PyTorch does: U(±1/√fan_in), fan_in = in/groups·kH·kW.
 class Conv2d : public Module {
  public:
-  Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2d options = {}, bool bias = true,
+  Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2dOptions options = {}, bool bias = true,
          DType dtype = DType::f32);
   Var operator()(const Var& x) const { return conv2d(x, like(x, weight), like(x, bias), options_); }
   void parameters(const ParameterVisitor& visit) override;  // weight (out,kH,kW,in/groups), bias (out)
   Var weight, bias;
 
  private:
-  kernel::Conv2d options_;
+  kernel::Conv2dOptions options_;
 };
 
 // Over (N,…,C); weight 1 and bias 0 at first.

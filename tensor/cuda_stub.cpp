@@ -28,7 +28,7 @@ bool norm_in_one_pass(const NormSize&, int64_t, DType, int) { no_cuda("norm_in_o
 #define VAPO_STUB(entry, result, ...) \
   result entry(__VA_ARGS__) { no_cuda(#entry); }
 using T = const Tensor&;
-using Grouping = const kernel::GroupNorm&;
+using Grouping = const kernel::GroupNormOptions&;
 VAPO_STUB(unary, void, int, T, const Tensor*, const Tensor*, double, T)
 VAPO_STUB(unary_with_slope, void, int, T, T, T)
 VAPO_STUB(affine, void, T, double, double, T)

@@ -12,7 +12,7 @@ struct ConvGeometry {
   int64_t oh, ow, o;   // output: rows, columns, channels
   int64_t kh, kw;      // window
   int64_t cg, og;      // input and output channels of one group
-  kernel::Conv2d p;
+  kernel::Conv2dOptions p;
 
   friend auto operator<=>(const ConvGeometry&, const ConvGeometry&) = default;
 
@@ -55,7 +55,7 @@ struct NormSize {  // x as (n, pixels, channels)
 };
 
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.
-ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2d& p);
+ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2dOptions& p);
 
 // A shape seen as (outer, size, inner) around dimension i.
 struct Around {

@@ -8,7 +8,7 @@
 
 namespace vapo {
 
-ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2d& p) {
+ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2dOptions& p) {
   VAPO_CHECK(x.rank() == 4 && w.rank() == 4, "[{}] input {} must be (N,H,W,C), weight {} (O,kH,kW,C/groups)", op,
              x.str(), w.str());
   VAPO_CHECK(p.stride.h >= 1 && p.stride.w >= 1 && p.dilation.h >= 1 && p.dilation.w >= 1 && p.padding.h >= 0 &&
@@ -72,7 +72,7 @@ constinit std::atomic<double> flops = 0;
 double flop_count() { return flops.load(std::memory_order_relaxed); }
 int64_t convolution_count() { return convolutions.load(std::memory_order_relaxed); }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p) {
   check_pair("conv2d", x, w);
   convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d", x.shape(), w.shape(), p);
@@ -88,7 +88,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p
   return y;
 }
 
-Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2d& p) {
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p) {
   check_pair("conv2d_input_grad", g, w);
   convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
@@ -100,7 +100,7 @@ Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape,
   return dx;
 }
 
-Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2d& p) {
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2dOptions& p) {
   check_pair("conv2d_weight_grad", x, g);
   convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d_weight_grad", x.shape(), w_shape, p);

@@ -80,19 +80,19 @@ struct Pair {
   Pair(int64_t h_, int64_t w_) : h(h_), w(w_) {}
   friend auto operator<=>(const Pair&, const Pair&) = default;
 };
-struct Conv2d {
+struct Conv2dOptions {
   Pair stride = 1, padding = 0, dilation = 1;  // padding with zeros, on both sides alike
   int64_t groups = 1;                          // channels [i·C/groups, …) of x meet outputs [i·O/groups, …)
-  friend auto operator<=>(const Conv2d&, const Conv2d&) = default;
+  friend auto operator<=>(const Conv2dOptions&, const Conv2dOptions&) = default;
 };
 // The convolution and its two adjoints: bilinear, and closed under differentiation.
 // w (O,kH,kW,C/groups), b (O) or undefined → y (N,H',W',O),  H' = ⌊(H + 2·padding − dilation·(kH−1) − 1)/stride⌋ +
 // 1
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d& p);
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p);
 // g (N,H',W',O), w → x_shape: ⟨conv2d(x,w), g⟩ = ⟨x, conv2d_input_grad(g,w)⟩
-Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2d& p);
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p);
 // x, g → w_shape: ⟨conv2d(x,w), g⟩ = ⟨w, conv2d_weight_grad(x,g)⟩
-Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2d& p);
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2dOptions& p);
 int64_t convolution_count();  // calls of the three since the program started: what a step costs
 double flop_count();          // of products and convolutions since then, by the definition: 2 a multiply-add
 // Sums over windows of k.h × k.w, times scale: (N,H,W,C) → (N,H/k,W/k,C); k divides H and W. Its adjoint repeats.
@@ -117,7 +117,7 @@ Maxima max_pool2d(const Tensor& x, const Window& window);
 // of channels, with mean, variance and sums over the group's M elements:
 //   ŷ = (x − mean)·rstd,  rstd = 1/√(var + eps),   z = a·ŷ + s,   y = m·φ(z)
 // φ = silu or the identity; m = mask·mask_scale where there is a dropout mask (u8, 0 or 1, x's shape), else 1.
-struct GroupNorm {
+struct GroupNormOptions {
   int64_t groups = 1;  // divides C
   double eps = 1e-5;
   bool silu = false;
@@ -128,20 +128,20 @@ struct Normalized {
   Tensor y, mean, rest, rstd;  // statistics (N,groups), from f64 sums: the derivatives take them back. The mean is
                                // mean + rest: of a constant group ŷ is 0, to the last bit
 };
-Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p);
+Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p);
 // Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted.
 struct NormGrads {
   Tensor dx, da, ds;
 };
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                         const Normalized& stats, const GroupNorm& p, bool want_dx = true);
+                         const Normalized& stats, const GroupNormOptions& p, bool want_dx = true);
 // The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined
 // (0).
 struct NormGrads2 {
   Tensor dx, da, ds, dg;
 };
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNorm& p);
+                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p);
 
 // ---- softmax over the last dimension, and the cotangent of x for the cotangent g of y = softmax(x): y·(g − ⟨y,g⟩)
 Tensor softmax(const Tensor& x);

@@ -6,7 +6,7 @@
 namespace vapo::kernel {
 namespace {
 
-NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
+NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p) {
   VAPO_CHECK(x.defined() && a.defined() && s.defined(), "[{}] an operand is undefined", op);
   DType t = compute_dtype(x.dtype());
   VAPO_CHECK(is_floating(x.dtype()) && a.dtype() == t && s.dtype() == t,
@@ -42,7 +42,7 @@ int64_t rows_of(const char* op, const Tensor& x) {
 
 }  // namespace
 
-Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNorm& p) {
+Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p) {
   NormSize size = check_norm("group_norm", x, a, s, p);
   auto statistic = [&] { return Tensor::empty({size.n, p.groups}, a.options()); };
   Normalized out{Tensor::empty(x.shape(), x.options()), statistic(), statistic(), statistic()};
@@ -51,7 +51,7 @@ Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const G
 }
 
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                         const Normalized& stats, const GroupNorm& p, bool want_dx) {
+                         const Normalized& stats, const GroupNormOptions& p, bool want_dx) {
   NormSize size = check_norm("group_norm_vjp", x, a, s, p);
   check_like("group_norm_vjp", "cotangent", g, x);
   NormGrads out{want_dx ? Tensor::empty(x.shape(), x.options()) : Tensor(), Tensor::empty(a.shape(), a.options()),
@@ -61,7 +61,7 @@ NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, cons
 }
 
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNorm& p) {
+                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p) {
   NormSize size = check_norm("group_norm_vjp2", x, a, s, p);
   check_like("group_norm_vjp2", "cotangent", g, x);
   auto or_zero = [](const Tensor& t, const Tensor& like, const char* what) {

@@ -1,4 +1,4 @@
-"""The published U-Net by its parameters: what names and shapes there are for given options (vapo/unet.cpp lays it out the same), and
+"""The published U-Net by its parameters: what names and shapes there are for given options (vapo/networks/unet.cpp lays it out the same), and
 which options given names and shapes tell of."""
 
 import math

@@ -4,7 +4,7 @@
 #include <numbers>
 
 #include "autograd/grad.h"
-#include "tensor/kernels.h"
+#include "tensor/operators.h"
 
 namespace vapo {
 namespace {
@@ -29,17 +29,15 @@ Derivatives derivatives(const Potential& phi, const Tensor& x, double t, std::sp
         grad({&g, 1}, {&leaf, 1}, {.retain_graph = true, .allow_unused = true}, {&cotangent, 1})[0].value());
   };
   Tensor trace = Tensor::zeros({n}, x.options());
-  auto add_to_trace = [&](const Tensor& term) { trace = kernel::binary(kernel::Binary::add, trace, term); };
   if (probes.empty()) {
     for (int64_t i = 0; i < d; ++i) {
       Tensor index = Tensor::full({1}, static_cast<double>(i), DType::i64);
       Tensor unit = kernel::index_add(ones.value().reshape({n, 1}), {n, d}, 1, index);
-      add_to_trace(kernel::slice(hessian_times(unit), 1, i, i + 1, 1).reshape({n}));
+      trace = trace + kernel::slice(hessian_times(unit), 1, i, i + 1, 1).reshape({n});
     }
   } else {
-    for (const Tensor& v : probes)
-      add_to_trace(kernel::sum(kernel::binary(kernel::Binary::mul, hessian_times(v), rows(v)), {1}, false));
-    trace = kernel::affine(trace, 1 / static_cast<double>(probes.size()), 0);
+    for (const Tensor& v : probes) trace = trace + kernel::sum(hessian_times(v) * rows(v), {1}, false);
+    trace = trace / static_cast<double>(probes.size());
   }
   return {g.value(), trace};
 }
@@ -88,7 +86,7 @@ LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Te
   OdeResult end = integrate(field, kernel::concat(start, 1), o.t_data, o.t_prior, ode);
   Tensor prior = gaussian_log_density(kernel::slice(end.x, 1, 0, d, 1), path.prior_scale());
   Tensor change = kernel::slice(end.x, 1, d, d + 1, 1).reshape({n});
-  return {kernel::binary(kernel::Binary::add, prior, change), end.nfe, end.rtol, end.atol};
+  return {prior + change, end.nfe, end.rtol, end.atol};
 }
 
 }  // namespace vapo

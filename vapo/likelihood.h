@@ -2,9 +2,9 @@
 // log p(x) by the instantaneous change of variables: d log ρ/dt = −ΔΦ along dx/dt = ∇Φ.
 
 #include "tensor/random.h"
-#include "vapo/ode.h"
 #include "vapo/path.h"
 #include "vapo/potential.h"
+#include "vapo/sampling/ode.h"
 
 namespace vapo {
 
@@ -20,7 +20,7 @@ struct LikelihoodOptions {
 struct LikelihoodResult {
   Tensor log_likelihood;  // (N), nats, f64
   int64_t nfe = 0;
-  double rtol = 0, atol = 0;  // what was integrated with (vapo/ode.h)
+  double rtol = 0, atol = 0;  // what was integrated with (vapo/sampling/ode.h)
 };
 LikelihoodResult log_likelihood(const Potential& phi, const Path& path, const Tensor& x,
                                 const LikelihoodOptions& options, const Tensor& labels = {});

@@ -77,8 +77,7 @@ Var time_term(const Var& dphi_dt) { return mean(square(dphi_dt)); }
 
 LossBatch with_antithetic_pairs(const LossBatch& b) {
   auto twice = [](const Tensor& x) { return x.defined() ? kernel::concat(std::vector{x, x}, 0) : x; };
-  return {twice(b.data), twice(b.t), kernel::concat(std::vector{b.eps, kernel::affine(b.eps, -1, 0)}, 0),
-          twice(b.labels), b.dropout};
+  return {twice(b.data), twice(b.t), kernel::concat(std::vector{b.eps, -b.eps}, 0), twice(b.labels), b.dropout};
 }
 
 void check_batch(const LossBatch& b, const LossOptions& o) {
@@ -103,12 +102,7 @@ struct Particles {
 Particles particles_of(const Path& path, const LossBatch& batch) {
   Tensor data = rows(batch.data), eps = rows(batch.eps);
   PathFactors p = path_factors(path, batch.t);
-  return {p, (p.dmu * data + p.dsigma * eps).value(),
-          (p.mu * data + p.sigma * eps).value().reshape(batch.data.shape())};
-}
-
-Var potential_of(const Potential& phi, const Var& x, const Var& t, const LossBatch& b) {
-  return b.dropout ? phi.with_dropout(x, t, b.labels, *b.dropout) : phi(x, t, b.labels);
+  return {p, p.dmu * data + p.dsigma * eps, (p.mu * data + p.sigma * eps).reshape(batch.data.shape())};
 }
 
 // The published training loss.
@@ -150,7 +144,7 @@ LossTerms loss_of(const Potential& phi, const Path& path, const LossBatch& b, co
   bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
   Var t = wants_time ? Var::leaf(b.t, "t") : Var(b.t);
 
-  Var value = potential_of(phi, x, t, b), ones(Tensor::ones(value.shape(), value.options()));
+  Var value = phi(x, t, b.labels, b.dropout), ones(Tensor::ones(value.shape(), value.options()));
   Var inputs[] = {x, t};
   std::vector<Var> derivative = grad({&value, 1}, std::span(inputs, wants_time ? 2 : 1),
                                      {.create_graph = true, .allow_unused = wants_time}, {&ones, 1});
@@ -212,7 +206,7 @@ LossParts::LossParts(const Potential& phi, const Path& path, const LossBatch& ba
     LossBatch b = part_of(part);
     Particles at = particles_of(path, b);
     gammas.push_back(uncentred_innovation(at.path, rows(b.eps), at.v).value());
-    if (takes_whole_batch(options)) phis.push_back(potential_of(phi, at.x, b.t, b).value());
+    if (takes_whole_batch(options)) phis.push_back(phi(at.x, b.t, b.labels, b.dropout).value());
   }
   Tensor gamma = kernel::concat(gammas, 0).to(DType::f64);
   gamma_mean_ = mean(Var(gamma)).value();

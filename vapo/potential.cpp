@@ -15,6 +15,12 @@ Shape row_shape(const Shape& s) {
 Tensor rows(const Tensor& x) { return x.reshape(row_shape(x.shape())); }
 Var rows(const Var& x) { return x.rank() == 2 ? x : reshape(x, row_shape(x.shape())); }
 
+Var energy_head(const Var& x, const Var& f) {
+  VAPO_CHECK(x.shape() == f.shape() && x.rank() >= 1, "[energy_head] x {} and f {} must agree", x.shape().str(),
+             f.shape().str());
+  return 0.5 * sum(square(rows(x - f)), {1});
+}
+
 Tensor gradient(const Potential& phi, const Tensor& x, const Tensor& t, const Tensor& y) {
   VAPO_CHECK(x.rank() >= 2, "[gradient] x has shape {}, expected (N,D) or (N,H,W,C)", x.shape().str());
   EnableGradGuard on;

@@ -12,13 +12,11 @@ namespace vapo {
 
 class Potential : public nn::Module {
  public:
-  // x (N,D), or images (N,H,W,C); t (N); labels y (N) i64 or undefined → Φ (N).
-  virtual Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const = 0;
-  // The same in training: with dropout, where the network has any. The same key gives the same masks; block i of a
-  // network draws from stream key.stream + i, so that a step needs one key.
-  virtual Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey&) const {
-    return (*this)(x, t, y);
-  }
+  // x (N,D), or images (N,H,W,C); t (N); labels y (N) i64 or undefined → Φ (N). With a key: in training, with
+  // dropout where the network has any. The same key gives the same masks; block i of a network draws from stream
+  // key.stream + i, so that a step needs one key.
+  virtual Var operator()(const Var& x, const Var& t, const Tensor& y = {},
+                         const std::optional<RandomKey>& dropout = {}) const = 0;
   // log ρ̄(x,t) up to a constant where the form of the potential gives it (the preconditioned one); else undefined.
   virtual Var log_density(const Var&, const Var&, const Tensor& = {}) const { return {}; }
   // Derivatives run the network's blocks again instead of keeping what is inside them: less memory, more time, the
@@ -30,6 +28,8 @@ class Potential : public nn::Module {
 // A batch as rows: (N,…) → (N,D), D the product of all sizes but the first.
 Tensor rows(const Tensor& x);
 Var rows(const Var& x);
+// Φ of a network's F as large as x: ½‖x − F‖² of every sample, (N,…), (N,…) → (N).
+Var energy_head(const Var& x, const Var& f);
 
 // ∇ₓΦ, shaped like x, at x and one time for all, or a time for each (N); no history.
 Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y = {});

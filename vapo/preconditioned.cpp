@@ -14,15 +14,9 @@ namespace {
 Var squared_norm(const Var& x) { return sum(square(rows(x)), {1}); }  // ‖x‖² (N)
 }  // namespace
 
-Var PreconditionedPotential::operator()(const Var& x, const Var& t, const Tensor& y) const {
-  return from_network(x, t, (*network_)(x, t, y));
-}
-
-Var PreconditionedPotential::with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const {
-  return from_network(x, t, network_->with_dropout(x, t, y, key));
-}
-
-Var PreconditionedPotential::from_network(const Var& x, const Var& t, const Var& network) const {
+Var PreconditionedPotential::operator()(const Var& x, const Var& t, const Tensor& y,
+                                        const std::optional<RandomKey>& dropout) const {
+  Var network = (*network_)(x, t, y, dropout);
   PathVars p = path_variables(path_, t);
   Var sigma_w = p.sigma * (p.sigma * p.dmu - p.mu * p.dsigma);
   if (reference_ == Reference::none)  // Φ = ½(μ'/μ)‖x‖² + ½g²·network

@@ -15,14 +15,13 @@ class PreconditionedPotential : public Potential {
  public:
   enum class Reference { gaussian, none };
   PreconditionedPotential(std::unique_ptr<Potential> network, Path path, Reference reference = Reference::gaussian);
-  Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override;
+  Var operator()(const Var& x, const Var& t, const Tensor& y = {},
+                 const std::optional<RandomKey>& dropout = {}) const override;
   void set_recompute(bool on) override { network_->set_recompute(on); }
   Var log_density(const Var& x, const Var& t, const Tensor& y = {}) const override;  // U
   void parameters(const nn::ParameterVisitor& visit) override;  // the network's, under "network."
 
  private:
-  Var from_network(const Var& x, const Var& t, const Var& network) const;
   std::unique_ptr<Potential> network_;
   Path path_;
   Reference reference_;

@@ -11,13 +11,13 @@
 #include "nn/schedule.h"
 #include "vapo/keys.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
-#include "vapo/ode.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
 #include "vapo/path.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
+#include "vapo/sampling/ode.h"
+#include "vapo/sampling/sgld.h"
 
 namespace vapo {
 

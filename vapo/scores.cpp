@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "tensor/kernels.h"
+#include "tensor/operators.h"
 
 namespace vapo {
 
@@ -11,7 +11,7 @@ EnergyScores energy_scores(const Energy& energy, const Tensor& x) {
   EnergyGradient e = energy_gradient(energy, x);
   Tensor squares = kernel::sum(kernel::unary<Square>(rows(e.gradient)), {1}, false);
   Tensor norms = kernel::unary<Sqrt>(squares.to(Device::cpu).to(DType::f64));
-  return {e.value.to(Device::cpu).to(DType::f64), kernel::affine(norms, -1, 0)};
+  return {e.value.to(Device::cpu).to(DType::f64), -norms};
 }
 
 Energy blurred_data_energy(const Potential& phi, const Path& path, double t) {
@@ -19,15 +19,12 @@ Energy blurred_data_energy(const Potential& phi, const Path& path, double t) {
   return [energy = marginal_energy(phi, path, t), mu](const Var& x) { return energy(mu == 1 ? x : mu * x); };
 }
 
-Tensor typicality(const Tensor& scores, double mean) {
-  return kernel::affine(kernel::unary<Abs>(kernel::affine(scores.to(DType::f64), 1, -mean)), -1, 0);
-}
+Tensor typicality(const Tensor& scores, double mean) { return -kernel::unary<Abs>(scores.to(DType::f64) - mean); }
 
 Tensor neighbour_means(const Tensor& x) {
   VAPO_CHECK(x.rank() >= 1 && x.dim(0) >= 2, "[neighbour_means] {}: at least 2 are needed", x.shape().str());
   int64_t n = x.dim(0);
-  Tensor sum = kernel::binary(kernel::Binary::add, kernel::slice(x, 0, 0, n - 1, 1), kernel::slice(x, 0, 1, n, 1));
-  return kernel::affine(sum, 0.5, 0);
+  return 0.5 * (kernel::slice(x, 0, 0, n - 1, 1) + kernel::slice(x, 0, 1, n, 1));
 }
 
 Tensor dequantized(const Tensor& u, RandomKey key, const Tensor& index) {
@@ -39,7 +36,7 @@ Tensor dequantized(const Tensor& u, RandomKey key, const Tensor& index) {
   for (int64_t i : index.to_vector<int64_t>())
     noise.push_back(rand(one, {key.seed, key.stream, key.step + static_cast<uint64_t>(i)}));
   Tensor grey = u.to(Device::cpu).to(DType::f32);
-  return kernel::affine(kernel::binary(kernel::Binary::add, grey, kernel::concat(noise, 0)), 1.0 / 128, -1);
+  return (grey + kernel::concat(noise, 0)) / 128 - 1;
 }
 
 double bits_per_dim(double log_likelihood, int64_t dims) {
@@ -47,7 +44,7 @@ double bits_per_dim(double log_likelihood, int64_t dims) {
 }
 
 double share_outside(const Tensor& x) {
-  Tensor outside = kernel::unary<Step>(kernel::affine(kernel::unary<Abs>(x), 1, -1));
+  Tensor outside = kernel::unary<Step>(kernel::unary<Abs>(x) - 1);
   return kernel::sum(outside, {}, false).item() / static_cast<double>(x.numel());
 }
 

@@ -7,12 +7,11 @@
 #include "nn/layers.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
-#include "vapo/inception.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
 #include "vapo/training/training_step.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
 #include "vapo/work.h"
 
 namespace vapo::app {

@@ -48,7 +48,7 @@ void convolutions(Table& table, bool quick) {
     if (!table.wants("conv2d")) return;
     if (quick)
       c = {std::max<int64_t>(3, c.in / 8), std::max<int64_t>(3, c.out / 8), std::min<int64_t>(5, c.size), 1};
-    Conv2d p{.padding = 1};
+    Conv2dOptions p{.padding = 1};
     Tensor x = draw({c.batch, c.size, c.size, c.in}, 1), w = draw({c.out, 3, 3, c.in}, 2), b = draw({c.out}, 3);
     Tensor g = kernel::conv2d(x, w, b, p);
     double flops = 2.0 * static_cast<double>(g.numel() * 9 * c.in);

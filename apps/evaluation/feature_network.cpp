@@ -8,7 +8,7 @@
 #include "apps/run/json_file.h"
 #include "nn/checkpoint.h"
 #include "tensor/kernels.h"
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 namespace vapo::app {
 namespace {

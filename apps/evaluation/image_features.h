@@ -6,7 +6,7 @@
 #include <string>
 
 #include "data/sets/images.h"
-#include "vapo/classifier.h"
+#include "vapo/networks/classifier.h"
 
 namespace vapo::app {
 

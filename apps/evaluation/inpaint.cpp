@@ -12,8 +12,8 @@
 #include "data/pictures/image_file.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
-#include "vapo/composition.h"
-#include "vapo/inpainting.h"
+#include "vapo/sampling/composition.h"
+#include "vapo/sampling/inpainting.h"
 #include "vapo/streams.h"
 
 namespace vapo::app {

@@ -9,7 +9,7 @@
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "tensor/kernels.h"
-#include "vapo/composition.h"
+#include "vapo/sampling/composition.h"
 
 namespace vapo::app {
 namespace {

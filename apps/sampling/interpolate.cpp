@@ -6,7 +6,7 @@
 #include "apps/sampling/sampler_options.h"
 #include "tensor/check.h"
 #include "tensor/kernels.h"
-#include "vapo/interpolation.h"
+#include "vapo/sampling/interpolation.h"
 
 namespace vapo::app {
 namespace {

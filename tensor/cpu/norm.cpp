@@ -65,7 +65,8 @@ struct Affine {
 };
 template <class T>
 NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normalized& stats, int64_t groups,
-                    const Tensor& a, const Tensor& s, const kernel::GroupNorm& p, const Affine<T>& f, bool stream) {
+                    const Tensor& a, const Tensor& s, const kernel::GroupNormOptions& p, const Affine<T>& f,
+                    bool stream) {
   for (int64_t i = item.first, c = 0; i < item.last; ++i) {
     int64_t at = item.n * groups + i;
     T rstd = stats.rstd.data<T>()[at], mean = stats.mean.data<T>()[at], rest = stats.rest.data<T>()[at];
@@ -123,8 +124,8 @@ void statistics(const NormSize& size, const Item& item, int64_t groups, double e
 }
 
 template <class T>
-void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
-             const kernel::Normalized& out) {
+void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+             const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(Affine<T>::arrays, item.channels());
     Affine<T> f(arrays);
@@ -138,7 +139,7 @@ void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tenso
 
 template <class T>
 void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-         const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+         const kernel::Normalized& stats, const kernel::GroupNormOptions& p, const kernel::NormGrads& out) {
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(Affine<T>::arrays + 3, item.channels());
     Affine<T> f(arrays);
@@ -163,7 +164,7 @@ void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s
 
 template <class T>
 void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-          const Tensor& ua, const Tensor& us, const kernel::Normalized& stats, const kernel::GroupNorm& p,
+          const Tensor& ua, const Tensor& us, const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
           const kernel::NormGrads2& out) {
   for_items(size, p.groups, [&](const Item& item) {
     Channels<T> arrays(Affine<T>::arrays + 18, item.channels());
@@ -195,17 +196,18 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
 
 }  // namespace
 
-void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
-                const kernel::Normalized& out) {
+void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
   dispatch_floating(x.dtype(), [&](auto zero) { forward<decltype(zero)>(size, x, a, s, p, out); });
 }
 void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                    const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+                    const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
+                    const kernel::NormGrads& out) {
   dispatch_floating(x.dtype(), [&](auto zero) { vjp<decltype(zero)>(size, x, a, s, g, stats, p, out); });
 }
 void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                      const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
-                     const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+                     const kernel::GroupNormOptions& p, const kernel::NormGrads2& out) {
   dispatch_floating(x.dtype(),
                     [&](auto zero) { vjp2<decltype(zero)>(size, x, a, s, g, u, ua, us, stats, p, out); });
 }

@@ -62,7 +62,7 @@ struct Element {
 };
 template <class T, bool silu>
 Element<T, silu> element(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                         const kernel::Normalized& stats, const kernel::GroupNorm& p) {
+                         const kernel::Normalized& stats, const kernel::GroupNormOptions& p) {
   return {size,
           p.groups,
           pointer<T>(x),
@@ -172,8 +172,8 @@ struct Vjp2Map {
 };
 
 template <class T, bool silu>
-void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
-                const kernel::Normalized& out) {
+void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
   using C = Compute<T>;
   Tensor sums = scratch(2 * size.n * size.channels, DType::f64);
   channel_sums<double, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<double>(sums));
@@ -185,7 +185,7 @@ void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Te
 
 template <class T, bool silu>
 void vjp_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-            const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+            const kernel::Normalized& stats, const kernel::GroupNormOptions& p, const kernel::NormGrads& out) {
   using C = Compute<T>;
   int64_t nc = size.n * size.channels;
   auto e = element<T, silu>(size, x, a, s, stats, p);
@@ -203,7 +203,7 @@ void vjp_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor
 template <class T, bool silu>
 void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
              const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
-             const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+             const kernel::GroupNormOptions& p, const kernel::NormGrads2& out) {
   using C = Compute<T>;
   int64_t nc = size.n * size.channels;
   auto e = element<T, silu>(size, x, a, s, stats, p);
@@ -221,21 +221,22 @@ void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tenso
 
 }  // namespace
 
-void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
-                const kernel::Normalized& out) {
+void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
+                const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
   if (group_norm_in_rows(size, x, a, s, p, out)) return;
   with_kind(x, p.silu,
             [&](auto zero, auto silu) { forward_of<decltype(zero), silu.value>(size, x, a, s, p, out); });
 }
 void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                    const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
+                    const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
+                    const kernel::NormGrads& out) {
   if (out.dx.defined() && group_norm_vjp_in_rows(size, x, a, s, g, stats, p, out)) return;
   with_kind(x, p.silu,
             [&](auto zero, auto silu) { vjp_of<decltype(zero), silu.value>(size, x, a, s, g, stats, p, out); });
 }
 void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                      const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
-                     const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
+                     const kernel::GroupNormOptions& p, const kernel::NormGrads2& out) {
   if (group_norm_vjp2_in_rows(size, x, a, s, g, u, ua, us, stats, p, out)) return;
   with_kind(x, p.silu, [&](auto zero, auto silu) {
     vjp2_of<decltype(zero), silu.value>(size, x, a, s, g, u, ua, us, stats, p, out);

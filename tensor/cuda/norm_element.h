@@ -10,13 +10,13 @@ namespace vapo::cuda {
 // In one pass over device memory (norm_rows.cu); false, and nothing is done, where a row does not fit into shared
 // memory.
 bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                        const kernel::GroupNorm& p, const kernel::Normalized& out);
+                        const kernel::GroupNormOptions& p, const kernel::Normalized& out);
 bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNorm& p,
+                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
                             const kernel::NormGrads& out);
 bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
                              const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
-                             const kernel::Normalized& stats, const kernel::GroupNorm& p,
+                             const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
                              const kernel::NormGrads2& out);
 
 // f(T{}, bool constant) for the dtype and φ.

@@ -223,7 +223,7 @@ __global__ void __launch_bounds__(most_threads)
 
 // f(rows, T{}, φ, vector's length) where rows fit.
 template <class F>
-bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNorm& p, int derivative, const F& f) {
+bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNormOptions& p, int derivative, const F& f) {
   std::optional<Rows> rows = rows_for(size, p.groups, x.dtype(), derivative, p.mask.defined());
   if (!rows || size.n == 0) return rows.has_value();
   with_kind(x, p.silu, [&](auto zero, auto silu) {
@@ -242,7 +242,7 @@ void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const Norm
 }
 template <class T>
 Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Tensor& a, const Tensor& s,
-                     const kernel::Normalized& stats, const kernel::GroupNorm& p) {
+                     const kernel::Normalized& stats, const kernel::GroupNormOptions& p) {
   using C = Compute<T>;
   return {pointer<T>(x),
           pointer_or_null<T>(g),
@@ -259,7 +259,7 @@ Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Te
 }  // namespace
 
 bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                        const kernel::GroupNorm& p, const kernel::Normalized& out) {
+                        const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
   return in_rows(size, x, p, 0, [&](const Rows& r, auto zero, auto silu, auto vec) {
     using T = decltype(zero);
     launch_rows("group_norm", forward_kernel<T, silu.value, vec.value>, size, r,
@@ -267,7 +267,7 @@ bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, 
   });
 }
 bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNorm& p,
+                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
                             const kernel::NormGrads& out) {
   return in_rows(size, x, p, 1, [&](const Rows& r, auto zero, auto silu, auto vec) {
     using T = decltype(zero);
@@ -278,7 +278,7 @@ bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor&
 }
 bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
                              const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
-                             const kernel::Normalized& stats, const kernel::GroupNorm& p,
+                             const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
                              const kernel::NormGrads2& out) {
   return in_rows(size, x, p, 2, [&](const Rows& r, auto zero, auto silu, auto vec) {
     using T = decltype(zero);

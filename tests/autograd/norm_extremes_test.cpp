@@ -24,10 +24,10 @@ double difference(const Tensor& a, const Tensor& b) {  // largest |a − b| by t
   return std::isfinite(worst) ? worst / std::max(scale, 1e-300) : INFINITY;
 }
 
-using Op = Var (*)(const Var&, const Var&, const Var&, const kernel::GroupNorm&);
+using Op = Var (*)(const Var&, const Var&, const Var&, const kernel::GroupNormOptions&);
 
 // y and its derivatives in x, a and s to the third order, along fixed directions.
-std::vector<Tensor> derivatives(Op op, const Tensor& x, const kernel::GroupNorm& p, DType t) {
+std::vector<Tensor> derivatives(Op op, const Tensor& x, const kernel::GroupNormOptions& p, DType t) {
   Shape nc{x.dim(0), x.dim(-1)};
   auto draw = [&](const Shape& s, uint64_t seed) { return randn(s, {.seed = seed}).to(t); };
   std::vector<Var> in{Var::leaf(x.to(t)), Var::leaf(draw(nc, 2)), Var::leaf(draw(nc, 3))};
@@ -73,7 +73,7 @@ TEST_CASE("f32 derivatives to third order at constant groups are those of the f6
     for (bool silu : {false, true}) {
       CAPTURE(v);
       CAPTURE(silu);
-      kernel::GroupNorm p{.groups = 2, .silu = silu};
+      kernel::GroupNormOptions p{.groups = 2, .silu = silu};
       Tensor x = Tensor::full({2, 4, 5, 6}, v);
       auto narrow = derivatives(group_norm_fused, x, p, DType::f32);
       auto wide = derivatives(group_norm_composite, x, p, DType::f64);
@@ -106,7 +106,7 @@ TEST_CASE("f32 group normalisation of large values, small spreads and outliers i
     for (bool silu : {false, true}) {
       CAPTURE(c.name);
       CAPTURE(silu);
-      kernel::GroupNorm p{.groups = 2, .silu = silu};
+      kernel::GroupNormOptions p{.groups = 2, .silu = silu};
       auto narrow = derivatives(group_norm_fused, c.x, p, DType::f32);
       auto wide = derivatives(group_norm_composite, c.x, p, DType::f64);
       for (size_t i = 0; i < wide.size(); ++i) {

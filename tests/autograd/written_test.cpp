@@ -62,7 +62,7 @@ TEST_CASE("a value that a derivative needs, written after the forward pass, is n
 TEST_CASE("over images: convolutions, normalisations and their vjps") {
   Var x = leaf({2, 4, 4, 4}, "x"), w = leaf({4, 3, 3, 4}, "w", 2), a = leaf({2, 4}, "a", 3),
       s = leaf({2, 4}, "s", 4);
-  kernel::GroupNorm plain{.groups = 2}, silu{.groups = 2, .silu = true};
+  kernel::GroupNormOptions plain{.groups = 2}, silu{.groups = 2, .silu = true};
   CHECK(after_write(whole(conv2d(x, w)), x, w) == expected("'w' (4,3,3,4)", "conv2d"));
   CHECK(after_write(whole(conv2d(x, w)), w, x) == expected("'x' (2,4,4,4)", "conv2d"));
   CHECK(after_write(whole(group_norm_fused(x, a, s, plain)), x, a) == expected("'a' (2,4)", "group_norm"));

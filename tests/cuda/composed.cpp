@@ -8,15 +8,15 @@
 
 #include "tensor/device.h"
 #include "tensor/random.h"
-#include "vapo/composition.h"
 #include "vapo/energy.h"
-#include "vapo/inpainting.h"
-#include "vapo/interpolation.h"
 #include "vapo/likelihood.h"
-#include "vapo/mlp_potential.h"
-#include "vapo/ode.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/composition.h"
+#include "vapo/sampling/inpainting.h"
+#include "vapo/sampling/interpolation.h"
+#include "vapo/sampling/ode.h"
+#include "vapo/sampling/sgld.h"
 
 namespace {
 

@@ -108,7 +108,7 @@ std::vector<Row> table() {
          [=](V x) { return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb}); });
   op("linear", {{6, 33}, {20, 33}, {20}}, [](V x) { return linear(x[0], x[1], x[2]); });
   for (auto [x, w, p] :
-       {std::tuple(Shape{2, 9, 8, 6}, Shape{4, 3, 3, 6}, Conv2d{.padding = 1}),
+       {std::tuple(Shape{2, 9, 8, 6}, Shape{4, 3, 3, 6}, Conv2dOptions{.padding = 1}),
         {{2, 9, 8, 6}, {4, 3, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
         {{1, 11, 9, 4}, {8, 3, 3, 1}, {.stride = {2, 1}, .padding = 2, .dilation = 2, .groups = 4}},
         {{3, 1, 1, 4}, {2, 3, 3, 4}, {.padding = 1}},
@@ -151,7 +151,7 @@ std::vector<Row> table() {
     Shape nc{x[0], x.back()};
     add_row(fmt::format("group_norm {} groups {} without dx", x.str(), groups), {x, nc, nc, x},
             [groups = groups](const Tensors& v) {
-              kernel::GroupNorm p{.groups = groups, .silu = true};
+              kernel::GroupNormOptions p{.groups = groups, .silu = true};
               DType stored = compute_dtype(v[0].dtype());
               Tensor a = v[1].to(stored), s = v[2].to(stored);
               auto out = kernel::group_norm_vjp(v[0], a, s, v[3], kernel::group_norm(v[0], a, s, p), p, false);
@@ -161,7 +161,7 @@ std::vector<Row> table() {
     for (int kind = 0; kind < 3; ++kind)
       op(fmt::format("group_norm {} groups {} kind {}", x.str(), groups, kind), {x, nc, nc},
          [=, groups = groups](V v) {
-           kernel::GroupNorm p{.groups = groups, .silu = kind > 0};
+           kernel::GroupNormOptions p{.groups = groups, .silu = kind > 0};
            DType stored = compute_dtype(v[0].dtype());
            if (kind > 1)
              p.mask = kernel::dropout_mask(v[0].shape(), 0.3, {.seed = 3}, v[0].device()), p.mask_scale = 1.4;
@@ -173,7 +173,7 @@ std::vector<Row> table() {
     for (auto [scale, shift] : {std::pair(0.0, 0.1), {0.0, 1e4}, {1e20, 0.0}, {0x1p-10, 1024.0}}) {
       add_row(fmt::format("group_norm of {} + {}x {}", shift, scale, shape.str()),
               {shape, {shape[0], shape.back()}}, [scale = scale, shift = shift](const Tensors& v) {
-                kernel::GroupNorm p{.groups = 2};
+                kernel::GroupNormOptions p{.groups = 2};
                 Tensor x = kernel::affine(kernel::unary<Sign>(v[0]), scale, shift),
                        a = v[1].to(compute_dtype(v[1].dtype()));
                 auto r = kernel::group_norm(x, a, kernel::affine(a, 0, 0), p);

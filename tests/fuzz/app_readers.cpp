@@ -17,7 +17,7 @@
 #include "nn/optimizer.h"
 #include "tensor/storage.h"
 #include "tests/fuzz/target.h"
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include "golden.h"
 #include "nn/module.h"
 #include "tensor/kernels.h"
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 namespace golden {
 namespace {

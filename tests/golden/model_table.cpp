@@ -7,11 +7,11 @@
 #include "autograd/grad.h"
 #include "golden.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
-#include "vapo/ode.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
+#include "vapo/sampling/ode.h"
 #include "vapo/training/training_step.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
 
 namespace golden {
 namespace {
@@ -43,8 +43,9 @@ bool natural_less(const std::string& a, const std::string& b) {
 class ChannelsFirst : public Potential {
  public:
   explicit ChannelsFirst(std::unique_ptr<Potential> network) : network_(std::move(network)) {}
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
-    return (*network_)(channels_last(x), t, y);
+  Var operator()(const Var& x, const Var& t, const Tensor& y,
+                 const std::optional<RandomKey>& dropout) const override {
+    return (*network_)(channels_last(x), t, y, dropout);
   }
   bool autonomous() const override { return network_->autonomous(); }
   void parameters(const nn::ParameterVisitor& visit) override { network_->parameters(visit); }

@@ -102,10 +102,10 @@ Pair pair(const Json& attrs, const std::string& key, const Pair& otherwise) {
 }
 
 Var conv2d_op(const Case& c) {
-  Conv2d p{.stride = pair(c.attrs, "stride", 1),
-           .padding = pair(c.attrs, "padding", 0),
-           .dilation = pair(c.attrs, "dilation", 1),
-           .groups = attr<int64_t>(c.attrs, "groups", 1)};
+  Conv2dOptions p{.stride = pair(c.attrs, "stride", 1),
+                  .padding = pair(c.attrs, "padding", 0),
+                  .dilation = pair(c.attrs, "dilation", 1),
+                  .groups = attr<int64_t>(c.attrs, "groups", 1)};
   return channels_first(conv2d(channels_last(c.input("x")), channels_last(c.input("w")), optional(c, "b"), p));
 }
 

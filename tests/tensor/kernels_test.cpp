@@ -326,7 +326,7 @@ TEST_CASE("FLOPs of products and convolutions, by the definition") {
   CHECK(flops([&] { kernel::matmul(a, b, {.transpose_b = true}); }) == 2 * 5 * 2 * 3 * 4 * 7);
   CHECK(flops([&] { kernel::linear(b, noise({6, 4}, t), {}); }) == 2 * 2 * 7 * 4 * 6);
   Tensor x = noise({2, 7, 6, 4}, t), w = noise({6, 3, 3, 2}, t), dense = noise({6, 1, 1, 4}, t);
-  kernel::Conv2d p{.stride = 2, .padding = 1, .groups = 2};
+  kernel::Conv2dOptions p{.stride = 2, .padding = 1, .groups = 2};
   Tensor y = kernel::conv2d(x, w, {}, p);
   double pass = 2 * static_cast<double>(y.numel()) * 3 * 3 * 2;
   CHECK(flops([&] { kernel::conv2d(x, w, {}, p); }) == pass);

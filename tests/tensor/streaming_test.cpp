@@ -41,14 +41,14 @@ TEST_CASE("group norm of a large batch equals that of its samples, one by one an
     Shape image{c.n, 32, 32, c.channels}, row{c.n, c.channels};
     auto draw = [&](const Shape& s, uint64_t seed) { return randn(s, {.seed = seed}, c.type); };
     Tensor x = draw(image, 0), g = draw(image, 1), u = draw(image, 2), a = draw(row, 3), s = draw(row, 4);
-    kernel::GroupNorm p{.groups = c.channels / 4, .silu = c.silu};
+    kernel::GroupNormOptions p{.groups = c.channels / 4, .silu = c.silu};
     if (c.dropout) p.mask = kernel::dropout_mask(image, 0.3, {.seed = 5}), p.mask_scale = 1 / 0.7;
     auto y = kernel::group_norm(x, a, s, p);
     auto first = kernel::group_norm_vjp(x, a, s, g, y, p);
     auto second = kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p);
     for (int64_t n : {int64_t(0), c.n / 2, c.n - 1}) {
       auto at = [&](const Tensor& t) { return kernel::slice(t, 0, n, n + 1, 1); };
-      kernel::GroupNorm q = p;
+      kernel::GroupNormOptions q = p;
       if (c.dropout) q.mask = at(p.mask);
       auto y1 = kernel::group_norm(at(x), at(a), at(s), q);
       auto first1 = kernel::group_norm_vjp(at(x), at(a), at(s), at(g), y1, q);

@@ -10,7 +10,7 @@
 #include "nn/optimizer.h"
 #include "tensor/kernels.h"
 #include "tensor/random.h"
-#include "vapo/classifier.h"
+#include "vapo/networks/classifier.h"
 
 using namespace vapo;
 

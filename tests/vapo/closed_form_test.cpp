@@ -8,7 +8,7 @@
 #include "tensor/random.h"
 #include "vapo/likelihood.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 
 using namespace vapo;
 using namespace vapo::testing;

@@ -1,4 +1,4 @@
-#include "vapo/composition.h"
+#include "vapo/sampling/composition.h"
 
 #include <doctest/doctest.h>
 
@@ -8,9 +8,9 @@
 #include "tiny_networks.h"
 #include "vapo/energy.h"
 #include "vapo/likelihood.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 
 using namespace vapo;
 using namespace vapo::testing;
@@ -40,9 +40,10 @@ PotentialPtr image_network(DType dtype) {
 class Counted : public MlpPotential {
  public:
   using MlpPotential::MlpPotential;
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
+  Var operator()(const Var& x, const Var& t, const Tensor& y,
+                 const std::optional<RandomKey>& dropout) const override {
     calls.push_back(x.dim(0));
-    return MlpPotential::operator()(x, t, y);
+    return MlpPotential::operator()(x, t, y, dropout);
   }
   mutable std::vector<int64_t> calls;
 };
@@ -50,7 +51,7 @@ class Counted : public MlpPotential {
 // Φ* of N(m_y, s²I) for class y, of N(0, s²I) for none: a sum of weights 1 is Φ* of N(Σ w_i m_i, s²I) in x.
 class Gaussians : public Potential {
  public:
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
+  Var operator()(const Var& x, const Var& t, const Tensor& y, const std::optional<RandomKey>&) const override {
     GaussianFlow flow;
     PathVars p = path_variables(path, reshape(t, {t.dim(0), 1}));
     double s2 = flow.s * flow.s;
@@ -234,7 +235,9 @@ TEST_CASE("parameters, dropout and recomputation are the base's") {
   Tensor x = randn({2, 4, 6, 1}, {.seed = 5}, DType::f64), t = Tensor::full({2}, 0.3, DType::f64);
   RandomKey key{.seed = 3};
   Tensor plain = (*phi)(x, t).value();
-  CHECK(largest_difference(phi->with_dropout(x, t, {}, key).value(), plain) > 1e-6);
+  CHECK(largest_difference((*phi)(x, t, {}, key).value(), plain) > 1e-6);
+  CHECK(largest_difference((*tempered(base, 2))(x, t, {}, key).value(), (0.5 * (*base)(x, t, {}, key)).value()) ==
+        0);
   phi->set_recompute(true);
   CHECK(largest_difference((*phi)(x, t).value(), plain) == 0);
 }

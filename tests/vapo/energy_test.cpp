@@ -3,9 +3,9 @@
 #include "gaussian_flow.h"
 #include "tensor/random.h"
 #include "vapo/energy.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 
 using namespace vapo;
 using namespace vapo::testing;

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "autograd/ops.h"
-#include "vapo/ode.h"
 #include "vapo/path.h"
 #include "vapo/potential.h"
+#include "vapo/sampling/ode.h"
 
 namespace vapo::testing {
 
@@ -65,7 +65,8 @@ class QuadraticPotential : public Potential {
         flow(std::move(known)),
         offset_(offset) {}
 
-  Var operator()(const Var& x, const Var& t, const Tensor& = {}) const override {
+  Var operator()(const Var& x, const Var& t, const Tensor& = {},
+                 const std::optional<RandomKey>& = {}) const override {
     Var phi = sum(x * b, {1}) + 0.5 * a * sum(square(x), {1});
     if (offset_ == 0) return phi;
     // Φ* = μ'm·x + ½c‖x − μm‖²

@@ -13,7 +13,7 @@
 #include "vapo/likelihood.h"
 #include "vapo/loss.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 #include "vapo/work.h"
 
 using namespace vapo;
@@ -139,14 +139,14 @@ TEST_CASE(
   auto check = [](const Potential& phi, const Tensor& x) {
     RandomKey key{.seed = 1, .stream = 100, .step = 7}, later{.seed = 1, .stream = 100, .step = 8};
     Tensor t = times(x.dim(0), 0.4);
-    auto value = [&](const RandomKey& k) { return phi.with_dropout(x, t, {}, k).value(); };
+    auto value = [&](const RandomKey& k) { return phi(x, t, {}, k).value(); };
     CHECK(largest_difference(value(key), value(key)) == 0);
     CHECK(largest_difference(value(key), value(later)) > 1e-4);
     CHECK(largest_difference(value(key), phi(x, t).value()) > 1e-4);
     CHECK(largest_difference(phi(x, t).value(), phi(x, t).value()) == 0);
     // with a mask that changed from pass to pass the differences would not agree
-    CHECK(check_grads([&](std::span<const Var> v) { return std::vector{phi.with_dropout(v[0], t, {}, key)}; },
-                      std::vector{x}) < 1e-6);
+    CHECK(check_grads([&](std::span<const Var> v) { return std::vector{phi(v[0], t, {}, key)}; }, std::vector{x}) <
+          1e-6);
   };
   auto unet = perturbed<UnetPotential>(tiny);
   check(*unet, images(tiny, 2));
@@ -210,8 +210,9 @@ TEST_CASE("an autonomous image potential does not read t, and the published loss
 class AsRows : public Potential {
  public:
   AsRows(const Potential& phi, Shape image) : phi_(phi), image_(image) {}
-  Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override {
-    return phi_(reshape(x, {x.dim(0), image_[0], image_[1], image_[2]}), t, y);
+  Var operator()(const Var& x, const Var& t, const Tensor& y = {},
+                 const std::optional<RandomKey>& dropout = {}) const override {
+    return phi_(reshape(x, {x.dim(0), image_[0], image_[1], image_[2]}), t, y, dropout);
   }
   void parameters(const nn::ParameterVisitor&) override {}
 

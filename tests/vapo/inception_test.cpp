@@ -1,6 +1,6 @@
 // The Inception network: its parameters, and beside the same network in PyTorch.
 
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 #include <doctest/doctest.h>
 

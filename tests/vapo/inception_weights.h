@@ -5,7 +5,7 @@
 
 #include "tensor/kernels.h"
 #include "tensor/random.h"
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 namespace vapo::testing {
 

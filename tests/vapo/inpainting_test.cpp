@@ -1,4 +1,4 @@
-#include "vapo/inpainting.h"
+#include "vapo/sampling/inpainting.h"
 
 #include <doctest/doctest.h>
 
@@ -6,11 +6,11 @@
 #include "gaussian_flow.h"
 #include "tensor/random.h"
 #include "tiny_networks.h"
-#include "vapo/composition.h"
 #include "vapo/energy.h"
-#include "vapo/interpolation.h"
 #include "vapo/preconditioned.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/composition.h"
+#include "vapo/sampling/interpolation.h"
+#include "vapo/sampling/sgld.h"
 
 using namespace vapo;
 using namespace vapo::testing;

@@ -7,7 +7,7 @@
 #include "tensor/storage.h"
 #include "tiny_networks.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 
 using namespace vapo;
 using namespace vapo::testing;

@@ -6,7 +6,7 @@
 #include "gaussian_flow.h"
 #include "tensor/random.h"
 #include "vapo/loss.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
 
 using namespace vapo;
@@ -18,7 +18,8 @@ namespace {
 constexpr double a = 0.7, b[] = {0.4, -0.9};
 class TimedQuadratic : public Potential {
  public:
-  Var operator()(const Var& x, const Var& t, const Tensor& = {}) const override {
+  Var operator()(const Var& x, const Var& t, const Tensor& = {},
+                 const std::optional<RandomKey>& = {}) const override {
     Var bt = Tensor::from(std::vector<double>{b[0], b[1]}, {2});
     return (square(t) + 1) * (sum(x * bt, {1}) + (0.5 * a) * sum(square(x), {1}));
   }
@@ -161,7 +162,7 @@ TEST_CASE("the preconditioned weight makes the loss E‖σ∇U + ε‖², up to 
   PreconditionedPotential phi(std::move(network), cosine_path);
   double loss = vapo_loss(phi, cosine_path, batch, {.weight = O::Weight::preconditioned}).total.item();
   PathFactors p = path_factors(cosine_path, batch.t);
-  Var x = Var::leaf((p.mu * batch.data + p.sigma * batch.eps).value());
+  Var x = Var::leaf(p.mu * batch.data + p.sigma * batch.eps);
   Var du = grad(sum(phi.log_density(x, batch.t)), x);
   double expected = sum(square(p.sigma * du + batch.eps)).item() / n;
   for (int64_t i = 0; i < n; ++i) {

@@ -2,7 +2,7 @@
 
 #include "gaussian_flow.h"
 #include "tensor/random.h"
-#include "vapo/ode.h"
+#include "vapo/sampling/ode.h"
 
 using namespace vapo;
 using namespace vapo::testing;
@@ -44,6 +44,20 @@ TEST_CASE("every sample goes as if it were alone, to the bit") {
         bool equal = largest_difference(integrate(shared(waves), x0, t0, t1, options).x, each.x) == 0;
         CHECK(equal != adaptive);
       }
+}
+
+TEST_CASE("a sample's error is not diluted by quiet ones beside it") {
+  TimedField field = [](const Tensor& x, const Tensor& t) {  // only the first of 1000 rows moves
+    Tensor v = Tensor::zeros(x.shape(), x.dtype());
+    v.mutable_data<double>()[0] = 30 * std::cos(30 * t.at(0));
+    return v;
+  };
+  Tensor x0 = Tensor::zeros({1000, 1}, DType::f64);
+  OdeResult batch = integrate(shared(field), x0, 0, 1), each = integrate_each(field, x0, 0, 1);
+  double exact = std::sin(30.0);
+  CHECK(each.nfe > batch.nfe);
+  CHECK(std::abs(each.x.at(0) - exact) < 0.01);
+  CHECK(std::abs(each.x.at(0) - exact) < std::abs(batch.x.at(0) - exact));
 }
 
 TEST_CASE("a sample that arrived waits, and stays what it is") {

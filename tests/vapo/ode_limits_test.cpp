@@ -7,9 +7,9 @@
 #include "gaussian_flow.h"
 #include "tensor/random.h"
 #include "vapo/likelihood.h"
-#include "vapo/mlp_potential.h"
-#include "vapo/ode.h"
-#include "vapo/sgld.h"
+#include "vapo/networks/mlp.h"
+#include "vapo/sampling/ode.h"
+#include "vapo/sampling/sgld.h"
 
 using namespace vapo;
 using namespace vapo::testing;

@@ -5,7 +5,7 @@
 
 #include "gaussian_flow.h"
 #include "tensor/random.h"
-#include "vapo/ode.h"
+#include "vapo/sampling/ode.h"
 
 using namespace vapo;
 using namespace vapo::testing;
@@ -136,22 +136,6 @@ TEST_CASE("an f32 state stays f32 and agrees with f64") {
     CHECK(a.nfe == b.nfe);
     CHECK(largest_difference(a.x.to(DType::f64), b.x) < 1e-5);
   }
-}
-
-TEST_CASE("the per-sample norm is not diluted by quiet samples") {
-  Field field = [](const Tensor& x, double t) {  // only the first of 1000 rows moves
-    Tensor v = Tensor::zeros(x.shape(), x.dtype());
-    v.mutable_data<double>()[0] = 30 * std::cos(30 * t);
-    return v;
-  };
-  Tensor x0 = Tensor::zeros({1000, 1}, DType::f64);
-  OdeResult batch = integrate(field, x0, 0, 1), sample = integrate(field, x0, 0, 1, {.per_sample_norm = true});
-  double exact = std::sin(30.0);
-  CHECK(sample.nfe > batch.nfe);
-  CHECK(std::abs(sample.x.at(0) - exact) < 0.01);
-  CHECK(std::abs(sample.x.at(0) - exact) < std::abs(batch.x.at(0) - exact));
-  Tensor one = Tensor::full({1, 1}, 0.5, DType::f64);  // of one sample the two norms are the same
-  CHECK(integrate(field, one, 0, 1).nfe == integrate(field, one, 0, 1, {.per_sample_norm = true}).nfe);
 }
 
 TEST_CASE("divergence is an error that names the time") {

@@ -4,7 +4,7 @@
 #include "autograd/grad.h"
 #include "gaussian_flow.h"
 #include "tensor/random.h"
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 #include "vapo/preconditioned.h"
 
 using namespace vapo;
@@ -110,6 +110,21 @@ TEST_CASE("gradient() is ∇Φ, also where nothing is recorded around it") {
     for (int64_t i = 0; i < 3; ++i)
       CHECK(g.at(i * 2 + d) == doctest::Approx(difference.value().at(i) / (2 * h)).epsilon(1e-7));
   }
+}
+
+TEST_CASE("the energy head is ½‖x − F‖² of every sample, to third order") {
+  Tensor x = randn({3, 2, 2, 3}, {.seed = 3}, DType::f64), f = randn({3, 2, 2, 3}, {.seed = 4}, DType::f64);
+  Tensor phi = energy_head(x, f).value();
+  CHECK(phi.shape() == Shape{3});
+  for (int64_t n = 0; n < 3; ++n) {
+    double squares = 0;
+    for (int64_t i = 12 * n; i < 12 * (n + 1); ++i) squares += (x.at(i) - f.at(i)) * (x.at(i) - f.at(i));
+    CHECK(phi.at(n) == doctest::Approx(squares / 2).epsilon(1e-14));
+  }
+  CHECK(check_grads([](std::span<const Var> v) { return std::vector{energy_head(v[0], v[1])}; }, std::vector{x, f},
+                    {.order = 3}) < 1e-6);
+  CHECK(energy_head(Tensor::zeros({0, 2, 2, 1}), Tensor::zeros({0, 2, 2, 1})).shape() == Shape{0});
+  CHECK_THROWS_AS(energy_head(x, Tensor::zeros({3, 12}, DType::f64)), Error);
 }
 
 TEST_CASE("the preconditioned potential is −½f‖x‖² + ½g²U") {

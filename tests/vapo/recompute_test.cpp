@@ -23,7 +23,7 @@ std::vector<Tensor> step(Potential& phi, bool again, const Shape& image, DType d
   LossBatch batch{randn(shape, {.seed = 3}, dtype), rand({3}, {.seed = 4}, 0, 1, dtype),
                   randn(shape, {.seed = 5}, dtype), labels ? Tensor::full({3}, 1, DType::i64) : Tensor(),
                   RandomKey{.seed = 6}};
-  std::vector<Tensor> out{phi.with_dropout(batch.data, batch.t, batch.labels, *batch.dropout).value(),
+  std::vector<Tensor> out{phi(batch.data, batch.t, batch.labels, batch.dropout).value(),
                           gradient(phi, batch.data, 0.4, batch.labels)};
   LossTerms loss = vapo_loss(phi, linear_path, batch, {.estimator = LossOptions::Estimator::published});
   for (const auto& [name, term] : loss.terms) out.push_back(term.value());

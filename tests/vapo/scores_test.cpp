@@ -19,7 +19,7 @@ constexpr int64_t kSide = 8, kDims = kSide * kSide;
 class OfImages : public Potential {
  public:
   explicit OfImages(QuadraticPotential points) : points_(std::move(points)) {}
-  Var operator()(const Var& x, const Var& t, const Tensor&) const override {
+  Var operator()(const Var& x, const Var& t, const Tensor&, const std::optional<RandomKey>&) const override {
     return points_(reshape(x, {x.dim(0), kDims}), t);
   }
   void parameters(const nn::ParameterVisitor& visit) override { points_.parameters(visit); }

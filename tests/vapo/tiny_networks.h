@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "tensor/random.h"
-#include "vapo/unet.h"
-#include "vapo/wide_resnet.h"
+#include "vapo/networks/unet.h"
+#include "vapo/networks/wide_resnet.h"
 
 namespace vapo::testing {
 

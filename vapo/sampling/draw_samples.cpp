@@ -4,8 +4,8 @@
 
 #include "tensor/check.h"
 #include "tensor/kernels.h"
-#include "vapo/composition.h"
-#include "vapo/sgld.h"
+#include "vapo/sampling/composition.h"
+#include "vapo/sampling/sgld.h"
 #include "vapo/streams.h"
 
 namespace vapo {

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "vapo/model.h"
-#include "vapo/ode.h"
+#include "vapo/sampling/ode.h"
 
 namespace vapo {
 

@@ -1,4 +1,4 @@
-#include "vapo/conditioning.h"
+#include "vapo/networks/conditioning.h"
 
 #include "autograd/recompute.h"
 

@@ -1,4 +1,4 @@
-#include "vapo/mlp_potential.h"
+#include "vapo/networks/mlp.h"
 
 namespace vapo {
 
@@ -26,7 +26,7 @@ MlpPotential::MlpPotential(const MlpOptions& options, uint64_t seed, DType dtype
   if (o.classes > 0) label_embedding_.emplace_back(o.classes + 1, o.time_embedding, key, dtype);
 }
 
-Var MlpPotential::operator()(const Var& x, const Var& t, const Tensor& y) const {
+Var MlpPotential::operator()(const Var& x, const Var& t, const Tensor& y, const std::optional<RandomKey>&) const {
   const MlpOptions& o = options_;
   VAPO_CHECK(x.rank() == 2 && x.dim(1) == o.in_features, "[mlp] x has shape {}, expected (N,{})", x.shape().str(),
              o.in_features);

@@ -24,7 +24,6 @@ struct OdeOptions {
   double rtol = 1e-3, atol = 1e-3;
   DType field_dtype = DType::f64;  // of a field less exact than the state: both at least 10 of its ε
   int64_t steps = 100;             // euler, heun
-  bool per_sample_norm = false;    // the error norm is the largest over samples instead of RMS over the whole batch
   int64_t max_evaluations = 1'000'000;
   std::vector<double> times = {};  // also report x there (inside [t0,t1], in order); read off the
                                    // method's interpolant, so they cost no evaluation

@@ -5,8 +5,8 @@
 
 #include <vector>
 
+#include "vapo/networks/unet_layers.h"
 #include "vapo/potential.h"
-#include "vapo/unet_layers.h"
 
 namespace vapo {
 
@@ -32,14 +32,13 @@ class UnetPotential : public Potential {
  public:
   // Throws InputError where the options do not fit together.
   UnetPotential(const UnetOptions& options, uint64_t seed, DType dtype = DType::f32);
-  Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override;
+  Var operator()(const Var& x, const Var& t, const Tensor& y = {},
+                 const std::optional<RandomKey>& dropout = {}) const override;
   void set_recompute(bool on) override { recompute_ = on; }
   bool autonomous() const override { return !options_.time; }
   void parameters(const nn::ParameterVisitor& visit) override;
 
  private:
-  Var energy(const Var& x, const Var& t, const Tensor& y, const std::optional<RandomKey>& key) const;
   struct Builder;
 
   UnetOptions options_;

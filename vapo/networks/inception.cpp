@@ -1,4 +1,4 @@
-#include "vapo/inception.h"
+#include "vapo/networks/inception.h"
 
 #include <optional>
 #include <string>
@@ -14,7 +14,7 @@ using kernel::Pair, kernel::Pool, kernel::Window;
 
 // relu(conv(x) + bias)
 struct Unit {
-  Unit(std::string name_, int64_t in, int64_t out, Pair window = 1, kernel::Conv2d options_ = {})
+  Unit(std::string name_, int64_t in, int64_t out, Pair window = 1, kernel::Conv2dOptions options_ = {})
       : name(std::move(name_)),
         weight(Var::leaf(Tensor::zeros({out, window.h, window.w, in}))),
         bias(Var::leaf(Tensor::zeros({out}))),
@@ -28,7 +28,7 @@ struct Unit {
   }
   std::string name;
   Var weight, bias;
-  kernel::Conv2d options;
+  kernel::Conv2dOptions options;
 };
 
 Tensor beside(const std::vector<Tensor>& parts) { return parts.size() == 1 ? parts[0] : kernel::concat(parts, 3); }

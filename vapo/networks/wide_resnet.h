@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "vapo/conditioning.h"
+#include "vapo/networks/conditioning.h"
 #include "vapo/potential.h"
 
 namespace vapo {
@@ -37,8 +37,8 @@ class WideResnetPotential : public Potential {
   // Throws InputError where the options do not fit together.
   WideResnetPotential(const WideResnetOptions& options, uint64_t seed, DType dtype = DType::f32);
   ~WideResnetPotential() override;
-  Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override;
+  Var operator()(const Var& x, const Var& t, const Tensor& y = {},
+                 const std::optional<RandomKey>& dropout = {}) const override;
   void set_recompute(bool on) override { recompute_ = on; }
   bool autonomous() const override { return !options_.time; }
   // time_embed.0, .2, label_emb, conv1, layerS.I.(norm1, conv1, emb, norm2, conv2, shortcut), norm, linear
@@ -46,7 +46,6 @@ class WideResnetPotential : public Potential {
 
  private:
   class Block;
-  Var energy(const Var& x, const Var& t, const Tensor& y, const std::optional<RandomKey>& key) const;
 
   WideResnetOptions options_;
   bool recompute_ = false;

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "vapo/conditioning.h"
+#include "vapo/networks/conditioning.h"
 
 namespace vapo {
 

@@ -1,9 +1,9 @@
-#include "vapo/sgld.h"
+#include "vapo/sampling/sgld.h"
 
 #include <cmath>
 
 #include "tensor/finite.h"
-#include "tensor/kernels.h"
+#include "tensor/operators.h"
 
 namespace vapo {
 
@@ -27,11 +27,8 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
     if (observe)
       observe({k, kernel::sum(e.value, {}, false).item() / n, kernel::sum_squares({&e.gradient, 1}).item() / n, x});
     // x + η∇E + √(2ηλ) ξ
-    x = kernel::binary(kernel::Binary::add, x, kernel::affine(e.gradient, o.step_size, 0));
-    if (noise > 0) {
-      Tensor xi = randn(x.shape(), key, x.options(), offset);
-      x = kernel::binary(kernel::Binary::add, x, kernel::affine(xi, noise, 0));
-    }
+    x = x + o.step_size * e.gradient;
+    if (noise > 0) x = x + noise * randn(x.shape(), key, x.options(), offset);
     if (auto bad = non_finite(x)) {
       if (auto gradient = non_finite(e.gradient))
         throw DivergedError(fmt::format(

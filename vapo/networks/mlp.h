@@ -20,7 +20,8 @@ struct MlpOptions {
 class MlpPotential : public Potential {
  public:
   MlpPotential(const MlpOptions& options, uint64_t seed, DType dtype = DType::f32);
-  Var operator()(const Var& x, const Var& t, const Tensor& y = {}) const override;
+  Var operator()(const Var& x, const Var& t, const Tensor& y = {},
+                 const std::optional<RandomKey>& dropout = {}) const override;
   bool autonomous() const override { return options_.time_embedding == 0; }
   void parameters(const nn::ParameterVisitor& visit) override;  // layers.N.weight, layers.N.bias, label_emb.weight
 

@@ -1,4 +1,4 @@
-#include "vapo/classifier.h"
+#include "vapo/networks/classifier.h"
 
 #include <algorithm>
 
@@ -48,7 +48,7 @@ Classifier::Classifier(const ClassifierOptions& o, uint64_t seed, DType dtype) :
   check(o);
   uint64_t layer = 0;
   auto next = [&] { return RandomKey{.seed = seed, .stream = 0, .step = layer++}; };
-  conv_.emplace(o.channels, o.widths[0], 3, next(), kernel::Conv2d{.padding = 1}, true, dtype);
+  conv_.emplace(o.channels, o.widths[0], 3, next(), kernel::Conv2dOptions{.padding = 1}, true, dtype);
   for (size_t i = 1; i < o.widths.size(); ++i) {
     RandomKey first = next(), second = next();
     stages_.push_back(std::make_unique<Stage>(o.widths[i - 1], o.widths[i], o.groups, first, second, dtype));

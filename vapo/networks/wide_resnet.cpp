@@ -1,4 +1,4 @@
-#include "vapo/wide_resnet.h"
+#include "vapo/networks/wide_resnet.h"
 
 namespace vapo {
 namespace {
@@ -53,7 +53,7 @@ class WideResnetPotential::Block : public nn::Module {
         conv2_(out, out, 3, next(key), {.stride = stride, .padding = 1}, true, dtype) {
     if (embedding > 0) linear_.emplace(embedding, out, next(key), true, dtype);
     if (stride != 1 || in != out)
-      shortcut_.emplace(in, out, 1, next(key), kernel::Conv2d{.stride = stride}, true, dtype);
+      shortcut_.emplace(in, out, 1, next(key), kernel::Conv2dOptions{.stride = stride}, true, dtype);
   }
   Var operator()(const Var& x, const BlockContext& context) const {
     Var h = vapo::dropout(conv1_(activated(options_, norm1_, x)), context.dropout(options_.dropout, index_));
@@ -84,7 +84,7 @@ WideResnetPotential::WideResnetPotential(const Options& o, uint64_t seed, DType 
   check(o);
   RandomKey key{.seed = seed, .stream = 0, .step = 0};
   conditioning_.emplace(o.base_width * o.widen, o.time, o.classes, key, dtype);
-  conv_.emplace(o.in_channels, o.base_width, 3, next(key), kernel::Conv2d{.padding = 1}, true, dtype);
+  conv_.emplace(o.in_channels, o.base_width, 3, next(key), kernel::Conv2dOptions{.padding = 1}, true, dtype);
   int64_t in = o.base_width;
   for (int64_t stage = 0; stage < 3; ++stage)
     for (int64_t i = 0; i < (o.depth - 4) / 6; ++i) {
@@ -100,14 +100,14 @@ WideResnetPotential::WideResnetPotential(const Options& o, uint64_t seed, DType 
 
 WideResnetPotential::~WideResnetPotential() = default;
 
-Var WideResnetPotential::energy(const Var& x, const Var& t, const Tensor& y,
-                                const std::optional<RandomKey>& key) const {
+Var WideResnetPotential::operator()(const Var& x, const Var& t, const Tensor& y,
+                                    const std::optional<RandomKey>& dropout) const {
   const Options& o = options_;
   VAPO_CHECK(x.rank() == 4 && x.dim(1) == o.height && x.dim(2) == o.width && x.dim(3) == o.in_channels,
              "[wide_resnet] x has shape {}, expected (N,{},{},{})", x.shape().str(), o.height, o.width,
              o.in_channels);
   int64_t n = x.dim(0);
-  BlockContext context{(*conditioning_)(n, t, y), key, recompute_};
+  BlockContext context{(*conditioning_)(n, t, y), dropout, recompute_};
   Var h = (*conv_)(nn::to_activation(x));
   for (const auto& block : blocks_)
     h = run_block(*block, {&h, 1}, context,
@@ -116,14 +116,6 @@ Var WideResnetPotential::energy(const Var& x, const Var& t, const Tensor& y,
   if (o.head == Options::Head::linear) return reshape(f, {n});
   return energy_head(x,
                      permute(reshape(f, {n, o.in_channels, o.height, o.width}), {0, 2, 3, 1}));  // rows are C,H,W
-}
-
-Var WideResnetPotential::operator()(const Var& x, const Var& t, const Tensor& y) const {
-  return energy(x, t, y, {});
-}
-
-Var WideResnetPotential::with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const {
-  return energy(x, t, y, key);
 }
 
 void WideResnetPotential::parameters(const nn::ParameterVisitor& visit) {

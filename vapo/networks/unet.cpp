@@ -1,4 +1,4 @@
-#include "vapo/unet.h"
+#include "vapo/networks/unet.h"
 
 #include <algorithm>
 
@@ -111,8 +111,8 @@ struct UnetPotential::Builder {
       }
     }
     net.out_norm_.emplace(o.groups, width, 1e-5, dtype);
-    net.out_conv_ =
-        zero_initialised(nn::Conv2d(width, o.in_channels, 3, key, kernel::Conv2d{.padding = 1}, true, dtype));
+    net.out_conv_ = zero_initialised(
+        nn::Conv2d(width, o.in_channels, 3, key, kernel::Conv2dOptions{.padding = 1}, true, dtype));
   }
 };
 
@@ -123,11 +123,12 @@ UnetPotential::UnetPotential(const UnetOptions& options, uint64_t seed, DType dt
   Builder{*this, key, dtype}.build();
 }
 
-Var UnetPotential::energy(const Var& x, const Var& t, const Tensor& y, const std::optional<RandomKey>& key) const {
+Var UnetPotential::operator()(const Var& x, const Var& t, const Tensor& y,
+                              const std::optional<RandomKey>& dropout) const {
   const UnetOptions& o = options_;
   VAPO_CHECK(x.rank() == 4 && x.dim(1) == o.height && x.dim(2) == o.width && x.dim(3) == o.in_channels,
              "[unet] x has shape {}, expected (N,{},{},{})", x.shape().str(), o.height, o.width, o.in_channels);
-  BlockContext context{(*conditioning_)(x.dim(0), t, y), key, recompute_};
+  BlockContext context{(*conditioning_)(x.dim(0), t, y), dropout, recompute_};
   // h, or h and what the way down kept: they are joined inside the first block, which keeps both anyway
   auto through = [&](const UnetLayers& layers, std::vector<Var> h) {
     for (const auto& layer : layers) {
@@ -147,12 +148,6 @@ Var UnetPotential::energy(const Var& x, const Var& t, const Tensor& y, const std
     kept.pop_back();
   }
   return energy_head(x, to((*out_conv_)(out_norm_->silu(h)), x.dtype()));
-}
-
-Var UnetPotential::operator()(const Var& x, const Var& t, const Tensor& y) const { return energy(x, t, y, {}); }
-
-Var UnetPotential::with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const {
-  return energy(x, t, y, key);
 }
 
 void UnetPotential::parameters(const nn::ParameterVisitor& visit) {

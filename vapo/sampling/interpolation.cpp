@@ -1,4 +1,4 @@
-#include "vapo/interpolation.h"
+#include "vapo/sampling/interpolation.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "vapo/composition.h"
+#include "vapo/sampling/composition.h"
 
 #include <algorithm>
 #include <cmath>
@@ -29,18 +29,8 @@ class WeightedPotential : public WrappedPotential {
     if (terms_.empty()) throw InputError("composition: no class has a weight other than 0");
   }
 
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
-    return weighted(x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) { return base()(xs, ts, ys); });
-  }
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
-    return weighted(x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) {
-      return base().with_dropout(xs, ts, ys, key);
-    });
-  }
   Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
-    if (!has_density_) return {};
-    return weighted(x, t, y,
-                    [&](const Var& xs, const Var& ts, const Tensor& ys) { return base().log_density(xs, ts, ys); });
+    return has_density_ ? WrappedPotential::log_density(x, t, y) : Var();
   }
 
  private:
@@ -61,9 +51,8 @@ class WeightedPotential : public WrappedPotential {
     return term.labels.dim(0) == n ? term.labels : repeated(term.labels, static_cast<size_t>(n));
   }
 
-  // Σ w_i f(x, t, y_i), undefined where f is
-  template <class F>
-  Var weighted(const Var& x, const Var& t, const Tensor& y, const F& f) const {
+  // Σ w_i f(x, t, y_i)
+  Var wrapped(const Function& f, const Var& x, const Var& t, const Tensor& y) const override {
     VAPO_CHECK(!y.defined(), "[composition] labels for a potential whose labels are fixed");
     int64_t n = x.dim(0);
     size_t m = terms_.size();
@@ -97,36 +86,22 @@ class TemperedPotential : public WrappedPotential {
     if (!(lambda > 0) || !std::isfinite(lambda))
       throw InputError(fmt::format("tempered potential: the temperature {} must be positive", lambda));
   }
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override { return base()(x, t, y) / lambda_; }
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
-    return base().with_dropout(x, t, y, key) / lambda_;
-  }
-  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
-    Var u = base().log_density(x, t, y);
+
+ private:
+  Var wrapped(const Function& f, const Var& x, const Var& t, const Tensor& y) const override {
+    Var u = f(x, t, y);
     return u.defined() ? u / lambda_ : u;
   }
 
- private:
   double lambda_;
 };
 
 class AccompaniedPotential : public WrappedPotential {
  public:
   using WrappedPotential::WrappedPotential;
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override {
-    return accompanied(x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) { return base()(xs, ts, ys); });
-  }
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
-    return base().with_dropout(x, t, y, key);
-  }
-  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
-    return accompanied(
-        x, t, y, [&](const Var& xs, const Var& ts, const Tensor& ys) { return base().log_density(xs, ts, ys); });
-  }
 
  private:
-  template <class F>
-  static Var accompanied(const Var& x, const Var& t, const Tensor& y, const F& f) {
+  Var wrapped(const Function& f, const Var& x, const Var& t, const Tensor& y) const override {
     if (x.dim(0) != 1) return f(x, t, y);
     Var u = f(repeated(x, 2), repeated(t, 2), y.defined() ? repeated(y, 2) : y);
     return u.defined() ? slice(u, 0, {0, 1}) : u;

@@ -1,4 +1,4 @@
-#include "vapo/unet_layers.h"
+#include "vapo/networks/unet_layers.h"
 
 #include <cmath>
 
@@ -32,7 +32,7 @@ ResidualBlock::ResidualBlock(const ResidualBlockOptions& o, RandomKey& key, DTyp
       norm2_(o.groups, o.out, 1e-5, dtype),
       conv2_(zero_initialised(nn::Conv2d(o.out, o.out, 3, next(key), {.padding = 1}, true, dtype))) {
   if (o.embedding > 0) linear_.emplace(o.embedding, o.scale_shift ? 2 * o.out : o.out, next(key), true, dtype);
-  if (o.in != o.out) skip_.emplace(o.in, o.out, 1, next(key), kernel::Conv2d{}, true, dtype);
+  if (o.in != o.out) skip_.emplace(o.in, o.out, 1, next(key), kernel::Conv2dOptions{}, true, dtype);
 }
 
 Var ResidualBlock::operator()(const Var& x, const BlockContext& context) const {

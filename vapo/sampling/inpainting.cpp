@@ -1,4 +1,4 @@
-#include "vapo/inpainting.h"
+#include "vapo/sampling/inpainting.h"
 
 #include <optional>
 
@@ -8,8 +8,6 @@ namespace vapo {
 namespace {
 
 Tensor as(const Tensor& x, TensorOptions options) { return x.to(options.dtype).to(options.device); }
-Tensor product(const Tensor& a, const Tensor& b) { return kernel::binary(kernel::Binary::mul, a, b); }
-Tensor complement(const Tensor& mask) { return kernel::affine(mask, -1, 1); }
 
 class InpaintingPotential : public WrappedPotential {
  public:
@@ -21,21 +19,18 @@ class InpaintingPotential : public WrappedPotential {
     Tensor mask = as(known.mask, known.values.options());
     for (double m : as(mask, {DType::f64}).to_vector<double>())
       if (m != 0 && m != 1) throw InputError(fmt::format("inpainting: a mask of 0 and 1 holds {}", m));
-    free_ = complement(mask);
-    held_ = product(mask, known.values);
-    if (path_) noise_ = product(mask, as(noise, known.values.options()));
+    free_ = 1 - mask;
+    held_ = mask * known.values;
+    if (path_) noise_ = mask * as(noise, known.values.options());
   }
 
-  Var operator()(const Var& x, const Var& t, const Tensor& y) const override { return base()(hold(x, t), t, y); }
-  Var with_dropout(const Var& x, const Var& t, const Tensor& y, const RandomKey& key) const override {
-    return base().with_dropout(hold(x, t), t, y, key);
-  }
-  Var log_density(const Var& x, const Var& t, const Tensor& y) const override {
-    return base().log_density(hold(x, t), t, y);
-  }
-  bool autonomous() const override { return !path_ && base().autonomous(); }
+  bool autonomous() const override { return !path_ && WrappedPotential::autonomous(); }
 
  private:
+  Var wrapped(const Function& f, const Var& x, const Var& t, const Tensor& y) const override {
+    return f(hold(x, t), t, y);
+  }
+
   Var hold(const Var& x, const Var& t) const {
     Var unknown = x * free_;
     VAPO_CHECK(unknown.shape() == x.shape(), "[inpainting] x has shape {}, the mask {}", x.shape().str(),
@@ -62,8 +57,7 @@ Tensor mask_of(int64_t height, int64_t width, const auto& known) {
 
 Tensor completed(const Tensor& x, const KnownPixels& known) {
   Tensor mask = as(known.mask, x.options());
-  return kernel::binary(kernel::Binary::add, product(mask, as(known.values, x.options())),
-                        product(complement(mask), x));
+  return mask * as(known.values, x.options()) + (1 - mask) * x;
 }
 
 std::shared_ptr<Potential> inpainting(std::shared_ptr<Potential> base, const KnownPixels& known) {
