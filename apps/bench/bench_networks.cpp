@@ -8,6 +8,7 @@
 #include "tensor/precision.h"
 #include "tensor/random.h"
 #include "vapo/loss.h"
+#include "vapo/networks/inception.h"
 #include "vapo/networks/mlp.h"
 #include "vapo/networks/unet.h"
 #include "vapo/networks/wide_resnet.h"
