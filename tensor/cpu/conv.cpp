@@ -90,8 +90,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
     case Algorithm::direct:
       return onednn_forward(s, x.data<float>(), w.data<float>(), floats_or_null(bias), y.mutable_data<float>());
     case Algorithm::plain:
-      dispatch_floating(x.dtype(), [&](auto zero) {
-        using T = decltype(zero);
+      dispatch_floating(x.dtype(), [&]<class T>() {
         plain_forward(s, x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y.mutable_data<T>());
       });
   }
@@ -104,10 +103,8 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
     case Algorithm::direct:
       return onednn_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
     case Algorithm::plain:
-      dispatch_floating(g.dtype(), [&](auto zero) {
-        using T = decltype(zero);
-        plain_input_grad(s, g.data<T>(), w.data<T>(), dx.mutable_data<T>());
-      });
+      dispatch_floating(g.dtype(),
+                        [&]<class T>() { plain_input_grad(s, g.data<T>(), w.data<T>(), dx.mutable_data<T>()); });
   }
 }
 
@@ -118,10 +115,8 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
     case Algorithm::direct:
       return onednn_weight_grad(s, x.data<float>(), g.data<float>(), dw.mutable_data<float>());
     case Algorithm::plain:
-      dispatch_floating(x.dtype(), [&](auto zero) {
-        using T = decltype(zero);
-        plain_weight_grad(s, x.data<T>(), g.data<T>(), dw.mutable_data<T>());
-      });
+      dispatch_floating(x.dtype(),
+                        [&]<class T>() { plain_weight_grad(s, x.data<T>(), g.data<T>(), dw.mutable_data<T>()); });
   }
 }
 

@@ -92,8 +92,7 @@ void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
 }  // namespace
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const auto& loops = simd<T>();
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
@@ -109,8 +108,7 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
 }
 
 void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     auto loop = simd<T>().with_slope[function];
     const T* px = x.data<T>();
     T *py = y.mutable_data<T>(), *ps = slope.mutable_data<T>();
@@ -123,8 +121,7 @@ void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tens
 }
 
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     bool stream = streams(bytes_of<T>(x, y), py);
@@ -135,8 +132,7 @@ void affine(const Tensor& x, double a, double b, const Tensor& y) {
 }
 
 void fill(double value, const Tensor& y) {
-  dispatch_any(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(y.dtype(), [&]<class T>() {
     T* py = y.mutable_data<T>();
     T one = static_cast<T>(static_cast<Compute<T>>(value));
     parallel_for(y.numel(), cheap_grain, 64,
@@ -146,12 +142,11 @@ void fill(double value, const Tensor& y) {
 
 void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
   if (y.numel() == 0) return;
-  dispatch_floating(y.dtype(), [&](auto zero) { binary_of<decltype(zero)>(op, a, b, y); });
+  dispatch_floating(y.dtype(), [&]<class T>() { binary_of<T>(op, a, b, y); });
 }
 
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     const T *pc = c.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
     bool stream = streams(bytes_of<T>(c, a, b, y), py);
@@ -163,8 +158,7 @@ void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
 
 void broadcast(const Tensor& x, const Tensor& y) {
   if (y.numel() == 0) return;
-  dispatch_any(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(y.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     Collapsed c = collapse(y.shape(), x.shape(), {});
@@ -187,10 +181,8 @@ void broadcast(const Tensor& x, const Tensor& y) {
 }
 
 void convert(const Tensor& from, const Tensor& to) {
-  dispatch_any(from.dtype(), [&](auto zero_from) {
-    dispatch_any(to.dtype(), [&](auto zero_to) {
-      using From = decltype(zero_from);
-      using To = decltype(zero_to);
+  dispatch_any(from.dtype(), [&]<class From>() {
+    dispatch_any(to.dtype(), [&]<class To>() {
       const From* x = from.data<From>();
       To* y = to.mutable_data<To>();
       for (int64_t i = 0; i < from.numel(); ++i) y[i] = static_cast<To>(static_cast<Compute<To>>(x[i]));

@@ -216,8 +216,7 @@ void multiply(const Product& p, const double* a, const double* b, const double* 
 }  // namespace
 
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
-  dispatch_floating(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(a.dtype(), [&]<class T>() {
     int64_t batches = s.batch.numel();
     const T *pa = a.data<T>(), *pb = b.data<T>(), *pbias = bias.defined() ? bias.data<T>() : nullptr;
     T* py = y.mutable_data<T>();

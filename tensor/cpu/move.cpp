@@ -41,10 +41,7 @@ void permute(const Tensor& x, const Dims& dims, const Tensor& y) {
     size[i] = x.shape()[static_cast<int>(dims[i])];
     stride[i] = strides[dims[i]];
   }
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    permute_words(x.data<T>(), y.mutable_data<T>(), rank, size, stride);
-  });
+  dispatch_any(x.dtype(), [&]<class T>() { permute_words(x.data<T>(), y.mutable_data<T>(), rank, size, stride); });
 }
 
 void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_stride, int64_t bytes, int64_t count) {
@@ -76,8 +73,7 @@ void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, c
 void index_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
   const int64_t* rows = index.data<int64_t>();
   int64_t n = index.numel();
-  dispatch_floating(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(g.dtype(), [&]<class T>() {
     const T* from = g.data<T>();
     T* to = y.mutable_data<T>();
     for (int64_t o = 0; o < outer; ++o)
@@ -89,8 +85,7 @@ void index_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, cons
 void gather(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
   const int64_t* at = index.data<int64_t>();
   int64_t n = index.numel() / (outer * inner);
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
     parallel_for(outer * n, std::max<int64_t>(1, grain / (16 * inner)), 1, [&](int64_t begin, int64_t end) {
@@ -106,8 +101,7 @@ void scatter_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, co
                  const Tensor& y) {
   const int64_t* at = index.data<int64_t>();
   int64_t n = index.numel() / (outer * inner), split = std::clamp<int64_t>(num_threads() / outer, 1, inner);
-  dispatch_floating(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(g.dtype(), [&]<class T>() {
     const T* from = g.data<T>();
     T* to = y.mutable_data<T>();
     int64_t width = (inner + split - 1) / split;

@@ -197,24 +197,22 @@ void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& 
 
 void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
                 const kernel::Normalized& out) {
-  dispatch_floating(x.dtype(), [&](auto zero) { forward<decltype(zero)>(size, x, a, s, p, out); });
+  dispatch_floating(x.dtype(), [&]<class T>() { forward<T>(size, x, a, s, p, out); });
 }
 void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                     const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
-  dispatch_floating(x.dtype(), [&](auto zero) { vjp<decltype(zero)>(size, x, a, s, g, stats, p, out); });
+  dispatch_floating(x.dtype(), [&]<class T>() { vjp<T>(size, x, a, s, g, stats, p, out); });
 }
 void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                      const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
                      const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
-  dispatch_floating(x.dtype(),
-                    [&](auto zero) { vjp2<decltype(zero)>(size, x, a, s, g, u, ua, us, stats, p, out); });
+  dispatch_floating(x.dtype(), [&]<class T>() { vjp2<T>(size, x, a, s, g, u, ua, us, stats, p, out); });
 }
 
 // ---- softmax over rows
 
 void softmax(const Tensor& x, int64_t rows, int64_t n, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const auto& loops = simd<T>();
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
@@ -230,8 +228,7 @@ void softmax(const Tensor& x, int64_t rows, int64_t n, const Tensor& y) {
 }
 
 void softmax_vjp(const Tensor& y, const Tensor& g, int64_t rows, int64_t n, const Tensor& dx) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     const auto& loops = simd<T>();
     const T *py = y.data<T>(), *pg = g.data<T>();
     T* out = dx.mutable_data<T>();

@@ -1,7 +1,7 @@
 // Optimizer steps: every parameter's tensors are read and written once.
 
 #include <cmath>
-#include <limits>
+#include <tuple>
 #include <vector>
 
 #include "tensor/adam_constants.h"
@@ -42,7 +42,7 @@ void for_pieces(std::span<const Slot> slots, const F& f) {
   parallel_for(static_cast<int64_t>(pieces.size()), 4, 1, [all = &pieces, &f](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Piece& p = (*all)[static_cast<size_t>(i)];
-      dispatch_floating(p.slot->param.dtype(), [&](auto zero) { f(p, zero); });
+      dispatch_floating(p.slot->param.dtype(), [&]<class T>() { f.template operator()<T>(p); });
     }
   });
 }
@@ -50,24 +50,16 @@ void for_pieces(std::span<const Slot> slots, const F& f) {
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  auto k32 = adam_constants<float>(update);
-  auto k64 = adam_constants<double>(update);
-  for_pieces(slots, [&](const Piece& p, auto zero) {
-    using T = decltype(zero);
-    const AdamConstants<T>* k;
-    if constexpr (sizeof(T) == 4)
-      k = &k32;
-    else
-      k = &k64;
+  std::tuple constants{adam_constants<float>(update), adam_constants<double>(update)};
+  for_pieces(slots, [&]<class T>(const Piece& p) {
     const Slot& s = *p.slot;
-    simd<T>().adam(*k, part<T>(s.param, p.begin), grad_part<T>(s, p.begin), part<T>(s.m, p.begin),
-                   part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
+    simd<T>().adam(std::get<AdamConstants<T>>(constants), part<T>(s.param, p.begin), grad_part<T>(s, p.begin),
+                   part<T>(s.m, p.begin), part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
   });
 }
 
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
-  for_pieces(slots, [&](const Piece& p, auto zero) {
-    using T = decltype(zero);
+  for_pieces(slots, [&]<class T>(const Piece& p) {
     const Slot& s = *p.slot;
     T *w = part<T>(s.param, p.begin), *m = part<T>(s.m, p.begin), *ema = part<T>(s.ema, p.begin);
     const T* g = grad_part<T>(s, p.begin);
@@ -90,8 +82,7 @@ void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
   double first_correction = 1 / (1 - std::pow(update.beta1, static_cast<double>(update.step)));
   for (const Slot& s : slots) {
     Tensor direction = Tensor::empty(s.param.shape(), s.param.dtype());
-    dispatch_floating(s.param.dtype(), [&](auto zero) {
-      using T = decltype(zero);
+    dispatch_floating(s.param.dtype(), [&]<class T>() {
       auto k = adam_constants<T>(no_decay);
       k.direction_only = true;
       int64_t n = s.param.numel();

@@ -24,8 +24,7 @@ void pool_rows(kernel::Pool pool, T scale, const T* x, int64_t stride, int64_t c
 void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
   int64_t rows = y.dim(0) * y.dim(1), cols = y.dim(2), c = y.dim(3), width = x.dim(2) * c;
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     T factor = static_cast<T>(scale);
@@ -43,8 +42,7 @@ void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Ten
 void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
   int64_t rows = x.dim(0) * x.dim(1), cols = x.dim(2), c = x.dim(3), width = cols * kw * c;
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     parallel_for(rows, std::max<int64_t>(1, grain / (width * kh)), 1, [&](int64_t begin, int64_t end) {
@@ -67,8 +65,7 @@ void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, c
 void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Tensor& y) {
   int64_t width = s.w * s.c;
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     parallel_for(s.n * s.oh, std::max<int64_t>(1, grain / (width * s.kh)), 1, [&](int64_t begin, int64_t end) {
@@ -91,8 +88,7 @@ void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Ten
 
 void max_pool2d(const ConvGeometry& s, const Tensor& x, const Tensor& y, const Tensor& index) {
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     int64_t* pi = index.mutable_data<int64_t>();

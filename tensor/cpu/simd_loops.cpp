@@ -334,8 +334,7 @@ void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double 
 
 template <class T, class... Fs>
 constexpr void expand_towers(Loops<T>& l, FunctionList<Fs...>) {
-  ((l.with_slope[Functions::index_of<Fs>()] = with_slope<T, Fs, Functions::at<Functions::index_of<Fs>() + 1>>),
-   ...);
+  ((l.with_slope[Functions::index_of<Fs>()] = with_slope<T, Fs, SlopeOf<Fs>>), ...);
 }
 template <class T, class... Fs>
 constexpr void expand(Loops<T>& l, FunctionList<Fs...>) {

@@ -40,10 +40,10 @@ template <class T>
 T* pointer_or_null(const Tensor& x) {
   return x.defined() ? pointer<T>(x) : nullptr;
 }
-// Calls f with a value of the C++ type behind a floating t, bf16 among them.
+// dispatch_floating, with bf16 among the types.
 template <class F>
-void dispatch_stored(DType t, F&& f) {
-  t == DType::bf16 ? f(BFloat16{}) : dispatch_floating(t, f);
+void dispatch_stored(DType t, const F& f) {
+  t == DType::bf16 ? f.template operator()<BFloat16>() : dispatch_floating(t, f);
 }
 inline Tensor scratch(int64_t count, DType dtype) { return Tensor::empty({count}, {dtype, Device::cuda}); }
 

@@ -221,8 +221,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
     add_bias("conv2d", bias, y);
     return;
   }
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("conv2d", y.numel(),
              PlainForward<T>{s, pointer<T>(x), pointer<T>(w), pointer_or_null<T>(bias), pointer<T>(y)});
   });
@@ -238,8 +237,7 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
                                                 address(space), p.workspace, &zero, p.x, address(dx)),
                    "conv2d_input_grad", s);
   }
-  dispatch_stored(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(g.dtype(), [&]<class T>() {
     for_each("conv2d_input_grad", dx.numel(), PlainInputGrad<T>{s, pointer<T>(g), pointer<T>(w), pointer<T>(dx)});
   });
 }
@@ -254,8 +252,7 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
                                                   address(space), p.workspace, &zero, p.w, address(dw)),
                    "conv2d_weight_grad", s);
   }
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("conv2d_weight_grad", dw.numel(), PlainWeightGrad<T>{s, pointer<T>(x), pointer<T>(g), pointer<T>(dw)});
   });
 }

@@ -74,39 +74,23 @@ struct ApplyWithSlope {
   }
 };
 
-// Calls f(F{}) for the function of this number in the list.
-template <class Visit, class... Fs>
-void with_function(int number, const Visit& visit, FunctionList<Fs...>) {
-  int i = 0;
-  ((i++ == number ? visit(Fs{}) : void()), ...);
-}
-
 template <class T>
 void unary_of(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
-  with_function(
-      function,
-      [&](auto f) {
-        using F = decltype(f);
-        if (a)
-          map<T, 3, 1>("unary", x.numel(), {{pointer<T>(x), pointer<T>(*a), pointer<T>(*b)}, {pointer<T>(y)}},
-                       ApplyScaled2<F, Compute<T>>{p});
-        else
-          map<T, 1, 1>("unary", x.numel(), {{pointer<T>(x)}, {pointer<T>(y)}}, Apply<F, Compute<T>>{p});
-      },
-      Functions{});
+  Functions::visit(function, [&]<class F>() {
+    if (a)
+      map<T, 3, 1>("unary", x.numel(), {{pointer<T>(x), pointer<T>(*a), pointer<T>(*b)}, {pointer<T>(y)}},
+                   ApplyScaled2<F, Compute<T>>{p});
+    else
+      map<T, 1, 1>("unary", x.numel(), {{pointer<T>(x)}, {pointer<T>(y)}}, Apply<F, Compute<T>>{p});
+  });
 }
 template <class T>
 void slope_of(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
-  with_function(
-      function,
-      [&](auto f) {
-        using F = decltype(f);
-        constexpr int number = Functions::index_of<F>();
-        if constexpr (Towers::index_of<F>() >= 0)
-          map<T, 1, 2>("unary_with_slope", x.numel(), {{pointer<T>(x)}, {pointer<T>(y), pointer<T>(slope)}},
-                       ApplyWithSlope<F, Functions::at<number + 1>, Compute<T>>{});
-      },
-      Functions{});
+  Functions::visit(function, [&]<class F>() {
+    if constexpr (Towers::index_of<F>() >= 0)
+      map<T, 1, 2>("unary_with_slope", x.numel(), {{pointer<T>(x)}, {pointer<T>(y), pointer<T>(slope)}},
+                   ApplyWithSlope<F, SlopeOf<F>, Compute<T>>{});
+  });
 }
 
 template <class T>
@@ -210,47 +194,41 @@ struct Convert {
 }  // namespace
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) { unary_of<decltype(zero)>(function, x, a, b, p, y); });
+  dispatch_stored(x.dtype(), [&]<class T>() { unary_of<T>(function, x, a, b, p, y); });
 }
 void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
-  dispatch_stored(x.dtype(), [&](auto zero) { slope_of<decltype(zero)>(function, x, y, slope); });
+  dispatch_stored(x.dtype(), [&]<class T>() { slope_of<T>(function, x, y, slope); });
 }
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     map<T, 1, 1>("affine", x.numel(), {{pointer<T>(x)}, {pointer<T>(y)}},
                  Affine<Compute<T>>{static_cast<Compute<T>>(a), static_cast<Compute<T>>(b)});
   });
 }
 void fill(double value, const Tensor& y) {
-  dispatch_any(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(y.dtype(), [&]<class T>() {
     map<T, 0, 1>("fill", y.numel(), {{}, {pointer<T>(y)}}, Fill<Compute<T>>{static_cast<Compute<T>>(value)});
   });
 }
 void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    binary_by_number<decltype(zero)>(op, a, b, y, std::make_integer_sequence<int, kernel::binary_count>{});
+  dispatch_stored(y.dtype(), [&]<class T>() {
+    binary_by_number<T>(op, a, b, y, std::make_integer_sequence<int, kernel::binary_count>{});
   });
 }
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(y.dtype(), [&]<class T>() {
     map<T, 3, 1>("where", y.numel(), {{pointer<T>(c), pointer<T>(a), pointer<T>(b)}, {pointer<T>(y)}},
                  Where<Compute<T>>{});
   });
 }
 void broadcast(const Tensor& x, const Tensor& y) {
-  dispatch_any(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(y.dtype(), [&]<class T>() {
     for_each("broadcast_to", y.numel(), Broadcast<T>{Walk(y.shape(), x.shape(), {}), pointer<T>(x), pointer<T>(y)});
   });
 }
 void convert(const Tensor& from, const Tensor& to) {
-  dispatch_any(from.dtype(), [&](auto zero_from) {
-    dispatch_any(to.dtype(), [&](auto zero_to) {
-      using From = decltype(zero_from);
-      using To = decltype(zero_to);
+  dispatch_any(from.dtype(), [&]<class From>() {
+    dispatch_any(to.dtype(), [&]<class To>() {
       for_each("convert", from.numel(), Convert<From, To>{pointer<From>(from), pointer<To>(to)});
     });
   });

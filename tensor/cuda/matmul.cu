@@ -73,14 +73,13 @@ void matmul_of(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tens
 
 void add_bias(const char* op, const Tensor& bias, const Tensor& y) {
   if (!bias.defined()) return;
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(y.dtype(), [&]<class T>() {
     for_each(op, y.numel(), AddBias<T>{pointer<T>(bias), pointer<T>(y), bias.numel()});
   });
 }
 
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
-  dispatch_stored(a.dtype(), [&](auto zero) { matmul_of<decltype(zero)>(s, a, b, bias, y); });
+  dispatch_stored(a.dtype(), [&]<class T>() { matmul_of<T>(s, a, b, bias, y); });
 }
 
 }  // namespace vapo::cuda

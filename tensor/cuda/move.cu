@@ -164,8 +164,7 @@ void permute(const Tensor& x, const Dims& dims, const Tensor& y) {
     order.size[i] = x.shape()[static_cast<int>(dims[i])];
     order.stride[i] = strides[dims[i]];
   }
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(x.dtype(), [&]<class T>() {
     for_each("permute", x.numel(), Permute<T>{order, pointer<T>(x), pointer<T>(y)});
   });
 }
@@ -182,16 +181,14 @@ void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_str
 
 void index_select(const Tensor& x, int64_t, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
   Tensor rows = index.to(Device::cuda);
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(x.dtype(), [&]<class T>() {
     for_each("index_select", y.numel(),
              IndexSelect<T>{pointer<T>(x), pointer<int64_t>(rows), pointer<T>(y), size, index.numel(), inner});
   });
 }
 void index_add(const Tensor& g, int64_t, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
   Tensor rows = index.to(Device::cuda);
-  dispatch_stored(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(g.dtype(), [&]<class T>() {
     for_each("index_add", y.numel(),
              IndexAdd<T>{pointer<T>(g), pointer<int64_t>(rows), pointer<T>(y), size, index.numel(), inner});
   });
@@ -199,8 +196,7 @@ void index_add(const Tensor& g, int64_t, int64_t size, int64_t inner, const Tens
 
 void gather(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
   Tensor at = index.to(Device::cuda);
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(x.dtype(), [&]<class T>() {
     for_each("gather", y.numel(),
              Gather<T>{pointer<T>(x), pointer<int64_t>(at), pointer<T>(y), size, index.numel() / (outer * inner),
                        inner});
@@ -211,8 +207,7 @@ void scatter_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, co
   constexpr int64_t enough = 1 << 16;  // threads
   Tensor at = index.to(Device::cuda);
   int64_t columns = outer * inner, ranges = std::clamp<int64_t>(enough / columns, 1, size);
-  dispatch_floating(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(g.dtype(), [&]<class T>() {
     for_each("scatter_add", columns * ranges,
              ScatterAdd<T>{pointer<T>(g), pointer<int64_t>(at), pointer<T>(y), size, index.numel() / columns, inner,
                            ranges});
@@ -220,23 +215,20 @@ void scatter_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, co
 }
 
 void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("pool_sum2d", y.numel(),
              PoolSum<T>{pointer<T>(x), pointer<T>(y), kh, kw, y.dim(1), y.dim(2), y.dim(3),
                         static_cast<Compute<T>>(scale)});
   });
 }
 void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("upsample_nearest2d", y.numel(),
              Upsample<T>{pointer<T>(x), pointer<T>(y), kh, kw, x.dim(2), x.dim(3), static_cast<Compute<T>>(scale)});
   });
 }
 void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("pool2d", y.numel(),
              PoolWindow<T>{pointer<T>(x), pointer<T>(y), s.h, s.w, s.c, s.oh, s.ow, s.kh, s.kw, s.p.stride.h,
                            s.p.stride.w, s.p.padding.h, s.p.padding.w, pool == kernel::Pool::mean});
@@ -244,8 +236,7 @@ void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Ten
 }
 
 void max_pool2d(const ConvGeometry& s, const Tensor& x, const Tensor& y, const Tensor& index) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("max_pool2d", y.numel(), MaxPool<T>{s, pointer<T>(x), pointer<T>(y), pointer<int64_t>(index)});
   });
 }

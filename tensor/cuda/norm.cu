@@ -224,22 +224,18 @@ void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tenso
 void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const kernel::GroupNorm& p,
                 const kernel::Normalized& out) {
   if (group_norm_in_rows(size, x, a, s, p, out)) return;
-  with_kind(x, p.silu,
-            [&](auto zero, auto silu) { forward_of<decltype(zero), silu.value>(size, x, a, s, p, out); });
+  with_kind(x, p.silu, [&]<class T, bool silu>() { forward_of<T, silu>(size, x, a, s, p, out); });
 }
 void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                     const kernel::Normalized& stats, const kernel::GroupNorm& p, const kernel::NormGrads& out) {
   if (out.dx.defined() && group_norm_vjp_in_rows(size, x, a, s, g, stats, p, out)) return;
-  with_kind(x, p.silu,
-            [&](auto zero, auto silu) { vjp_of<decltype(zero), silu.value>(size, x, a, s, g, stats, p, out); });
+  with_kind(x, p.silu, [&]<class T, bool silu>() { vjp_of<T, silu>(size, x, a, s, g, stats, p, out); });
 }
 void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                      const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
                      const kernel::GroupNorm& p, const kernel::NormGrads2& out) {
   if (group_norm_vjp2_in_rows(size, x, a, s, g, u, ua, us, stats, p, out)) return;
-  with_kind(x, p.silu, [&](auto zero, auto silu) {
-    vjp2_of<decltype(zero), silu.value>(size, x, a, s, g, u, ua, us, stats, p, out);
-  });
+  with_kind(x, p.silu, [&]<class T, bool silu>() { vjp2_of<T, silu>(size, x, a, s, g, u, ua, us, stats, p, out); });
 }
 
 }  // namespace vapo::cuda

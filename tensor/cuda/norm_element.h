@@ -19,14 +19,14 @@ bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor
                              const kernel::Normalized& stats, const kernel::GroupNorm& p,
                              const kernel::NormGrads2& out);
 
-// f(T{}, bool constant) for the dtype and φ.
+// f<T, whether φ is silu>() for the dtype and φ.
 template <class F>
 void with_kind(const Tensor& x, bool silu, const F& f) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
+  dispatch_stored(x.dtype(), [&]<class T>() {
     if (silu)
-      f(zero, std::true_type{});
+      f.template operator()<T, true>();
     else
-      f(zero, std::false_type{});
+      f.template operator()<T, false>();
   });
 }
 

@@ -221,16 +221,16 @@ __global__ void __launch_bounds__(most_threads)
   });
 }
 
-// f(rows, T{}, φ, vector's length) where rows fit.
+// f<T, whether φ is silu, vector's length>(rows) where rows fit.
 template <class F>
 bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNorm& p, int derivative, const F& f) {
   std::optional<Rows> rows = rows_for(size, p.groups, x.dtype(), derivative, p.mask.defined());
   if (!rows || size.n == 0) return rows.has_value();
-  with_kind(x, p.silu, [&](auto zero, auto silu) {
+  with_kind(x, p.silu, [&]<class T, bool silu>() {
     if (rows->vec > 1)
-      f(*rows, zero, silu, std::integral_constant<int, 16 / sizeof(Compute<decltype(zero)>)>{});
+      f.template operator()<T, silu, 16 / sizeof(Compute<T>)>(*rows);
     else
-      f(*rows, zero, silu, std::integral_constant<int, 1>{});
+      f.template operator()<T, silu, 1>(*rows);
   });
   return true;
 }
@@ -260,32 +260,29 @@ Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Te
 
 bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
                         const kernel::GroupNorm& p, const kernel::Normalized& out) {
-  return in_rows(size, x, p, 0, [&](const Rows& r, auto zero, auto silu, auto vec) {
-    using T = decltype(zero);
-    launch_rows("group_norm", forward_kernel<T, silu.value, vec.value>, size, r,
-                operands<T>(x, {}, {}, a, s, out, p), p.eps, pointer<T>(out.y));
+  return in_rows(size, x, p, 0, [&]<class T, bool silu, int vec>(const Rows& r) {
+    launch_rows("group_norm", forward_kernel<T, silu, vec>, size, r, operands<T>(x, {}, {}, a, s, out, p), p.eps,
+                pointer<T>(out.y));
   });
 }
 bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
                             const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNorm& p,
                             const kernel::NormGrads& out) {
-  return in_rows(size, x, p, 1, [&](const Rows& r, auto zero, auto silu, auto vec) {
-    using T = decltype(zero);
+  return in_rows(size, x, p, 1, [&]<class T, bool silu, int vec>(const Rows& r) {
     using C = Compute<T>;
-    launch_rows("group_norm_vjp", vjp_kernel<T, silu.value, vec.value>, size, r,
-                operands<T>(x, g, {}, a, s, stats, p), pointer<T>(out.dx), pointer<C>(out.da), pointer<C>(out.ds));
+    launch_rows("group_norm_vjp", vjp_kernel<T, silu, vec>, size, r, operands<T>(x, g, {}, a, s, stats, p),
+                pointer<T>(out.dx), pointer<C>(out.da), pointer<C>(out.ds));
   });
 }
 bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
                              const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
                              const kernel::Normalized& stats, const kernel::GroupNorm& p,
                              const kernel::NormGrads2& out) {
-  return in_rows(size, x, p, 2, [&](const Rows& r, auto zero, auto silu, auto vec) {
-    using T = decltype(zero);
+  return in_rows(size, x, p, 2, [&]<class T, bool silu, int vec>(const Rows& r) {
     using C = Compute<T>;
-    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu.value, vec.value>, size, r,
-                operands<T>(x, g, u, a, s, stats, p), pointer<C>(ua), pointer<C>(us), pointer<T>(out.dx),
-                pointer<T>(out.dg), pointer<C>(out.da), pointer<C>(out.ds));
+    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu, vec>, size, r, operands<T>(x, g, u, a, s, stats, p),
+                pointer<C>(ua), pointer<C>(us), pointer<T>(out.dx), pointer<T>(out.dg), pointer<C>(out.da),
+                pointer<C>(out.ds));
   });
 }
 

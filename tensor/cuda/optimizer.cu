@@ -209,28 +209,26 @@ __global__ void lamb_move_kernel(Batch<T> batch, const Constants<T>* constants, 
   }
 }
 
-// f(T{}) for each dtype that the slots have.
+// f<T>() for each dtype that the slots have.
 template <class F>
 void for_dtypes(std::span<const Slot> slots, const F& f) {
   auto has = [&](DType t) {
     return std::ranges::any_of(slots, [&](const Slot& s) { return s.param.dtype() == t; });
   };
-  if (has(DType::f32)) f(float{});
-  if (has(DType::f64)) f(double{});
+  if (has(DType::f32)) f.template operator()<float>();
+  if (has(DType::f64)) f.template operator()<double>();
 }
 
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  for_dtypes(slots, [&](auto zero) {
-    using T = decltype(zero);
+  for_dtypes(slots, [&]<class T>() {
     Tensor k = constants<T>("adam_update", update);
     over_slots<T>("adam_update", slots, Adam<T>{at<T>(k)});
   });
 }
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& update) {
-  for_dtypes(slots, [&](auto zero) {
-    using T = decltype(zero);
+  for_dtypes(slots, [&]<class T>() {
     Tensor k = constants<T>("sgd_update", update);
     over_slots<T>("sgd_update", slots, Sgd<T>{at<T>(k)});
   });
@@ -238,8 +236,7 @@ void sgd_update(std::span<const Slot> slots, const SgdUpdate& update) {
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
   Numbers numbers = update;
   numbers.weight_decay = 0;  // it is part of the direction
-  for_dtypes(slots, [&](auto zero) {
-    using T = decltype(zero);
+  for_dtypes(slots, [&]<class T>() {
     Tensor k = constants<T>("lamb_update", numbers);
     T decay = static_cast<T>(update.weight_decay);
     for_batches<T>(slots, block_size, [&](const Batch<T>& batch, dim3 grid) {

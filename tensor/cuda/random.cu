@@ -73,20 +73,17 @@ int64_t blocks(const Tensor& y) { return (y.numel() + 3) / 4; }
 }  // namespace
 
 void normal(const RandomKey& key, int64_t first_block, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     for_each("randn", blocks(y), Normal<T>{{key}, first_block, y.numel(), pointer<T>(y)});
   });
 }
 void uniform(const RandomKey& key, double low, double high, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     for_each("rand", blocks(y), Uniform<T>{{key}, y.numel(), low, high, pointer<T>(y)});
   });
 }
 void rademacher(const RandomKey& key, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     for_each("rademacher", blocks(y), Rademacher<T>{{key}, y.numel(), pointer<T>(y)});
   });
 }

@@ -167,8 +167,7 @@ struct TimesZero {  // NaN exactly where x is not finite
 void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
   if (y.numel() == 0) return;
   if (count == 0) return fill(0, y);
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     if (r == Reduction::sum)
       reduce<false>(pointer<T>(x), outer, count, inner, pointer<T>(y));
     else
@@ -177,8 +176,7 @@ void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, i
 }
 
 void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     if (inner == 1)
       launch("cumsum", run_row_kernel<T>, static_cast<unsigned>(outer), block_size, pointer<T>(x), count, reverse,
              pointer<T>(y));
@@ -193,8 +191,7 @@ void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   Tensor parts = scratch(static_cast<int64_t>(xs.size()) * most_blocks, DType::f64);
   int64_t at = 0;
   for (DType t : {DType::f32, DType::f64, DType::bf16})
-    dispatch_stored(t, [&](auto zero) {
-      using T = decltype(zero);
+    dispatch_stored(t, [&]<class T>() {
       Batch<T> batch{};
       size_t used = 0;
       int64_t longest = 0;
@@ -218,8 +215,7 @@ void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
 bool all_finite(const Tensor& x) {
   if (x.numel() == 0) return true;
   Tensor products = scratch(x.numel(), x.dtype()), sum = scratch(1, x.dtype());
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("all_finite", x.numel(), TimesZero<T>{pointer<T>(x), pointer<T>(products)});
     reduce<false>(pointer<T>(products), 1, x.numel(), 1, pointer<T>(sum));
   });

@@ -45,15 +45,13 @@ __global__ void softmax_vjp_kernel(const T* y, const T* g, int64_t n, T* dx) {
 
 void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
   if (count == 0) return;
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     launch("softmax", softmax_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(x), n, pointer<T>(y));
   });
 }
 void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
   if (count == 0) return;
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(y.dtype(), [&]<class T>() {
     launch("softmax_vjp", softmax_vjp_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(y),
            pointer<T>(g), n, pointer<T>(dx));
   });
