@@ -84,13 +84,14 @@ void reduce(Reduction r, const T* x, int64_t outer, int64_t count, int64_t inner
 
 }  // namespace
 
-void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
+void reduce_middle(Reduction r, const Tensor& x, const Around& d, const Tensor& y) {
   if (y.numel() == 0) return;
   dispatch_floating(x.dtype(),
-                    [&]<class T>() { reduce<T>(r, x.data<T>(), outer, count, inner, y.mutable_data<T>()); });
+                    [&]<class T>() { reduce<T>(r, x.data<T>(), d.outer, d.size, d.inner, y.mutable_data<T>()); });
 }
 
-void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
+void cumsum(const Tensor& x, const Around& d, bool reverse, const Tensor& y) {
+  int64_t outer = d.outer, count = d.size, inner = d.inner;
   dispatch_floating(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();

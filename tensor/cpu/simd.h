@@ -40,6 +40,7 @@ struct Loops {
                                       bool stream);  // of Towers; null for the others
   void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream);
   void (*binary[kernel::binary_count])(const BinaryLoop<T>&);
+  auto of(kernel::Binary op) const { return binary[static_cast<int>(op)]; }
   void (*where)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);  // c ≠ 0 ? a : b
   void (*affine)(const T* x, T* y, int64_t n, double a, double b, bool stream);
   double (*sum)(const T* x, int64_t n);

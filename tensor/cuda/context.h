@@ -47,10 +47,7 @@ void dispatch_stored(DType t, const F& f) {
 }
 inline Tensor scratch(int64_t count, DType dtype) { return Tensor::empty({count}, {dtype, Device::cuda}); }
 
-// y (…,n) += bias (n), where there is one
-void add_bias(const char* op, const Tensor& bias, const Tensor& y);
-
-constexpr int block_size = 256;
+inline constexpr int block_size = 256;
 
 #ifdef __CUDACC__
 // Starts kernel(arguments…) on the stream, with `shared_bytes` of dynamic shared memory, and throws, naming `op`,
@@ -91,16 +88,27 @@ inline dim3 blocks_for(int64_t n) {
   return dim3(static_cast<unsigned>(blocks < 1 ? 1 : blocks < most ? blocks : most));
 }
 
+// f(i) for this thread's share of [0, n), when all threads along the grid's x take part.
 template <class F>
-__global__ void for_each_kernel(int64_t n, F f) {
+__device__ void stride_over(int64_t n, const F& f) {
   int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i);
+}
+template <class F>
+__global__ void for_each_kernel(int64_t n, F f) {
+  stride_over(n, f);
 }
 // f(i) for i in [0, n), f a device function object.
 template <class F>
 void for_each(const char* op, int64_t n, const F& f) {
   if (n > 0) launch(op, for_each_kernel<F>, blocks_for(n), block_size, n, f);
 }
+
+// Neighbouring values that are read or written at once.
+template <class T, int vec>
+struct alignas(sizeof(T) * vec) Pack {
+  T at[vec];
+};
 
 // The sum over a block of `block_size` threads, in every thread of it.
 template <class T>

@@ -218,7 +218,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
                                     static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), address(space),
                                     p.workspace, &zero, p.y, address(y)),
             "conv2d", s);
-    add_bias("conv2d", bias, y);
+    if (bias.defined()) add_bias("conv2d", bias, y);
     return;
   }
   dispatch_stored(x.dtype(), [&]<class T>() {

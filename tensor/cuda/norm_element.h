@@ -9,21 +9,15 @@ namespace vapo::cuda {
 
 // In one pass over device memory (norm_rows.cu); false, and nothing is done, where a row does not fit into shared
 // memory.
-bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                        const kernel::GroupNorm& p, const kernel::Normalized& out);
-bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNorm& p,
-                            const kernel::NormGrads& out);
-bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                             const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
-                             const kernel::Normalized& stats, const kernel::GroupNorm& p,
-                             const kernel::NormGrads2& out);
+bool group_norm_in_rows(const NormCall& call);
+bool group_norm_vjp_in_rows(const NormCall& call);
+bool group_norm_vjp2_in_rows(const NormCall& call);
 
 // f<T, whether φ is silu>() for the dtype and φ.
 template <class F>
-void with_kind(const Tensor& x, bool silu, const F& f) {
-  dispatch_stored(x.dtype(), [&]<class T>() {
-    if (silu)
+void with_kind(const NormCall& call, const F& f) {
+  dispatch_stored(call.x.dtype(), [&]<class T>() {
+    if (call.p.silu)
       f.template operator()<T, true>();
     else
       f.template operator()<T, false>();

@@ -223,10 +223,11 @@ __global__ void __launch_bounds__(most_threads)
 
 // f<T, whether φ is silu, vector's length>(rows) where rows fit.
 template <class F>
-bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNorm& p, int derivative, const F& f) {
-  std::optional<Rows> rows = rows_for(size, p.groups, x.dtype(), derivative, p.mask.defined());
-  if (!rows || size.n == 0) return rows.has_value();
-  with_kind(x, p.silu, [&]<class T, bool silu>() {
+bool in_rows(const NormCall& call, int derivative, const F& f) {
+  const Tensor& x = call.x;
+  std::optional<Rows> rows = rows_for(call.size, call.p.groups, x.dtype(), derivative, call.p.mask.defined());
+  if (!rows || call.size.n == 0) return rows.has_value();
+  with_kind(call, [&]<class T, bool silu>() {
     if (rows->vec > 1)
       f.template operator()<T, silu, 16 / sizeof(Compute<T>)>(*rows);
     else
@@ -235,53 +236,48 @@ bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNorm& p, 
   return true;
 }
 template <class... Parameters, class... Arguments>
-void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const NormSize& size, const Rows& r,
+void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const NormCall& call, const Rows& r,
                  const Arguments&... arguments) {
-  launch_with_shared(op, kernel, static_cast<unsigned>(size.n * r.spans), static_cast<unsigned>(r.threads),
+  launch_with_shared(op, kernel, static_cast<unsigned>(call.size.n * r.spans), static_cast<unsigned>(r.threads),
                      static_cast<size_t>(r.bytes), r, arguments...);
 }
 template <class T>
-Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Tensor& a, const Tensor& s,
-                     const kernel::Normalized& stats, const kernel::GroupNorm& p) {
+Operands<T> operands(const NormCall& call) {
   using C = Compute<T>;
-  return {pointer<T>(x),
-          pointer_or_null<T>(g),
-          pointer_or_null<T>(u),
-          pointer<C>(a),
-          pointer<C>(s),
-          pointer<C>(stats.mean),
-          pointer<C>(stats.rest),
-          pointer<C>(stats.rstd),
-          pointer_or_null<uint8_t>(p.mask),
-          static_cast<C>(p.mask_scale)};
+  return {pointer<T>(call.x),
+          pointer_or_null<T>(call.g),
+          pointer_or_null<T>(call.u),
+          pointer<C>(call.a),
+          pointer<C>(call.s),
+          pointer<C>(call.stats.mean),
+          pointer<C>(call.stats.rest),
+          pointer<C>(call.stats.rstd),
+          pointer_or_null<uint8_t>(call.p.mask),
+          static_cast<C>(call.p.mask_scale)};
 }
 
 }  // namespace
 
-bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                        const kernel::GroupNorm& p, const kernel::Normalized& out) {
-  return in_rows(size, x, p, 0, [&]<class T, bool silu, int vec>(const Rows& r) {
-    launch_rows("group_norm", forward_kernel<T, silu, vec>, size, r, operands<T>(x, {}, {}, a, s, out, p), p.eps,
-                pointer<T>(out.y));
+bool group_norm_in_rows(const NormCall& call) {
+  return in_rows(call, 0, [&]<class T, bool silu, int vec>(const Rows& r) {
+    launch_rows("group_norm", forward_kernel<T, silu, vec>, call, r, operands<T>(call), call.p.eps,
+                pointer<T>(call.stats.y));
   });
 }
-bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNorm& p,
-                            const kernel::NormGrads& out) {
-  return in_rows(size, x, p, 1, [&]<class T, bool silu, int vec>(const Rows& r) {
+bool group_norm_vjp_in_rows(const NormCall& call) {
+  const kernel::NormGrads2& out = call.grads;
+  return in_rows(call, 1, [&]<class T, bool silu, int vec>(const Rows& r) {
     using C = Compute<T>;
-    launch_rows("group_norm_vjp", vjp_kernel<T, silu, vec>, size, r, operands<T>(x, g, {}, a, s, stats, p),
-                pointer<T>(out.dx), pointer<C>(out.da), pointer<C>(out.ds));
+    launch_rows("group_norm_vjp", vjp_kernel<T, silu, vec>, call, r, operands<T>(call), pointer<T>(out.dx),
+                pointer<C>(out.da), pointer<C>(out.ds));
   });
 }
-bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                             const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
-                             const kernel::Normalized& stats, const kernel::GroupNorm& p,
-                             const kernel::NormGrads2& out) {
-  return in_rows(size, x, p, 2, [&]<class T, bool silu, int vec>(const Rows& r) {
+bool group_norm_vjp2_in_rows(const NormCall& call) {
+  const kernel::NormGrads2& out = call.grads;
+  return in_rows(call, 2, [&]<class T, bool silu, int vec>(const Rows& r) {
     using C = Compute<T>;
-    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu, vec>, size, r, operands<T>(x, g, u, a, s, stats, p),
-                pointer<C>(ua), pointer<C>(us), pointer<T>(out.dx), pointer<T>(out.dg), pointer<C>(out.da),
+    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu, vec>, call, r, operands<T>(call), pointer<C>(call.ua),
+                pointer<C>(call.us), pointer<T>(out.dx), pointer<T>(out.dg), pointer<C>(out.da),
                 pointer<C>(out.ds));
   });
 }

@@ -10,7 +10,7 @@
 
 namespace vapo::cuda {
 
-constexpr int most_threads = 512;
+inline constexpr int most_threads = 512;
 
 // What a block takes: `width` neighbouring channels of one sample, read as `slots` vectors. Thread i has vector i %
 // slots of the pixels i / slots, i / slots + lines, …
@@ -24,10 +24,6 @@ struct Rows {
 // Of derivative 0 (the forward pass), 1 or 2; none where a row does not fit.
 std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, int derivative, bool masked);
 
-template <class T, int vec>
-struct alignas(sizeof(T) * vec) Pack {
-  T at[vec];
-};
 template <class T, int vec>
 __device__ void copy_to_shared(T* to, const T* from) {
   using P = Pack<T, vec>;

@@ -164,24 +164,24 @@ struct TimesZero {  // NaN exactly where x is not finite
 
 }  // namespace
 
-void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
+void reduce_middle(Reduction r, const Tensor& x, const Around& d, const Tensor& y) {
   if (y.numel() == 0) return;
-  if (count == 0) return fill(0, y);
+  if (d.size == 0) return fill(0, y);
   dispatch_stored(x.dtype(), [&]<class T>() {
     if (r == Reduction::sum)
-      reduce<false>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+      reduce<false>(pointer<T>(x), d.outer, d.size, d.inner, pointer<T>(y));
     else
-      reduce<true>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+      reduce<true>(pointer<T>(x), d.outer, d.size, d.inner, pointer<T>(y));
   });
 }
 
-void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
+void cumsum(const Tensor& x, const Around& d, bool reverse, const Tensor& y) {
   dispatch_stored(x.dtype(), [&]<class T>() {
-    if (inner == 1)
-      launch("cumsum", run_row_kernel<T>, static_cast<unsigned>(outer), block_size, pointer<T>(x), count, reverse,
-             pointer<T>(y));
+    if (d.inner == 1)
+      launch("cumsum", run_row_kernel<T>, static_cast<unsigned>(d.outer), block_size, pointer<T>(x), d.size,
+             reverse, pointer<T>(y));
     else
-      for_each("cumsum", outer * inner, RunColumn<T>{pointer<T>(x), count, inner, reverse, pointer<T>(y)});
+      for_each("cumsum", d.outer * d.inner, RunColumn<T>{pointer<T>(x), d.size, d.inner, reverse, pointer<T>(y)});
   });
 }
 
