@@ -34,6 +34,8 @@ template <class V>
 requires std::is_floating_point_v<V> VAPO_FN V max(V a, V b) { return a < b ? b : a; }
 template <class V>
 requires std::is_floating_point_v<V> VAPO_FN V log1p_unit(V x) { return log1p(x); }
+template <class V>
+requires std::is_floating_point_v<V> VAPO_FN V multiply_add(V a, V b, V c) { return a * b + c; }
 }  // namespace scalar
 
 namespace detail {

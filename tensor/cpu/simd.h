@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "tensor/adam_constants.h"
 #include "tensor/functions.h"
 #include "tensor/kernels.h"
+#include "tensor/optimizer_formulas.h"
 
 namespace vapo::cpu {
 

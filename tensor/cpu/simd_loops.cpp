@@ -248,26 +248,13 @@ void weighted_rows(const T* c, int64_t c_stride, const T* x, int64_t x_stride, i
 template <class T>
 void adam(const AdamConstants<T>& k, T* p, const T* g, T* m, T* v, T* ema, int64_t n) {
   using P = Pack<T>;
-  auto set = [](T value) __attribute__((always_inline)) { return P(hn::Set(P::d, value)); };
-  auto step = [&](int64_t i, auto load, auto store) __attribute__((always_inline)) {
-    P w = load(p + i), grad = load(g + i) * set(k.grad_scale), m1 = load(m + i), m2 = load(v + i);
-    grad = P(hn::Clamp(grad.r, hn::Set(P::d, -k.clip_value), hn::Set(P::d, k.clip_value)));
-    if (k.clip_std_factor >= 0) {
-      P bound = multiply_add(set(k.clip_std_factor), sqrt(m2), P(0.1));
-      grad = P(hn::Clamp(grad.r, (P(0.) - bound).r, bound.r));
-    }
-    grad = multiply_add(set(k.l2), w, grad);
-    m1 = multiply_add(set(T(1) - k.beta1), grad - m1, m1);
-    m2 = multiply_add(set(T(1) - k.beta2), grad * grad - m2, m2);
-    P direction = m1 / multiply_add(sqrt(m2), set(k.root_correction), set(k.eps));
+  auto step = [&](int64_t i, auto load, auto store) VAPO_INLINE {
+    P w = load(p + i), m1 = load(m + i), m2 = load(v + i), direction = adam_direction(k, w, load(g + i), m1, m2);
     store(m1, m + i), store(m2, v + i);
     if (k.direction_only) return store(direction, ema + i);
-    w = w * set(k.shrink) - set(k.step_size) * direction;
+    w = adam_moved(k, w, direction);
     store(w, p + i);
-    if (ema) {
-      P average = load(ema + i);
-      store(multiply_add(set(k.ema_rate), w - average, average), ema + i);
-    }
+    if (ema) store(averaged(k.ema_rate, w, load(ema + i)), ema + i);
   };
   for_packs<T>(
       n,
