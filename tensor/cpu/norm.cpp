@@ -19,7 +19,11 @@ class Channels {
  public:
   Channels(int64_t arrays, int64_t channels)
       : channels_(channels), store_(static_cast<size_t>(arrays * channels)) {}
-  T* next() { return store_.data() + channels_ * used_++; }
+  ChannelArrays<T> next(int64_t arrays = 1) {
+    T* first = store_.data() + channels_ * used_;
+    used_ += arrays;
+    return {first, channels_};
+  }
 
  private:
   int64_t channels_, used_ = 0;
@@ -62,7 +66,7 @@ bool streams(const NormSize& size, const Item& item, int64_t arrays, const Tenso
 template <class T>
 struct Affine {
   T *m, *r, *q;
-  explicit Affine(Channels<T>& from) : m(from.next()), r(from.next()), q(from.next()) {}
+  explicit Affine(Channels<T>& from) : m(from.next()[0]), r(from.next()[0]), q(from.next()[0]) {}
   static constexpr int64_t arrays = 3;
 };
 template <class T>
@@ -114,7 +118,7 @@ void statistics(const NormCall& call, const Item& item, const T* x, T* sum, T* s
       continue;
     }
     Channels<double> wide(2, cg);
-    double *wide_sum = wide.next(), *wide_squares = wide.next();
+    double *wide_sum = wide.next()[0], *wide_squares = wide.next()[0];
     for (int64_t p = 0; p < size.pixels; ++p)
       for (int64_t j = 0; j < cg; ++j) {
         double d = static_cast<double>(x[p * size.channels + c + j]) - static_cast<double>(x[c + j]);
@@ -141,9 +145,9 @@ template <class T>
 void vjp(const NormCall& call) {
   const kernel::NormGrads2& grads = call.grads;
   for_items(call, [&](const Item& item) {
-    Channels<T> arrays(Affine<T>::arrays + 3, item.channels());
+    Channels<T> arrays(Affine<T>::arrays + NormMap::count, item.channels());
     Affine<T> f(arrays);
-    T *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
+    ChannelArrays<T> map = arrays.next(NormMap::count);
     bool stream = grads.dx.defined() && streams<T>(call.size, item, 6, grads.dx);
     NormRows<T> rows = rows_of(call, item, f, stream);
     T *ds = grads.ds.mutable_data<T>() + item.at, *da = grads.da.mutable_data<T>() + item.at;
@@ -157,39 +161,31 @@ void vjp(const NormCall& call) {
     double m = static_cast<double>(call.size.pixels * item.channels_per_group);
     for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
       norm_vjp_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, ds + c, da + c,
-                            kh + c, ky + c, k1 + c);
-    norm_simd<T>().vjp_map(rows, x, h, kh, ky, k1, dx);
+                            map.from(c));
+    norm_simd<T>().vjp_map(rows, x, h, map, dx);
   });
 }
 
 template <class T>
 void vjp2(const NormCall& call) {
   for_items(call, [&](const Item& item) {
-    Channels<T> arrays(Affine<T>::arrays + 18, item.channels());
+    Channels<T> arrays(Affine<T>::arrays + NormSum2::count + NormMap2::count, item.channels());
     Affine<T> f(arrays);
     const kernel::NormGrads2& grads = call.grads;
     bool stream = streams<T>(call.size, item, 8, grads.dx) && streams<T>(call.size, item, 8, grads.dg);
     NormRows<T> rows = rows_of(call, item, f, stream);
-    NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
-                     arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
-    NormMap2<T> map{arrays.next(), arrays.next(), arrays.next(), arrays.next(),
-                    arrays.next(), arrays.next(), arrays.next(), arrays.next()};
+    ChannelArrays<T> sums = arrays.next(NormSum2::count), map = arrays.next(NormMap2::count);
     const T *x = call.x.data<T>() + item.offset, *g = call.g.data<T>() + item.offset,
             *u = call.u.data<T>() + item.offset;
     const T *ua = call.ua.data<T>() + item.at, *us = call.us.data<T>() + item.at;
     T *dx = grads.dx.mutable_data<T>() + item.offset, *dg = grads.dg.mutable_data<T>() + item.offset;
     T *da = grads.da.mutable_data<T>() + item.at, *ds = grads.ds.mutable_data<T>() + item.at;
-    norm_simd<T>().vjp2_sums[call.p.silu](rows, x, g, u, sum);
+    norm_simd<T>().vjp2_sums[call.p.silu](rows, x, g, u, sums);
 
     double m = static_cast<double>(call.size.pixels * item.channels_per_group);
-    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group) {
-      NormSums2<T> group_sums{sum.u + c, sum.uy + c, sum.h + c,   sum.hy + c, sum.hu + c,
-                              sum.w + c, sum.wy + c, sum.wyy + c, sum.wu + c, sum.wuy + c};
-      NormMap2<T> group_map{map.zu + c, map.zy + c, map.z1 + c, map.e + c,
-                            map.h + c,  map.u + c,  map.y + c,  map.one + c};
+    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
       norm_vjp2_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, ua + c, us + c,
-                             group_sums, group_map, da + c, ds + c);
-    }
+                             sums.from(c), map.from(c), da + c, ds + c);
     norm_simd<T>().vjp2_map[call.p.silu](rows, x, g, u, map, dx, dg);
   });
 }
