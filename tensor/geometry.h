@@ -33,6 +33,13 @@ struct ConvGeometry {
     int64_t first = i * stride - padding;
     return {std::max<int64_t>(first, 0), std::min(first + k, size)};
   }
+  // Where the channels of a pixel of x or y, or of a tap of w, begin.
+  VAPO_FN int64_t x_at(int64_t i, int64_t row, int64_t col) const { return ((i * h + row) * w + col) * c; }
+  VAPO_FN int64_t y_at(int64_t i, int64_t row, int64_t col) const { return ((i * oh + row) * ow + col) * o; }
+  VAPO_FN int64_t w_at(int64_t out, int64_t i, int64_t j) const { return ((out * kh + i) * kw + j) * cg; }
+  // The row and column of the input that tap (i,j) of output (row,col) meets, in the padding too.
+  VAPO_FN int64_t row_of(int64_t row, int64_t i) const { return row * p.stride.h - p.padding.h + i * p.dilation.h; }
+  VAPO_FN int64_t col_of(int64_t col, int64_t j) const { return col * p.stride.w - p.padding.w + j * p.dilation.w; }
   double flops() const {  // of one pass, taps in the padding included
     return 2.0 * static_cast<double>(n * oh * ow * o) * static_cast<double>(kh * kw * cg);
   }

@@ -24,22 +24,13 @@ struct NormSum {
 struct NormSum2 {
   enum { u, uy, h, hy, hu, w, wy, wyy, wu, wuy, count, count_of_identity = w };
 };
-// Per-channel coefficients of the results.
+// Coefficients of the results, of each channel. Of the vjp: dx = h·h + y·ŷ + one. Of the second derivative:
+// ż = zu·u + zy·ŷ + z1 and dx = e·(w·ż) + h·h + u·u + y·ŷ + one.
 struct NormMap {
-  enum { h, y, one, count };  // dx = h·h + y·ŷ + one
+  enum { h, y, one, count };
 };
 struct NormMap2 {
-  enum {
-    zu,  // ż = zu·u + zy·ŷ + z1
-    zy,
-    z1,
-    e,  // dx = e·(w·ż) + h·h + u·u + y·ŷ + one
-    h,
-    u,
-    y,
-    one,
-    count
-  };
+  enum { zu, zy, z1, e, h, u, y, one, count };
 };
 // Arrays of one value for each channel, `step` from one to the next.
 template <class T>
@@ -58,7 +49,7 @@ requires std::is_floating_point_v<V> VAPO_FN V apply(V x) { return F::apply(x, 0
 // Over a value type V: float, double or a pack, for which apply<F>(V) is F's value.
 template <bool silu, class V>
 VAPO_FN V norm_phi(V z) {
-  using scalar::apply;
+  using namespace scalar;
   if constexpr (silu)
     return apply<Silu>(z);
   else
@@ -71,7 +62,7 @@ struct NormElement {
 
   // h for mg = m·g
   VAPO_FN V h(V mg) const {
-    using scalar::apply;
+    using namespace scalar;
     if constexpr (silu)
       return mg * apply<SiluD1>(z);
     else

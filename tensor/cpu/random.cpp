@@ -48,8 +48,7 @@ void rademacher(const RandomKey& key, const Tensor& out) {
   dispatch_floating(out.dtype(), [&]<class T>() {
     T* y = out.mutable_data<T>();
     for (int64_t i = 0; i < out.numel(); ++i)
-      y[i] =
-          philox_block(static_cast<uint64_t>(i / 4), key.seed, key.stream, key.step).w[i % 4] >> 31 ? T(1) : T(-1);
+      y[i] = random_sign<T>(philox_block(static_cast<uint64_t>(i / 4), key.seed, key.stream, key.step).w[i % 4]);
   });
 }
 

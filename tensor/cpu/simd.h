@@ -12,7 +12,7 @@ namespace vapo::cpu {
 // An operation over so many bytes has pushed the start of its result out of the caches before anything reads it;
 // written past them, the result's memory need not be read first. A loop that is told to `stream` does so: each row
 // of its result starts on a boundary of 64 bytes, and is not one of its operands.
-inline constexpr int64_t streamed_bytes = int64_t(64) << 20;
+inline constexpr int64_t streamed_bytes = int64_t{64} << 20;
 inline bool streams(int64_t bytes, const void* result) {
   return bytes >= streamed_bytes && reinterpret_cast<uintptr_t>(result) % 64 == 0;
 }

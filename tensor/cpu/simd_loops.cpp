@@ -280,7 +280,7 @@ VAPO_PACK void philox_batch(const PhiloxRange& range, uint64_t first, uint32_t (
     for (int i = 0; i < batch; ++i) philox_round(w[0][i], w[1][i], w[2][i], w[3][i], k0, k1);
 }
 
-// Box–Muller on the word pairs: √(−2 ln u₁)·(cos, sin)(2π u₂), u = (w + ½)·2⁻³².
+// Box–Muller on the word pairs.
 template <class T>
 void normal(const PhiloxRange& range, T* y, int64_t blocks) {
   using P = Pack<T>;
@@ -289,11 +289,11 @@ void normal(const PhiloxRange& range, T* y, int64_t blocks) {
     alignas(64) T u[4][batch];
     philox_batch(range, static_cast<uint64_t>(b), w);
     for (int j = 0; j < 4; ++j)
-      for (int i = 0; i < batch; ++i) u[j][i] = (static_cast<T>(w[j][i]) + T(0.5)) * T(0x1p-32);
+      for (int i = 0; i < batch; ++i) u[j][i] = open_uniform<T>(w[j][i]);
     for (int j = 0; j < 4; j += 2) {
       for (int i = 0; i < batch; i += static_cast<int>(P::lanes)) {
         P radius = sqrt(P(-2.) * P(hn::Log(P::d, P::load(&u[j][i]).r)));
-        P angle = P(6.283185307179586) * P::load(&u[j + 1][i]);
+        P angle = P(two_pi) * P::load(&u[j + 1][i]);
         (radius * P(hn::Cos(P::d, angle.r))).store(&u[j][i]);
         (radius * P(hn::Sin(P::d, angle.r))).store(&u[j + 1][i]);
       }
@@ -310,12 +310,7 @@ void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double 
     philox_batch(range, static_cast<uint64_t>(b), w);
     int64_t count = blocks - b < batch ? blocks - b : batch;
     for (int64_t i = 0; i < count; ++i)
-      for (int j = 0; j < 4; ++j) {
-        double u = uniform_of<T>(w[j][i]);
-        T value = static_cast<T>(low + (high - low) * u);
-        y[(b + i) * 4 + j] =
-            value < static_cast<T>(high) ? value : std::nextafter(static_cast<T>(high), static_cast<T>(low));
-      }
+      for (int j = 0; j < 4; ++j) y[(b + i) * 4 + j] = uniform_in<T>(w[j][i], low, high);
   }
 }
 

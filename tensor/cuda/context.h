@@ -6,6 +6,7 @@
 #include <cudnn.h>
 
 #include "tensor/backend.h"
+#include "tensor/binary_functions.h"
 #include "tensor/step_graph.h"
 
 namespace vapo::cuda {
@@ -110,17 +111,21 @@ struct alignas(sizeof(T) * vec) Pack {
   T at[vec];
 };
 
-// The sum over a block of `block_size` threads, in every thread of it.
-template <class T>
-__device__ T block_sum(T x) {
+// Every thread's x combined over a block of `block_size` threads, in every thread of it.
+template <kernel::Binary op, class T>
+__device__ T over_block(T x) {
   __shared__ T parts[32];
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_down_sync(0xffffffffu, x, offset);
+  for (int offset = 16; offset > 0; offset /= 2) x = combine<op>(x, __shfl_down_sync(0xffffffffu, x, offset));
   __syncthreads();
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
   __syncthreads();
-  T total = 0;
-  for (int i = 0; i < static_cast<int>(blockDim.x) / 32; ++i) total += parts[i];
+  T total = parts[0];
+  for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) total = combine<op>(total, parts[i]);
   return total;
+}
+template <class T>
+__device__ T block_sum(T x) {
+  return over_block<kernel::Binary::add>(x);
 }
 #endif
 

@@ -1,7 +1,6 @@
 // Elementwise operations: 16 bytes a thread and operand where shapes agree; otherwise an index walk over the
 // broadcast.
 
-#include "tensor/binary_functions.h"
 #include "tensor/cuda/context.h"
 
 namespace vapo::cuda {

@@ -37,8 +37,7 @@ __device__ void for_window(const ConvGeometry& s, const T* x, int64_t i, const F
   auto rows = ConvGeometry::covered(row, s.kh, s.h, s.p.stride.h, s.p.padding.h);
   auto cols = ConvGeometry::covered(col, s.kw, s.w, s.p.stride.w, s.p.padding.w);
   for (int64_t a = rows.begin; a < rows.end; ++a)
-    for (int64_t b = cols.begin; b < cols.end; ++b)
-      f(a * s.w + b, Compute<T>(x[((n * s.h + a) * s.w + b) * s.c + c]));
+    for (int64_t b = cols.begin; b < cols.end; ++b) f(a * s.w + b, Compute<T>(x[s.x_at(n, a, b) + c]));
 }
 template <class T>
 struct PoolWindow {

@@ -6,26 +6,13 @@ namespace vapo::cuda {
 namespace {
 
 template <class T>
-__device__ T block_max(T x) {
-  __shared__ T parts[32];
-  for (int offset = 16; offset > 0; offset /= 2) {
-    T other = __shfl_down_sync(0xffffffffu, x, offset);
-    x = other > x ? other : x;
-  }
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
-  __syncthreads();
-  T top = parts[0];
-  for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) top = parts[i] > top ? parts[i] : top;
-  return top;
-}
-template <class T>
 __global__ void softmax_kernel(const T* x, int64_t n, T* y) {
+  using enum kernel::Binary;
   using C = Compute<T>;
   const T* in = x + blockIdx.x * n;
   C top = -INFINITY, total = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_size) top = in[i] > top ? C(in[i]) : top;
-  top = block_max(top);
+  for (int64_t i = threadIdx.x; i < n; i += block_size) top = combine<maximum>(top, C(in[i]));
+  top = over_block<maximum>(top);
   for (int64_t i = threadIdx.x; i < n; i += block_size) total += exp(C(in[i]) - top);
   total = block_sum(total);
   for (int64_t i = threadIdx.x; i < n; i += block_size)
