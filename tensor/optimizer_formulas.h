@@ -36,6 +36,11 @@ struct SgdConstants {
   bool nesterov;
 };
 
+// What gradients of this norm are multiplied with.
+VAPO_FN double norm_clipping(double norm, double limit) {
+  double scale = limit / (norm + 1e-6);
+  return scale < 1 ? scale : 1;
+}
 // Update: kernel::AdamUpdate, or what a GPU is handed of it.
 template <class T, class Update>
 VAPO_FN AdamConstants<T> adam_constants(const Update& u) {

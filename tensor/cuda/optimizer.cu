@@ -83,8 +83,8 @@ struct Numbers {
   __device__ bool settle() {
     if (scalars) lr = scalars->learning_rate, ema_decay = scalars->ema_decay, step += scalars->advance;
     if (!squares) return true;
-    double norm = sqrt(*squares), scale = limit / (norm + 1e-6);
-    grad_scale *= scale < 1 ? scale : 1;
+    double norm = sqrt(*squares);
+    grad_scale *= norm_clipping(norm, limit);
     return norm - norm == 0;
   }
 };
