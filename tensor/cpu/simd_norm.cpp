@@ -152,10 +152,9 @@ struct Elements {
   template <class T, class Access>
   VAPO_PACK Elements(const NormRows<T>& n, const Access& at, int64_t c)
       : m(at.load(n.m + c)), r(at.load(n.r + c)), q(at.load(n.q + c)), a(at.load(n.a + c)), s(at.load(n.s + c)) {}
-  VAPO_PACK NormElement<P, silu> of(const P& x) const {
-    P y = multiply_add(r, x - m, q);
-    return {y, multiply_add(a, y, s)};
-  }
+  VAPO_PACK P y(const P& x) const { return multiply_add(r, x - m, q); }
+  VAPO_PACK P z(const P& y) const { return multiply_add(a, y, s); }
+  VAPO_PACK NormElement<P, silu> of(const P& x) const { return {y(x), z(y(x))}; }
 };
 
 template <class T, bool silu>
@@ -166,7 +165,8 @@ void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* s
     P total[NormSum::count] = {P(0.), P(0.)};
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      at.store(elements.of(at.load(x + i)).add_vjp(masked(n, at, i, at.load(g + i)), total), h + i);
+      NormElement<P, silu> e = elements.of(at.load(x + i));
+      at.store(e.add_vjp(masked(n, at, i, at.load(g + i)), total), h + i);
     }
     add_to(sum_h, c, at, total[NormSum::h], begin == 0), add_to(sum_hy, c, at, total[NormSum::hy], begin == 0);
   });
@@ -180,7 +180,7 @@ void vjp_map(const NormRows<T>& n, const T* x, const T* h, const ChannelArrays<T
     P kh = at.load(k[NormMap::h] + c), ky = at.load(k[NormMap::y] + c), k1 = at.load(k[NormMap::one] + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = elements.of(at.load(x + i)).y;
+      P y = elements.y(at.load(x + i));
       write(n, at, multiply_add(kh, at.load(h + i), multiply_add(ky, y, k1)), dx + i);
     }
   });
@@ -191,7 +191,8 @@ void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const C
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
     Elements<P, silu> elements(n, at, c);
-    P total[NormSum2::count];
+    constexpr int count = silu ? NormSum2::count : NormSum2::count_of_identity;
+    P total[count];
 #pragma GCC unroll 10
     for (P& sum : total) sum = P(0.);
     for (int64_t p = begin; p < end; ++p) {
@@ -199,7 +200,9 @@ void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const C
       elements.of(at.load(x + i)).add_vjp2(masked(n, at, i, at.load(g + i)), at.load(u + i), total);
     }
 #pragma GCC unroll 10
-    for (int k = 0; k < NormSum2::count; ++k) add_to(sums[k], c, at, total[k], begin == 0);
+    for (int k = 0; k < count; ++k) add_to(sums[k], c, at, total[k], begin == 0);
+    if (begin == 0)
+      for (int k = count; k < NormSum2::count; ++k) at.store(P(0.), sums[k] + c);
   });
 }
 
@@ -213,12 +216,11 @@ void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const Ch
       kh = at.load(k[K::h] + c), ku = at.load(k[K::u] + c), ky = at.load(k[K::y] + c), k1 = at.load(k[K::one] + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      auto [y, z] = elements.of(at.load(x + i));
-      P vu = at.load(u + i), vg = at.load(g + i);
+      P y = elements.y(at.load(x + i)), vu = at.load(u + i), vg = at.load(g + i);
       P change = masked(n, at, i, multiply_add(zu, vu, multiply_add(zy, y, z1)));  // m·ż
       P h = masked(n, at, i, vg), out = multiply_add(ku, vu, multiply_add(ky, y, k1));
       if constexpr (silu) {
-        P slope = apply<SiluD1>(z);
+        P z = elements.z(y), slope = apply<SiluD1>(z);
         out = multiply_add(ke, vg * apply<SiluD2>(z) * change, out);
         h = h * slope, change = change * slope;
       }
