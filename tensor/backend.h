@@ -32,13 +32,17 @@ class WritesOfStep {
   std::vector<Tensor> written_;
 };
 
+#define VAPO_ENTRY
 namespace cpu {
 #include "tensor/backend_entries.inc"
-}
+
+std::string libraries();  // names and versions
+}  // namespace cpu
 
 namespace cuda {
 #include "tensor/backend_entries.inc"
 
+std::string libraries();
 bool available();       // a device that this build can use
 std::string why_not();  // one line: "this build has no CUDA backend", "no CUDA device: …"
 bool is_recording();    // a step that does not run yet: nothing of it can be read
@@ -56,6 +60,7 @@ void set_memory_limit(int64_t bytes);
 // memory.
 bool norm_in_one_pass(const NormSize& size, int64_t groups, DType dtype, int derivative);
 }  // namespace cuda
+#undef VAPO_ENTRY
 
 }  // namespace vapo
 

@@ -1,6 +1,8 @@
 #pragma once
 // Functions of two operands, each written once over a value type V, as in functions.h.
 
+#include <utility>
+
 #include "tensor/functions.h"
 #include "tensor/kernels.h"
 
@@ -40,6 +42,15 @@ VAPO_FN V combine(V a, V b) {
     return select(b < a, V(1), V(0));
   else
     return select(b <= a, V(1), V(0));
+}
+
+// Calls f<op>().
+template <class F>
+void visit_binary(kernel::Binary op, const F& f) {
+  auto visit = [&]<int... ops>(std::integer_sequence<int, ops...>) {
+    ((static_cast<int>(op) == ops ? f.template operator()<static_cast<kernel::Binary>(ops)>() : void()), ...);
+  };
+  visit(std::make_integer_sequence<int, kernel::binary_count>{});
 }
 
 }  // namespace vapo

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <utility>
 
 #include "tensor/bfloat16.h"
 #include "tensor/check.h"
@@ -63,30 +62,29 @@ struct DTypeOf<BFloat16> {
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-// Calls f with a value of the C++ type behind t: dispatch_floating(t, [&](auto zero) { using T = decltype(zero); …
-// }).
+// Call f<T>() for the C++ type T behind t: dispatch_floating(t, [&]<class T>() { … }).
 template <class F>
-decltype(auto) dispatch_floating(DType t, F&& f) {
-  if (t == DType::f32) return std::forward<F>(f)(float{});
+decltype(auto) dispatch_floating(DType t, const F& f) {
+  if (t == DType::f32) return f.template operator()<float>();
   VAPO_CHECK(t != DType::bf16,
              "bf16 tensors compute on a GPU alone. Hint: convert to f32; on the CPU the precision "
              "policy bf16 rounds what enters convolutions and products");
   VAPO_CHECK(t == DType::f64, "expected a floating dtype (f32 or f64), got {}", name_of(t));
-  return std::forward<F>(f)(double{});
+  return f.template operator()<double>();
 }
 template <class F>
-decltype(auto) dispatch_any(DType t, F&& f) {
+decltype(auto) dispatch_any(DType t, const F& f) {
   switch (t) {
     case DType::f32:
-      return std::forward<F>(f)(float{});
+      return f.template operator()<float>();
     case DType::f64:
-      return std::forward<F>(f)(double{});
+      return f.template operator()<double>();
     case DType::i64:
-      return std::forward<F>(f)(int64_t{});
+      return f.template operator()<int64_t>();
     case DType::bf16:
-      return std::forward<F>(f)(BFloat16{});
+      return f.template operator()<BFloat16>();
     default:
-      return std::forward<F>(f)(uint8_t{});
+      return f.template operator()<uint8_t>();
   }
 }
 

@@ -34,6 +34,8 @@ template <class V>
 requires std::is_floating_point_v<V> VAPO_FN V max(V a, V b) { return a < b ? b : a; }
 template <class V>
 requires std::is_floating_point_v<V> VAPO_FN V log1p_unit(V x) { return log1p(x); }
+template <class V>
+requires std::is_floating_point_v<V> VAPO_FN V multiply_add(V a, V b, V c) { return a * b + c; }
 }  // namespace scalar
 
 namespace detail {
@@ -140,11 +142,18 @@ struct FunctionList {
     ((std::is_same_v<F, Fs> ? (found = i, ++i) : ++i), ...);
     return found;
   }
+  // Calls f<F>() for the function F of this number.
+  template <class Visitor>
+  static void visit(int number, const Visitor& f) {
+    int i = 0;
+    ((i++ == number ? f.template operator()<Fs>() : void()), ...);
+  }
 };
-// In a tower, a function's derivative is the next of the list.
 using Functions = FunctionList<Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Square, Sin, Cos, Abs, Sign, Pow, Relu, Step,
                                LeakyRelu, LeakyStep, Tanh, TanhD1, TanhD2, TanhD3, Softplus, Sigmoid, SigmoidD1,
                                SigmoidD2, SigmoidD3, Silu, SiluD1, SiluD2, SiluD3, Gelu, GeluD1, GeluD2, GeluD3>;
 using Towers = FunctionList<Tanh, Softplus, Sigmoid, Silu, Gelu>;  // have value and slope in one pass
+template <class F>
+using SlopeOf = Functions::at<Functions::index_of<F>() + 1>;  // in a tower, the next of the list
 
 }  // namespace vapo

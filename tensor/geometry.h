@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tensor/kernels.h"
+#include "tensor/strided.h"
 
 namespace vapo {
 
@@ -28,10 +29,17 @@ struct ConvGeometry {
     return {std::min(begin, std::max<int64_t>(end, 0)), std::max<int64_t>(end, 0)};
   }
   // The pixels [begin, end) of a row (or column) of `size` that the window of output `i` covers.
-  static Range covered(int64_t i, int64_t k, int64_t size, int64_t stride, int64_t padding) {
+  VAPO_FN static Range covered(int64_t i, int64_t k, int64_t size, int64_t stride, int64_t padding) {
     int64_t first = i * stride - padding;
     return {std::max<int64_t>(first, 0), std::min(first + k, size)};
   }
+  // Where the channels of a pixel of x or y, or of a tap of w, begin.
+  VAPO_FN int64_t x_at(int64_t i, int64_t row, int64_t col) const { return ((i * h + row) * w + col) * c; }
+  VAPO_FN int64_t y_at(int64_t i, int64_t row, int64_t col) const { return ((i * oh + row) * ow + col) * o; }
+  VAPO_FN int64_t w_at(int64_t out, int64_t i, int64_t j) const { return ((out * kh + i) * kw + j) * cg; }
+  // The row and column of the input that tap (i,j) of output (row,col) meets, in the padding too.
+  VAPO_FN int64_t row_of(int64_t row, int64_t i) const { return row * p.stride.h - p.padding.h + i * p.dilation.h; }
+  VAPO_FN int64_t col_of(int64_t col, int64_t j) const { return col * p.stride.w - p.padding.w + j * p.dilation.w; }
   double flops() const {  // of one pass, taps in the padding included
     return 2.0 * static_cast<double>(n * oh * ow * o) * static_cast<double>(kh * kw * cg);
   }
@@ -39,19 +47,26 @@ struct ConvGeometry {
 
 enum class Reduction { sum, maximum };
 
-// Products of row-major matrices y (m,n) = op(a) op(b) for every position of `batch`; an operand's own batch sizes
-// broadcast to it.
+// Products of row-major matrices y (m,n) = op(a) op(b) for every position of `batch`, whose strides count the
+// matrices of a and b.
 struct MatmulSize {
   bool transpose_a, transpose_b;
   int64_t m, n, k;
-  Shape batch;
-
-  // Elements before the matrix at batch position `i` (row-major over `batch`) in an operand of `shape`.
-  int64_t offset(int64_t i, const Shape& shape, int64_t matrix) const;
+  Strided<2> batch = {};
 };
 
 struct NormSize {  // x as (n, pixels, channels)
   int64_t n, pixels, channels;
+};
+// Group norm: the forward pass writes `stats`. The vjp reads their statistics, and from g it makes da, ds and,
+// where it is defined, dx. The second derivative makes all of `grads` from g, u, ua and us.
+struct NormCall {
+  NormSize size;
+  kernel::GroupNormOptions p;
+  Tensor x, a, s;
+  kernel::Normalized stats = {};
+  Tensor g = {}, u = {}, ua = {}, us = {};
+  kernel::NormGrads2 grads = {};
 };
 
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.

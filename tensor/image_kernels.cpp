@@ -3,45 +3,9 @@
 #include <atomic>
 
 #include "tensor/backend.h"
-#include "tensor/geometry.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
-
-ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2dOptions& p) {
-  VAPO_CHECK(x.rank() == 4 && w.rank() == 4, "[{}] input {} must be (N,H,W,C), weight {} (O,kH,kW,C/groups)", op,
-             x.str(), w.str());
-  VAPO_CHECK(p.stride.h >= 1 && p.stride.w >= 1 && p.dilation.h >= 1 && p.dilation.w >= 1 && p.padding.h >= 0 &&
-                 p.padding.w >= 0 && p.groups >= 1,
-             "[{}] stride ({},{}), dilation ({},{}) and groups {} must be at least 1, padding ({},{}) at least 0",
-             op, p.stride.h, p.stride.w, p.dilation.h, p.dilation.w, p.groups, p.padding.h, p.padding.w);
-  VAPO_CHECK(x[3] == w[3] * p.groups,
-             "[{}] input has {} channels, weight expects {}: input {}, weight {}, groups {}. Hint: images are "
-             "(N,H,W,C), weights (O,kH,kW,C/groups)",
-             op, x[3], w[3] * p.groups, x.str(), w.str(), p.groups);
-  VAPO_CHECK(w[0] % p.groups == 0, "[{}] {} output channels do not divide into {} groups", op, w[0], p.groups);
-  VAPO_CHECK(w[1] >= 1 && w[2] >= 1, "[{}] weight {} has an empty window", op, w.str());
-  auto size = [](int64_t in, int64_t k, int64_t stride, int64_t padding, int64_t dilation) {
-    int64_t room = in + 2 * padding - dilation * (k - 1) - 1;
-    return room < 0 ? 0 : room / stride + 1;
-  };
-  ConvGeometry s{.n = x[0],
-                 .h = x[1],
-                 .w = x[2],
-                 .c = x[3],
-                 .oh = size(x[1], w[1], p.stride.h, p.padding.h, p.dilation.h),
-                 .ow = size(x[2], w[2], p.stride.w, p.padding.w, p.dilation.w),
-                 .o = w[0],
-                 .kh = w[1],
-                 .kw = w[2],
-                 .cg = w[3],
-                 .og = w[0] / p.groups,
-                 .p = p};
-  VAPO_CHECK(s.oh >= 1 && s.ow >= 1,
-             "[{}] a {}×{} window with dilation ({},{}) does not fit an input of {}×{} with padding ({},{})", op,
-             s.kh, s.kw, p.dilation.h, p.dilation.w, s.h, s.w, p.padding.h, p.padding.w);
-  return s;
-}
 
 namespace kernel {
 namespace {
@@ -118,7 +82,7 @@ Tensor pool_sum2d(const Tensor& x, Pair k, double scale) {
   VAPO_CHECK(k.h >= 1 && k.w >= 1 && x.dim(1) % k.h == 0 && x.dim(2) % k.w == 0,
              "[pool_sum2d] windows of {}×{} do not tile an image of {}×{}", k.h, k.w, x.dim(1), x.dim(2));
   Tensor y = Tensor::empty({x.dim(0), x.dim(1) / k.h, x.dim(2) / k.w, x.dim(3)}, x.options());
-  VAPO_ON(x.device(), pool_sum2d(x, k.h, k.w, scale, y));
+  VAPO_ON(x.device(), pool_sum2d(x, k, scale, y));
   return y;
 }
 
@@ -127,7 +91,7 @@ Tensor upsample_nearest2d(const Tensor& x, Pair k, double scale) {
              "[upsample_nearest2d] {} {} is no image (N,H,W,C) of f32 or f64", name_of(x.dtype()), x.shape().str());
   VAPO_CHECK(k.h >= 1 && k.w >= 1, "[upsample_nearest2d] scale ({},{}) must be at least 1", k.h, k.w);
   Tensor y = Tensor::empty({x.dim(0), x.dim(1) * k.h, x.dim(2) * k.w, x.dim(3)}, x.options());
-  VAPO_ON(x.device(), upsample_nearest2d(x, k.h, k.w, scale, y));
+  VAPO_ON(x.device(), upsample_nearest2d(x, k, scale, y));
   return y;
 }
 

@@ -52,9 +52,8 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   check_index("index_select", index, x.shape()[d]);
   Shape shape = x.shape();
   shape[d] = index.numel();
-  Around r = around(x.shape(), d);
   Tensor y = Tensor::empty(shape, x.options());
-  VAPO_ON(x.device(), index_select(x, r.outer, r.size, r.inner, index, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), gather(x, around(x.shape(), d), index, y));
   return y;
 }
 
@@ -66,29 +65,29 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor&
   expected[d] = index.numel();
   VAPO_CHECK(g.shape() == expected, "[index_add] {} rows for {} need shape {}, got {}", index.numel(), shape.str(),
              expected.str(), g.shape().str());
-  Around r = around(shape, d);
-  Tensor y = Tensor::zeros(shape, g.options());
-  VAPO_ON(g.device(), index_add(g, r.outer, r.size, r.inner, index, y));
-  return y;
+  Tensor from = g.dtype() == DType::bf16 && g.device() == Device::cuda ? g.to(DType::f32) : g;  // sums in f32
+  Tensor y = Tensor::zeros(shape, from.options());
+  if (g.numel() > 0) VAPO_ON(g.device(), scatter_add(from, around(shape, d), index, y));
+  return y.to(g.dtype());
 }
 
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool in_range) {
   VAPO_CHECK(x.defined(), "[gather] an operand is undefined");
   int d = x.shape().wrap(dim, "gather");
-  Around r = check_gather("gather", x.shape(), index.defined() ? index.shape() : Shape(), d, index, in_range);
+  Around along = check_gather("gather", x.shape(), index.defined() ? index.shape() : Shape(), d, index, in_range);
   Tensor y = Tensor::empty(index.shape(), x.options());
-  if (y.numel() > 0) VAPO_ON(x.device(), gather(x, r.outer, r.size, r.inner, index, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), gather(x, along, index, y));
   return y;
 }
 
 Tensor scatter_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index, bool in_range) {
   VAPO_CHECK(g.defined() && is_floating(g.dtype()), "[scatter_add] needs f32 or f64");
   int d = shape.wrap(dim, "scatter_add");
-  Around r = check_gather("scatter_add", shape, g.shape(), d, index, in_range);
+  Around along = check_gather("scatter_add", shape, g.shape(), d, index, in_range);
   if (g.dtype() == DType::bf16)  // sums in f32
     return scatter_add(g.to(DType::f32), shape, dim, index, true).to(DType::bf16);
   Tensor y = Tensor::zeros(shape, g.options());
-  if (g.numel() > 0) VAPO_ON(g.device(), scatter_add(g, r.outer, r.size, r.inner, index, y));
+  if (g.numel() > 0) VAPO_ON(g.device(), scatter_add(g, along, index, y));
   return y;
 }
 

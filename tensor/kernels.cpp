@@ -10,16 +10,6 @@
 
 namespace vapo {
 
-int64_t MatmulSize::offset(int64_t i, const Shape& shape, int64_t matrix) const {
-  int64_t result = 0, stride = matrix;
-  for (int d = batch.rank() - 1, j = shape.rank() - 3; d >= 0 && j >= 0; --d, --j) {
-    if (shape[j] != 1) result += i % batch[d] * stride;
-    i /= batch[d];
-    stride *= shape[j];
-  }
-  return result;
-}
-
 namespace kernel {
 namespace {
 
@@ -62,12 +52,12 @@ Tensor reduce(Reduction r, const char* op, const Tensor& x, const Dims& dims, bo
     if (!reduced[last]) continue;
     int first = last;
     while (first > 0 && reduced[first - 1]) --first;
-    int64_t outer = 1, count = 1, inner = 1;
-    for (int j = 0; j < shape.rank(); ++j) (j < first ? outer : j <= last ? count : inner) *= shape[j];
+    Around run;
+    for (int j = 0; j < shape.rank(); ++j) (j < first ? run.outer : j <= last ? run.size : run.inner) *= shape[j];
     for (int j = first; j <= last; ++j) shape[j] = 1;
-    if (count != 1) {
+    if (run.size != 1) {
       Tensor next = Tensor::empty(shape, x.options());
-      VAPO_ON(x.device(), reduce_middle(r, y, outer, count, inner, next));
+      VAPO_ON(x.device(), reduce_middle(r, y, run, next));
       y = next;
     }
     last = first;
@@ -109,11 +99,10 @@ Tensor fill(const Shape& shape, double value, TensorOptions options) {
 }
 
 Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
-  int number = static_cast<int>(op);
-  const char* name = binary_names[number];
+  const char* name = binary_names[static_cast<int>(op)];
   check_same_dtype(name, a, b);
   Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), name), a.options());
-  VAPO_ON(a.device(), binary(number, a, b, y));
+  VAPO_ON(a.device(), binary(op, a, b, y));
   return y;
 }
 
@@ -142,9 +131,9 @@ Tensor amax(const Tensor& x, const Dims& dims, bool keepdim) {
 
 Tensor cumsum(const Tensor& x, int64_t dim, bool reverse) {
   check_floating("cumsum", x);
-  Around r = around(x.shape(), x.shape().wrap(dim, "cumsum"));
+  Around along = around(x.shape(), x.shape().wrap(dim, "cumsum"));
   Tensor y = Tensor::empty(x.shape(), x.options());
-  if (y.numel() > 0) VAPO_ON(x.device(), cumsum(x, r.outer, r.size, r.inner, reverse, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), cumsum(x, along, reverse, y));
   return y;
 }
 
@@ -153,7 +142,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
              shape.str());
   if (x.shape() == shape) return x;
   Tensor y = Tensor::empty(shape, x.options());
-  VAPO_ON(x.device(), broadcast(x, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), copy_strided(x, broadcast_strides(shape, x.shape()), y));
   return y;
 }
 
@@ -203,7 +192,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
   shape.push_back(n);
   Tensor y = Tensor::empty(shape, a.options());
   count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(k));
-  if (y.numel() > 0) VAPO_ON(a.device(), matmul({o.transpose_a, o.transpose_b, m, n, k, batch}, a, b, {}, y));
+  MatmulSize size{o.transpose_a, o.transpose_b, m, n, k, broadcast_strides(batch, batch_of(a), batch_of(b))};
+  if (y.numel() > 0) VAPO_ON(a.device(), matmul(size, a, b, {}, y));
   return y;
 }
 
@@ -222,7 +212,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
   Tensor y = Tensor::empty(shape, x.options());
   count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(w.dim(1)));
-  if (y.numel() > 0) VAPO_ON(x.device(), matmul({false, true, rows, w.dim(0), w.dim(1), {}}, x, w, b, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), matmul({false, true, rows, w.dim(0), w.dim(1)}, x, w, b, y));
   return y;
 }
 
@@ -239,7 +229,7 @@ Tensor permute(const Tensor& x, const Dims& dims) {
     shape.push_back(x.shape()[i]);
   }
   Tensor y = Tensor::empty(shape, x.options());
-  VAPO_ON(x.device(), permute(x, order, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), copy_strided(x, permute_strides(x.shape(), order), y));
   return y;
 }
 

@@ -6,7 +6,7 @@
 namespace vapo::kernel {
 namespace {
 
-NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p) {
+NormCall check_norm(const char* op, const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p) {
   VAPO_CHECK(x.defined() && a.defined() && s.defined(), "[{}] an operand is undefined", op);
   DType t = compute_dtype(x.dtype());
   VAPO_CHECK(is_floating(x.dtype()) && a.dtype() == t && s.dtype() == t,
@@ -27,7 +27,7 @@ NormSize check_norm(const char* op, const Tensor& x, const Tensor& a, const Tens
     VAPO_CHECK(p.mask.dtype() == DType::u8 && p.mask.shape() == x.shape() && p.mask.device() == x.device(),
                "[{}] mask {} {} on {} for {} on {}: expects u8", op, name_of(p.mask.dtype()), p.mask.shape().str(),
                name_of(p.mask.device()), x.shape().str(), name_of(x.device()));
-  return size;
+  return {size, p, x, a, s};
 }
 void check_like(const char* op, const char* what, const Tensor& t, const Tensor& x) {
   VAPO_CHECK(t.dtype() == x.dtype() && t.shape() == x.shape() && t.device() == x.device(),
@@ -43,38 +43,39 @@ int64_t rows_of(const char* op, const Tensor& x) {
 }  // namespace
 
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p) {
-  NormSize size = check_norm("group_norm", x, a, s, p);
-  auto statistic = [&] { return Tensor::empty({size.n, p.groups}, a.options()); };
-  Normalized out{Tensor::empty(x.shape(), x.options()), statistic(), statistic(), statistic()};
-  VAPO_ON(x.device(), group_norm(size, x, a, s, p, out));
-  return out;
+  NormCall call = check_norm("group_norm", x, a, s, p);
+  auto statistic = [&] { return Tensor::empty({call.size.n, p.groups}, a.options()); };
+  call.stats = {Tensor::empty(x.shape(), x.options()), statistic(), statistic(), statistic()};
+  VAPO_ON(x.device(), group_norm(call));
+  return call.stats;
 }
 
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                          const Normalized& stats, const GroupNormOptions& p, bool want_dx) {
-  NormSize size = check_norm("group_norm_vjp", x, a, s, p);
+  NormCall call = check_norm("group_norm_vjp", x, a, s, p);
   check_like("group_norm_vjp", "cotangent", g, x);
-  NormGrads out{want_dx ? Tensor::empty(x.shape(), x.options()) : Tensor(), Tensor::empty(a.shape(), a.options()),
-                Tensor::empty(a.shape(), a.options())};
-  VAPO_ON(x.device(), group_norm_vjp(size, x, a, s, g, stats, p, out));
-  return out;
+  call.stats = stats, call.g = g;
+  if (want_dx) call.grads.dx = Tensor::empty(x.shape(), x.options());
+  call.grads.da = Tensor::empty(a.shape(), a.options()), call.grads.ds = Tensor::empty(a.shape(), a.options());
+  VAPO_ON(x.device(), group_norm_vjp(call));
+  return {call.grads.dx, call.grads.da, call.grads.ds};
 }
 
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
                            const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p) {
-  NormSize size = check_norm("group_norm_vjp2", x, a, s, p);
+  NormCall call = check_norm("group_norm_vjp2", x, a, s, p);
   check_like("group_norm_vjp2", "cotangent", g, x);
   auto or_zero = [](const Tensor& t, const Tensor& like, const char* what) {
     if (!t.defined()) return Tensor::zeros(like.shape(), like.options());
     check_like("group_norm_vjp2", what, t, like);
     return t;
   };
-  NormGrads2 out{Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), a.options()),
-                 Tensor::empty(a.shape(), a.options()), Tensor::empty(x.shape(), x.options())};
-  VAPO_ON(x.device(),
-          group_norm_vjp2(size, x, a, s, g, or_zero(u, x, "cotangent of dx"), or_zero(ua, a, "cotangent of da"),
-                          or_zero(us, a, "cotangent of ds"), stats, p, out));
-  return out;
+  call.stats = stats, call.g = g, call.u = or_zero(u, x, "cotangent of dx");
+  call.ua = or_zero(ua, a, "cotangent of da"), call.us = or_zero(us, a, "cotangent of ds");
+  call.grads = {Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), a.options()),
+                Tensor::empty(a.shape(), a.options()), Tensor::empty(x.shape(), x.options())};
+  VAPO_ON(x.device(), group_norm_vjp2(call));
+  return call.grads;
 }
 
 Tensor softmax(const Tensor& x) {

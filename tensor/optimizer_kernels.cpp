@@ -1,16 +1,19 @@
 // Checks and dispatch of the optimizers' updates.
 
-#include <algorithm>
 #include <cmath>
 
 #include "tensor/backend.h"
+#include "tensor/optimizer_formulas.h"
 
 namespace vapo::kernel {
 namespace {
 
-// update(device) says whether it wrote: on a GPU it may be that only the device knows.
-template <class T>
-void check_slots(const char* op, std::span<const Slot> slots, bool second_moment, T update) {
+// Checks the slots and hands them on. On the CPU the norm is known, and where it is not finite nothing is written;
+// of a GPU's only the device knows.
+template <class Update>
+void step(const char* op, std::span<const Slot> slots, bool second_moment, Update u,
+          void (*on_cuda)(std::span<const Slot>, const Update&),
+          void (*on_cpu)(std::span<const Slot>, const Update&)) {
   if (slots.empty()) return;
   for (const Slot& s : slots) {
     for (const Tensor* x : {&s.grad, &s.m, &s.v, &s.ema}) {
@@ -24,43 +27,31 @@ void check_slots(const char* op, std::span<const Slot> slots, bool second_moment
                "[{}] a gradient or moment is missing", op);
     VAPO_CHECK(s.param.device() == slots[0].param.device(), "[{}] parameters on different devices", op);
   }
-  if (!update(slots[0].param.device())) return;
+  if (slots[0].param.device() == Device::cuda) {
+    on_cuda(slots, u);
+  } else {
+    if (u.norm.squares.defined()) {
+      double norm = std::sqrt(u.norm.squares.item());
+      if (!std::isfinite(norm)) return;
+      u.grad_scale *= norm_clipping(norm, u.norm.limit);
+    }
+    on_cpu(slots, u);
+  }
   for (const Slot& s : slots)
     for (const Tensor* x : {&s.param, &s.m, &s.v, &s.ema})
       if (x->defined()) x->count_write();
 }
 
-// On the CPU the norm is known: f with the scale that it gives, or not at all where it is not finite.
-template <class Update, class F>
-bool with_known_norm(Update u, const F& f) {
-  if (u.norm.squares.defined()) {
-    double norm = std::sqrt(u.norm.squares.item());
-    if (!std::isfinite(norm)) return false;
-    u.grad_scale *= std::min(1.0, u.norm.limit / (norm + 1e-6));
-  }
-  f(u);
-  return true;
-}
-
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& u) {
-  check_slots("adam_update", slots, true, [&](Device d) {
-    if (d == Device::cuda) return cuda::adam_update(slots, u), true;
-    return with_known_norm(u, [&](const AdamUpdate& known) { cpu::adam_update(slots, known); });
-  });
+  step("adam_update", slots, true, u, cuda::adam_update, cpu::adam_update);
 }
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
-  check_slots("sgd_update", slots, false, [&](Device d) {
-    if (d == Device::cuda) return cuda::sgd_update(slots, u), true;
-    return with_known_norm(u, [&](const SgdUpdate& known) { cpu::sgd_update(slots, known); });
-  });
+  step("sgd_update", slots, false, u, cuda::sgd_update, cpu::sgd_update);
 }
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& u) {
-  check_slots("lamb_update", slots, true, [&](Device d) {
-    if (d == Device::cuda) return cuda::lamb_update(slots, u), true;
-    return with_known_norm(u, [&](const AdamUpdate& known) { cpu::lamb_update(slots, known); });
-  });
+  step("lamb_update", slots, true, u, cuda::lamb_update, cpu::lamb_update);
 }
 
 }  // namespace vapo::kernel

@@ -2,7 +2,7 @@
 // The round function of Philox4x32-10 (Salmon et al., SC 2011) and how a draw fills the counter: the same on every
 // device.
 
-#include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "tensor/functions.h"
@@ -35,11 +35,27 @@ VAPO_FN PhiloxWords philox_block(uint64_t block, uint64_t seed, uint32_t stream,
   return c;
 }
 
-// From the 32 bits of one word. Uniform in [low, high): 24 bits in f32, 32 in f64, so that the largest u stays
-// below 1.
+// Numbers from the 32 bits of one word. Uniform in [0, 1), then in [low, high): 24 bits in f32, 32 in f64, so that
+// the largest u stays below 1.
 template <class T>
 VAPO_FN double uniform_of(uint32_t bits) {
   return sizeof(T) == 4 ? (bits >> 8) * 0x1p-24 : bits * 0x1p-32;
+}
+template <class T>
+VAPO_FN T uniform_in(uint32_t bits, double low, double high) {
+  using std::nextafter;
+  T value = static_cast<T>(low + (high - low) * uniform_of<T>(bits)), end = static_cast<T>(high);
+  return value < end ? value : nextafter(end, static_cast<T>(low));
+}
+// In (0, 1), for Box–Muller: √(−2 ln u₁)·(cos, sin)(2π u₂).
+template <class T>
+VAPO_FN T open_uniform(uint32_t bits) {
+  return (static_cast<T>(bits) + T(0.5)) * T(0x1p-32);
+}
+inline constexpr double two_pi = 6.283185307179586;
+template <class T>
+VAPO_FN T random_sign(uint32_t bits) {
+  return bits >> 31 ? T(1) : T(-1);
 }
 
 }  // namespace vapo

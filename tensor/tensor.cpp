@@ -56,8 +56,7 @@ Tensor Tensor::full(const Shape& shape, double value, TensorOptions o) { return 
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
   Tensor out = empty({n}, dtype);
-  dispatch_any(dtype, [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(dtype, [&]<class T>() {
     T* y = out.mutable_data<T>();
     for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(static_cast<Compute<T>>(i));
   });
@@ -72,8 +71,7 @@ double Tensor::item() const {
 
 double Tensor::at(int64_t i) const {
   VAPO_CHECK(i >= 0 && i < numel(), "[at] element {} of a tensor of {}", i, numel());
-  return dispatch_any(dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  return dispatch_any(dtype(), [&]<class T>() {
     T value;
     if (device() == Device::cuda)
       cuda::copy_bytes(&value, Device::cpu, static_cast<const T*>(raw()) + i, Device::cuda, sizeof(T));

@@ -53,8 +53,7 @@ Tensor to_pixels(const Tensor& x) {
   VAPO_CHECK(is_floating(here.dtype()), "[to_pixels] {}: expects floats", name_of(here.dtype()));
   if (here.dtype() == DType::bf16) here = here.to(DType::f32);
   Tensor out = Tensor::empty(here.shape(), DType::u8);
-  dispatch_floating(here.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(here.dtype(), [&]<class T>() {
     const T* from = here.data<T>();
     uint8_t* to = out.mutable_data<uint8_t>();
     parallel_for(here.numel(), 1 << 15, 64, [=](int64_t begin, int64_t end) {

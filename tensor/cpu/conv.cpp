@@ -21,14 +21,9 @@ void for_taps(const ConvGeometry& s, int64_t begin, int64_t end, const F& f) {
     for (int64_t j = 0; j < s.kw; ++j) {
       auto cols = ConvGeometry::inside(j, s.w, s.ow, s.p.stride.w, s.p.padding.w, s.p.dilation.w);
       for (int64_t r = std::max(begin, rows.begin); r < std::min(end, rows.end); ++r)
-        for (int64_t c = cols.begin; c < cols.end; ++c)
-          f(i, j, r, c, r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h,
-            c * s.p.stride.w - s.p.padding.w + j * s.p.dilation.w);
+        for (int64_t c = cols.begin; c < cols.end; ++c) f(i, j, r, c, s.row_of(r, i), s.col_of(c, j));
     }
   }
-}
-int64_t weight_at(const ConvGeometry& s, int64_t o, int64_t i, int64_t j) {
-  return ((o * s.kh + i) * s.kw + j) * s.cg;
 }
 
 template <class T>
@@ -39,9 +34,9 @@ void plain_forward(const ConvGeometry& s, const T* x, const T* w, const T* bias,
       T* out = y + row * s.ow * s.o;
       for (int64_t k = 0; k < s.ow * s.o; ++k) out[k] = bias ? bias[k % s.o] : T(0);
       for_taps(s, r0, r0 + 1, [&](int64_t i, int64_t j, int64_t, int64_t c, int64_t h, int64_t v) {
-        const T* in = x + ((n * s.h + h) * s.w + v) * s.c;
+        const T* in = x + s.x_at(n, h, v);
         for (int64_t o = 0; o < s.o; ++o)
-          out[c * s.o + o] += simd<T>().dot(in + o / s.og * s.cg, w + weight_at(s, o, i, j), s.cg);
+          out[c * s.o + o] += simd<T>().dot(in + o / s.og * s.cg, w + s.w_at(o, i, j), s.cg);
       });
     }
   });
@@ -52,24 +47,24 @@ void plain_input_grad(const ConvGeometry& s, const T* g, const T* w, T* dx) {
     std::fill(dx + begin * s.h * s.w * s.c, dx + end * s.h * s.w * s.c, T(0));
     for (int64_t n = begin; n < end; ++n)
       for_taps(s, 0, s.oh, [&](int64_t i, int64_t j, int64_t r, int64_t c, int64_t h, int64_t v) {
-        const T* from = g + ((n * s.oh + r) * s.ow + c) * s.o;
-        T* to = dx + ((n * s.h + h) * s.w + v) * s.c;
+        const T* from = g + s.y_at(n, r, c);
+        T* to = dx + s.x_at(n, h, v);
         for (int64_t group = 0; group < s.p.groups; ++group)
-          simd<T>().weighted_rows(from + group * s.og, 1, w + weight_at(s, group * s.og, i, j), s.kh * s.kw * s.cg,
-                                  s.og, to + group * s.cg, s.cg, true);
+          simd<T>().weighted_rows(from + group * s.og, 1, w + s.w_at(group * s.og, i, j), s.kh * s.kw * s.cg, s.og,
+                                  to + group * s.cg, s.cg, true);
       });
   });
 }
 template <class T>
 void plain_weight_grad(const ConvGeometry& s, const T* x, const T* g, T* dw) {
   parallel_for(s.o, 1, 1, [&](int64_t begin, int64_t end) {
-    std::fill(dw + weight_at(s, begin, 0, 0), dw + weight_at(s, end, 0, 0), T(0));
+    std::fill(dw + s.w_at(begin, 0, 0), dw + s.w_at(end, 0, 0), T(0));
     for (int64_t n = 0; n < s.n; ++n)
       for_taps(s, 0, s.oh, [&](int64_t i, int64_t j, int64_t r, int64_t c, int64_t h, int64_t v) {
-        const T* from = g + ((n * s.oh + r) * s.ow + c) * s.o;
-        const T* in = x + ((n * s.h + h) * s.w + v) * s.c;
+        const T* from = g + s.y_at(n, r, c);
+        const T* in = x + s.x_at(n, h, v);
         for (int64_t o = begin; o < end; ++o)
-          simd<T>().weighted_rows(from + o, 1, in + o / s.og * s.cg, 0, 1, dw + weight_at(s, o, i, j), s.cg, true);
+          simd<T>().weighted_rows(from + o, 1, in + o / s.og * s.cg, 0, 1, dw + s.w_at(o, i, j), s.cg, true);
       });
   });
 }
@@ -90,8 +85,7 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
     case Algorithm::direct:
       return onednn_forward(s, x.data<float>(), w.data<float>(), floats_or_null(bias), y.mutable_data<float>());
     case Algorithm::plain:
-      dispatch_floating(x.dtype(), [&](auto zero) {
-        using T = decltype(zero);
+      dispatch_floating(x.dtype(), [&]<class T>() {
         plain_forward(s, x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y.mutable_data<T>());
       });
   }
@@ -104,10 +98,8 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
     case Algorithm::direct:
       return onednn_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
     case Algorithm::plain:
-      dispatch_floating(g.dtype(), [&](auto zero) {
-        using T = decltype(zero);
-        plain_input_grad(s, g.data<T>(), w.data<T>(), dx.mutable_data<T>());
-      });
+      dispatch_floating(g.dtype(),
+                        [&]<class T>() { plain_input_grad(s, g.data<T>(), w.data<T>(), dx.mutable_data<T>()); });
   }
 }
 
@@ -118,10 +110,8 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
     case Algorithm::direct:
       return onednn_weight_grad(s, x.data<float>(), g.data<float>(), dw.mutable_data<float>());
     case Algorithm::plain:
-      dispatch_floating(x.dtype(), [&](auto zero) {
-        using T = decltype(zero);
-        plain_weight_grad(s, x.data<T>(), g.data<T>(), dw.mutable_data<T>());
-      });
+      dispatch_floating(x.dtype(),
+                        [&]<class T>() { plain_weight_grad(s, x.data<T>(), g.data<T>(), dw.mutable_data<T>()); });
   }
 }
 

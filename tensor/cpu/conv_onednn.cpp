@@ -171,7 +171,7 @@ void onednn_weight_grad(const ConvGeometry& s, const float* x, const float* g, f
       own.unpack(packed.data<float>(), to);
     });
   });
-  auto add = simd<float>().binary[static_cast<int>(kernel::Binary::add)];
+  auto add = simd<float>().of(kernel::Binary::add);
   for (const Tensor& sum : sums)
     if (sum.defined()) add({dw, sum.data<float>(), dw, 1, sum.numel(), 0, 1, 0, 1});
 }

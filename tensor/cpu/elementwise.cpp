@@ -3,60 +3,14 @@
 #include <algorithm>
 
 #include "tensor/backend.h"
+#include "tensor/cpu/rows.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {
 
-constexpr int64_t cheap_grain = 1 << 13;  // elements a thread at least, for loops bound by memory
-constexpr int64_t grain = 1 << 12;        // for functions with an exponential
-
-// Where an operand of a broadcast stands still, its stride is 0. Neighbouring dimensions that move alike are
-// merged.
-struct Collapsed {
-  int rank = 0;
-  int64_t size[Shape::max_rank], a[Shape::max_rank], b[Shape::max_rank];
-};
-Collapsed collapse(const Shape& out, const Shape& a, const Shape& b) {
-  Collapsed c;
-  int64_t a_stride = 1, b_stride = 1;  // from the innermost dimension outwards
-  for (int i = 0; i < out.rank(); ++i) {
-    int64_t n = out[out.rank() - 1 - i];
-    int64_t na = i < a.rank() ? a[a.rank() - 1 - i] : 1, nb = i < b.rank() ? b[b.rank() - 1 - i] : 1;
-    int64_t sa = na == 1 ? 0 : a_stride, sb = nb == 1 ? 0 : b_stride;
-    a_stride *= na, b_stride *= nb;
-    if (n == 1) continue;
-    int last = c.rank - 1;
-    if (c.rank > 0 && sa == c.a[last] * c.size[last] && sb == c.b[last] * c.size[last]) {
-      c.size[last] *= n;
-      continue;
-    }
-    c.size[c.rank] = n, c.a[c.rank] = sa, c.b[c.rank] = sb;
-    ++c.rank;
-  }
-  for (; c.rank < 2; ++c.rank) c.size[c.rank] = 1, c.a[c.rank] = c.b[c.rank] = 0;
-  return c;
-}
-
-// The rows of the result, from all dimensions but the innermost, split over threads: f(offset into a, offset into
-// b, first row, rows) for pieces of rows that lie as the second dimension's strides say.
-template <class F>
-void for_rows(const Collapsed& c, const F& f) {
-  int64_t outer = 1;
-  for (int i = 2; i < c.rank; ++i) outer *= c.size[i];
-  int64_t rows = c.size[1];
-  parallel_for(outer * rows, std::max<int64_t>(1, cheap_grain / c.size[0]), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end;) {
-      int64_t within = row % rows, count = std::min(end - row, rows - within), rest = row / rows;
-      int64_t a = within * c.a[1], b = within * c.b[1];
-      for (int i = 2; i < c.rank; rest /= c.size[i++])
-        a += rest % c.size[i] * c.a[i], b += rest % c.size[i] * c.b[i];
-      f(a, b, row, count);
-      row += count;
-    }
-  });
-}
+constexpr int64_t grain = 1 << 12;  // elements a thread at least, for functions with an exponential
 
 template <class T, class... Tensors>
 int64_t bytes_of(const Tensors&... tensors) {
@@ -64,8 +18,8 @@ int64_t bytes_of(const Tensors&... tensors) {
 }
 
 template <class T>
-void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
-  auto loop = simd<T>().binary[op];
+void binary_of(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor& y) {
+  auto loop = simd<T>().of(op);
   const T *pa = a.data<T>(), *pb = b.data<T>();
   T* py = y.mutable_data<T>();
   bool stream = streams(bytes_of<T>(a, b, y), py);
@@ -75,25 +29,25 @@ void binary_of(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
     });
     return;
   }
-  Collapsed c = collapse(y.shape(), a.shape(), b.shape());
-  int64_t cols = c.size[0];
+  Strided<2> s = broadcast_strides(y.shape(), a.shape(), b.shape());
+  const int64_t *sa = s.stride[0], *sb = s.stride[1];
+  int64_t cols = s.size[0];
   if (y.numel() == cols) {  // one row: split within
     parallel_for(cols, cheap_grain, 16, [&](int64_t begin, int64_t end) {
-      loop({pa + begin * c.a[0], pb + begin * c.b[0], py + begin, 1, end - begin, 0, c.a[0], 0, c.b[0], stream});
+      loop({pa + begin * sa[0], pb + begin * sb[0], py + begin, 1, end - begin, 0, sa[0], 0, sb[0], stream});
     });
     return;
   }
   stream = stream && cols * static_cast<int64_t>(sizeof(T)) % 64 == 0;
-  for_rows(c, [&](int64_t oa, int64_t ob, int64_t row, int64_t count) {
-    loop({pa + oa, pb + ob, py + row * cols, count, cols, c.a[1], c.a[0], c.b[1], c.b[0], stream});
+  for_rows(s, [&](const int64_t(&at)[2], int64_t row, int64_t count) {
+    loop({pa + at[0], pb + at[1], py + row * cols, count, cols, sa[1], sa[0], sb[1], sb[0], stream});
   });
 }
 
 }  // namespace
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const auto& loops = simd<T>();
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
@@ -109,8 +63,7 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
 }
 
 void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     auto loop = simd<T>().with_slope[function];
     const T* px = x.data<T>();
     T *py = y.mutable_data<T>(), *ps = slope.mutable_data<T>();
@@ -123,8 +76,7 @@ void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tens
 }
 
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     bool stream = streams(bytes_of<T>(x, y), py);
@@ -135,8 +87,7 @@ void affine(const Tensor& x, double a, double b, const Tensor& y) {
 }
 
 void fill(double value, const Tensor& y) {
-  dispatch_any(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_any(y.dtype(), [&]<class T>() {
     T* py = y.mutable_data<T>();
     T one = static_cast<T>(static_cast<Compute<T>>(value));
     parallel_for(y.numel(), cheap_grain, 64,
@@ -144,14 +95,13 @@ void fill(double value, const Tensor& y) {
   });
 }
 
-void binary(int op, const Tensor& a, const Tensor& b, const Tensor& y) {
+void binary(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor& y) {
   if (y.numel() == 0) return;
-  dispatch_floating(y.dtype(), [&](auto zero) { binary_of<decltype(zero)>(op, a, b, y); });
+  dispatch_floating(y.dtype(), [&]<class T>() { binary_of<T>(op, a, b, y); });
 }
 
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     const T *pc = c.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
     bool stream = streams(bytes_of<T>(c, a, b, y), py);
@@ -161,36 +111,20 @@ void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
   });
 }
 
-void broadcast(const Tensor& x, const Tensor& y) {
-  if (y.numel() == 0) return;
-  dispatch_any(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* px = x.data<T>();
+void add_bias(const char*, const Tensor& bias, const Tensor& y) {
+  int64_t n = bias.numel();
+  dispatch_floating(y.dtype(), [&]<class T>() {
+    const T* pb = bias.data<T>();
     T* py = y.mutable_data<T>();
-    Collapsed c = collapse(y.shape(), x.shape(), {});
-    int64_t cols = c.size[0];
-    auto write_row = [&](const T* from, T* to, int64_t n) {
-      if (c.a[0])
-        std::copy_n(from, n, to);
-      else
-        std::fill_n(to, n, *from);
-    };
-    if (y.numel() == cols) {  // one row: split within
-      parallel_for(cols, cheap_grain, 64,
-                   [&](int64_t begin, int64_t end) { write_row(px + begin * c.a[0], py + begin, end - begin); });
-      return;
-    }
-    for_rows(c, [&](int64_t offset, int64_t, int64_t first, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) write_row(px + offset + i * c.a[1], py + (first + i) * cols, cols);
+    parallel_for(y.numel() / n, std::max<int64_t>(1, cheap_grain / n), 1, [&](int64_t begin, int64_t end) {
+      simd<T>().of(kernel::Binary::add)({py + begin * n, pb, py + begin * n, end - begin, n, n, 1, 0, 1});
     });
   });
 }
 
 void convert(const Tensor& from, const Tensor& to) {
-  dispatch_any(from.dtype(), [&](auto zero_from) {
-    dispatch_any(to.dtype(), [&](auto zero_to) {
-      using From = decltype(zero_from);
-      using To = decltype(zero_to);
+  dispatch_any(from.dtype(), [&]<class From>() {
+    dispatch_any(to.dtype(), [&]<class To>() {
       const From* x = from.data<From>();
       To* y = to.mutable_data<To>();
       for (int64_t i = 0; i < from.numel(); ++i) y[i] = static_cast<To>(static_cast<Compute<To>>(x[i]));

@@ -52,21 +52,18 @@ void by_panels(const Product& p, const double* a, const double* b, double* y) {
       });
 }
 
-// One output row or column, or a contraction over one element. False: not such a product.
+// One output row or column, or a contraction over one element.
+bool is_thin(const Product& p) { return p.m == 1 || p.n == 1 || p.k == 1; }
 template <class T>
-bool thin(const Product& p, const T* a, const T* b, T* y) {
+void thin(const Product& p, const T* a, const T* b, T* y) {
   const auto& loops = simd<T>();
   if (p.n == 1 && !p.transpose_a) {  // y[i] = ⟨a[i,:], b⟩
     parallel_for(p.m, std::max<int64_t>(16, grain / std::max<int64_t>(1, p.k)), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) y[i] = loops.dot(a + i * p.k, b, p.k);
     });
-    return true;
-  }
-  if (p.m == 1 && p.transpose_b) {  // y[j] = ⟨b[j,:], a⟩
+  } else if (p.m == 1 && p.transpose_b) {  // y[j] = ⟨b[j,:], a⟩
     for (int64_t j = 0; j < p.n; ++j) y[j] = loops.dot(b + j * p.k, a, p.k);
-    return true;
-  }
-  if (p.m == 1 || (p.n == 1 && p.transpose_a)) {  // y = Σ_r c[r]·x[r,:], in blocks of rows to keep the sums short
+  } else if (p.m == 1 || p.n == 1) {  // y = Σ_r c[r]·x[r,:], in blocks of rows to keep the sums short
     bool row = p.m == 1;
     const T *c = row ? a : b, *x = row ? b : a;
     int64_t width = row ? p.n : p.m;
@@ -76,25 +73,11 @@ bool thin(const Product& p, const T* a, const T* b, T* y) {
                      loops.weighted_rows(c + r, 1, x + r * width + begin, width, std::min<int64_t>(256, p.k - r),
                                          y + begin, end - begin, r > 0);
                  });
-    return true;
-  }
-  if (p.k == 1) {  // y[i,j] = a[i]·b[j]
+  } else {  // y[i,j] = a[i]·b[j]
     parallel_for(p.m, std::max<int64_t>(1, grain / p.n), 1, [&](int64_t begin, int64_t end) {
-      loops.binary[static_cast<int>(kernel::Binary::mul)](
-          {a + begin, b, y + begin * p.n, end - begin, p.n, 1, 0, 0, 1});
+      loops.of(kernel::Binary::mul)({a + begin, b, y + begin * p.n, end - begin, p.n, 1, 0, 0, 1});
     });
-    return true;
   }
-  return false;
-}
-
-template <class T>
-void add_bias(const Product& p, const T* bias, T* y) {
-  if (!bias) return;
-  parallel_for(p.m, std::max<int64_t>(1, grain / std::max<int64_t>(1, p.n)), 1, [&](int64_t begin, int64_t end) {
-    simd<T>().binary[static_cast<int>(kernel::Binary::add)](
-        {y + begin * p.n, bias, y + begin * p.n, end - begin, p.n, p.n, 1, 0, 1});
-  });
 }
 
 // A block of a product of f32 matrices: m × n of its result, k long, with the leading dimensions of the whole ones.
@@ -175,7 +158,7 @@ Grid grid_of(const Product& p) {
   return best;
 }
 
-void product(const Product& p, const float* a, const float* b, const float* bias, float* y) {
+void by_onednn(const Product& p, const float* a, const float* b, const float* bias, float* y) try {
   Grid g = grid_of(p);
   bool bf16 = precision() == Precision::bf16 && cpu_has_bf16() &&
               p.m * p.n * p.k >= 1 << 20;  // smaller ones do not pay for rounding
@@ -190,46 +173,47 @@ void product(const Product& p, const float* a, const float* b, const float* bias
                y + i * p.n + j);
     }
   });
+} catch (const dnnl::error& e) {
+  fail("[matmul] oneDNN refused ({},{})×({},{}): {}", p.m, p.k, p.k, p.n, e.what());
 }
 
-void multiply(const Product& p, const float* a, const float* b, const float* bias, float* y) {
-  if (p.k == 0)
-    std::fill_n(y, p.m * p.n, 0.0f);
-  else if (!thin(p, a, b, y)) {
-    try {
-      return product(p, a, b, bias, y);
-    } catch (const dnnl::error& e) {
-      fail("[matmul] oneDNN refused ({},{})×({},{}): {}", p.m, p.k, p.k, p.n, e.what());
-    }
-  }
-  add_bias(p, bias, y);
+// oneDNN's products come with their bias, the others without.
+template <class T>
+bool adds_bias(const Product& p) {
+  return std::is_same_v<T, float> && p.k > 0 && !is_thin(p);
 }
-
-void multiply(const Product& p, const double* a, const double* b, const double* bias, double* y) {
+template <class T>
+void multiply(const Product& p, const T* a, const T* b, const T* bias, T* y) {
   if (p.k == 0)
-    std::fill_n(y, p.m * p.n, 0.0);
-  else if (!thin(p, a, b, y))
+    std::fill_n(y, p.m * p.n, T(0));
+  else if (is_thin(p))
+    thin(p, a, b, y);
+  else if constexpr (std::is_same_v<T, double>)
     by_panels(p, a, b, y);
-  add_bias(p, bias, y);
+  else
+    by_onednn(p, a, b, bias, y);
 }
 
 }  // namespace
 
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
-  dispatch_floating(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(a.dtype(), [&]<class T>() {
+    Product p{s.transpose_a, s.transpose_b, s.m, s.n, s.k};
     int64_t batches = s.batch.numel();
     const T *pa = a.data<T>(), *pb = b.data<T>(), *pbias = bias.defined() ? bias.data<T>() : nullptr;
     T* py = y.mutable_data<T>();
     auto some = [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        multiply({s.transpose_a, s.transpose_b, s.m, s.n, s.k}, pa + s.offset(i, a.shape(), s.m * s.k),
-                 pb + s.offset(i, b.shape(), s.k * s.n), pbias, py + i * s.m * s.n);
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t at[2];
+        s.batch.find(i, at);
+        multiply(p, pa + at[0] * s.m * s.k, pb + at[1] * s.k * s.n, pbias, py + i * s.m * s.n);
+      }
     };
     if (batches >= num_threads())  // whole products for each thread: nothing is read twice
       parallel_for(batches, std::max<int64_t>(1, grain / std::max<int64_t>(1, s.m * s.n * s.k)), 1, some);
     else
       some(0, batches);
+    if (bias.defined() && !adds_bias<T>(p)) add_bias("linear", bias, y);
   });
 }
 

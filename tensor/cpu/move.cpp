@@ -1,49 +1,37 @@
-// Moving elements: copies of blocks, permutations, gathers and scatters.
+// Moving elements: strided copies, copies of blocks, gathers and scatters.
 
 #include <algorithm>
 #include <cstring>
 
 #include "tensor/backend.h"
+#include "tensor/cpu/rows.h"
 #include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {
-
 constexpr int64_t grain = 1 << 15;  // bytes a thread at least
-
-template <class Word>
-void permute_words(const Word* x, Word* y, int rank, const int64_t* size, const int64_t* stride) {
-  int64_t position[Shape::max_rank] = {}, offset = 0, inner = size[rank - 1], step = stride[rank - 1], total = 1;
-  for (int i = 0; i < rank; ++i) total *= size[i];
-  for (int64_t out = 0; out < total; out += inner) {
-    for (int64_t j = 0; j < inner; ++j) y[out + j] = x[offset + j * step];
-    for (int i = rank - 2; i >= 0; --i) {
-      offset += stride[i];
-      if (++position[i] < size[i]) break;
-      offset -= stride[i] * size[i];
-      position[i] = 0;
-    }
-  }
 }
 
-}  // namespace
-
-void permute(const Tensor& x, const Dims& dims, const Tensor& y) {
-  if (x.numel() == 0) return;
-  int rank = x.rank();
-  if (rank == 0) return copy_blocks(x.raw(), 0, y.raw(), 0, static_cast<int64_t>(x.bytes()), 1);
-  int64_t strides[Shape::max_rank], size[Shape::max_rank], stride[Shape::max_rank], s = 1;
-  for (int i = rank - 1; i >= 0; --i) {
-    strides[i] = s;
-    s *= x.shape()[i];
-  }
-  for (int i = 0; i < rank; ++i) {
-    size[i] = x.shape()[static_cast<int>(dims[i])];
-    stride[i] = strides[dims[i]];
-  }
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    permute_words(x.data<T>(), y.mutable_data<T>(), rank, size, stride);
+void copy_strided(const Tensor& x, const Strided<1>& order, const Tensor& y) {
+  int64_t cols = order.size[0], along = order.stride[0][0], down = order.stride[0][1];
+  dispatch_any(y.dtype(), [&]<class T>() {
+    const T* px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    auto write_row = [&](const T* from, T* to, int64_t n) {
+      if (along == 0)
+        std::fill_n(to, n, *from);
+      else if (along == 1)
+        std::copy_n(from, n, to);
+      else
+        for (int64_t j = 0; j < n; ++j) to[j] = from[j * along];
+    };
+    if (order.rank < 2)  // one row: split within
+      return parallel_for(cols, cheap_grain, 64, [&](int64_t begin, int64_t end) {
+        write_row(px + begin * along, py + begin, end - begin);
+      });
+    for_rows(order, [&](const int64_t(&at)[1], int64_t first, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) write_row(px + at[0] + i * down, py + (first + i) * cols, cols);
+    });
   });
 }
 
@@ -61,62 +49,47 @@ void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_str
   });
 }
 
-void index_select(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
-                  const Tensor& y) {
-  int64_t n = index.numel(), bytes = inner * static_cast<int64_t>(size_of(x.dtype()));
-  if (bytes == 0) return;
-  const int64_t* rows = index.data<int64_t>();
-  auto* from = static_cast<const std::byte*>(x.raw());
-  auto* to = static_cast<std::byte*>(y.raw());
-  for (int64_t o = 0; o < outer; ++o)
-    for (int64_t i = 0; i < n; ++i)
-      std::memcpy(to + (o * n + i) * bytes, from + (o * size + rows[i]) * bytes, static_cast<size_t>(bytes));
-}
-
-void index_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
-  const int64_t* rows = index.data<int64_t>();
-  int64_t n = index.numel();
-  dispatch_floating(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = g.data<T>();
-    T* to = y.mutable_data<T>();
-    for (int64_t o = 0; o < outer; ++o)
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j < inner; ++j) to[(o * size + rows[i]) * inner + j] += from[(o * n + i) * inner + j];
-  });
-}
-
-void gather(const Tensor& x, int64_t outer, int64_t size, int64_t inner, const Tensor& index, const Tensor& y) {
+void gather(const Tensor& x, const Around& d, const Tensor& index, const Tensor& y) {
   const int64_t* at = index.data<int64_t>();
-  int64_t n = index.numel() / (outer * inner);
-  dispatch_any(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  int64_t outer = d.outer, size = d.size, inner = d.inner;
+  int64_t n = y.numel() / (outer * inner);
+  bool whole_rows = index.numel() == n;
+  dispatch_any(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
     parallel_for(outer * n, std::max<int64_t>(1, grain / (16 * inner)), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        for (int64_t j = 0; j < inner; ++j)
-          to[r * inner + j] = from[(r / n * size + at[r * inner + j]) * inner + j];
+      for (int64_t r = begin; r < end; ++r) {
+        const T* block = from + r / n * size * inner;
+        if (whole_rows)
+          std::copy_n(block + at[r % n] * inner, inner, to + r * inner);
+        else
+          for (int64_t j = 0; j < inner; ++j) to[r * inner + j] = block[at[r * inner + j] * inner + j];
+      }
     });
   });
 }
 
-// A thread has columns of its own, so that every sum is in the order of k.
-void scatter_add(const Tensor& g, int64_t outer, int64_t size, int64_t inner, const Tensor& index,
-                 const Tensor& y) {
+// A thread has columns of its own, so that every sum is in the order of n.
+void scatter_add(const Tensor& g, const Around& d, const Tensor& index, const Tensor& y) {
   const int64_t* at = index.data<int64_t>();
-  int64_t n = index.numel() / (outer * inner), split = std::clamp<int64_t>(num_threads() / outer, 1, inner);
-  dispatch_floating(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  int64_t outer = d.outer, size = d.size, inner = d.inner;
+  int64_t n = g.numel() / (outer * inner), split = std::clamp<int64_t>(num_threads() / outer, 1, inner);
+  bool whole_rows = index.numel() == n;
+  dispatch_floating(g.dtype(), [&]<class T>() {
     const T* from = g.data<T>();
     T* to = y.mutable_data<T>();
     int64_t width = (inner + split - 1) / split;
     parallel_for(outer * split, std::max<int64_t>(1, grain / (16 * n * width)), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         int64_t o = i / split, first = i % split * width, last = std::min(inner, first + width);
-        for (int64_t k = o * n; k < (o + 1) * n; ++k)
-          for (int64_t j = first; j < last; ++j)
-            to[(o * size + at[k * inner + j]) * inner + j] += from[k * inner + j];
+        T* block = to + o * size * inner;
+        for (int64_t k = 0; k < n; ++k) {
+          const T* row = from + (o * n + k) * inner;
+          if (whole_rows)
+            for (int64_t j = first; j < last; ++j) block[at[k] * inner + j] += row[j];
+          else
+            for (int64_t j = first; j < last; ++j) block[at[(o * n + k) * inner + j] * inner + j] += row[j];
+        }
       }
     });
   });

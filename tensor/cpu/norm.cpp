@@ -19,7 +19,11 @@ class Channels {
  public:
   Channels(int64_t arrays, int64_t channels)
       : channels_(channels), store_(static_cast<size_t>(arrays * channels)) {}
-  T* next() { return store_.data() + channels_ * used_++; }
+  ChannelArrays<T> next(int64_t arrays = 1) {
+    T* first = store_.data() + channels_ * used_;
+    used_ += arrays;
+    return {first, channels_};
+  }
 
  private:
   int64_t channels_, used_ = 0;
@@ -33,7 +37,9 @@ struct Item {
 };
 // f(item) over all samples; where there are fewer than threads, a sample's groups are split too.
 template <class F>
-void for_items(const NormSize& size, int64_t groups, const F& f) {
+void for_items(const NormCall& call, const F& f) {
+  const NormSize& size = call.size;
+  int64_t groups = call.p.groups;
   if (size.n == 0) return;
   int64_t split = std::clamp<int64_t>((num_threads() + size.n - 1) / size.n, 1, groups);
   int64_t cg = size.channels / groups, per = (groups + split - 1) / split;
@@ -60,28 +66,27 @@ bool streams(const NormSize& size, const Item& item, int64_t arrays, const Tenso
 template <class T>
 struct Affine {
   T *m, *r, *q;
-  explicit Affine(Channels<T>& from) : m(from.next()), r(from.next()), q(from.next()) {}
+  explicit Affine(Channels<T>& from) : m(from.next()[0]), r(from.next()[0]), q(from.next()[0]) {}
   static constexpr int64_t arrays = 3;
 };
 template <class T>
-NormRows<T> rows_of(const NormSize& size, const Item& item, const kernel::Normalized& stats, int64_t groups,
-                    const Tensor& a, const Tensor& s, const kernel::GroupNormOptions& p, const Affine<T>& f,
-                    bool stream) {
+NormRows<T> rows_of(const NormCall& call, const Item& item, const Affine<T>& f, bool stream) {
+  const kernel::Normalized& stats = call.stats;
   for (int64_t i = item.first, c = 0; i < item.last; ++i) {
-    int64_t at = item.n * groups + i;
+    int64_t at = item.n * call.p.groups + i;
     T rstd = stats.rstd.data<T>()[at], mean = stats.mean.data<T>()[at], rest = stats.rest.data<T>()[at];
     for (int64_t j = 0; j < item.channels_per_group; ++j, ++c) f.m[c] = mean, f.r[c] = rstd, f.q[c] = -rstd * rest;
   }
-  return {size.pixels,
+  return {call.size.pixels,
           item.channels(),
-          size.channels,
+          call.size.channels,
           f.m,
           f.r,
           f.q,
-          a.data<T>() + item.at,
-          s.data<T>() + item.at,
-          p.mask.defined() ? p.mask.data<uint8_t>() + item.offset : nullptr,
-          static_cast<T>(p.mask_scale),
+          call.a.data<T>() + item.at,
+          call.s.data<T>() + item.at,
+          call.p.mask.defined() ? call.p.mask.data<uint8_t>() + item.offset : nullptr,
+          static_cast<T>(call.p.mask_scale),
           stream};
 }
 
@@ -97,154 +102,104 @@ bool hold(int64_t channels, double count, const T* sum, const T* squares) {
 }
 
 template <class T>
-void statistics(const NormSize& size, const Item& item, int64_t groups, double eps, const T* x, T* sum, T* squares,
-                const kernel::Normalized& out) {
+void statistics(const NormCall& call, const Item& item, const T* x, T* sum, T* squares) {
+  const NormSize& size = call.size;
   norm_simd<T>().moments(
       {size.pixels, item.channels(), size.channels, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 1, false},
       x, sum, squares);
   int64_t cg = item.channels_per_group;
   double count = static_cast<double>(size.pixels);
   for (int64_t i = item.first, c = 0; i < item.last; ++i, c += cg) {
-    int64_t at = item.n * groups + i;
-    T *mean = out.mean.mutable_data<T>() + at, *rest = out.rest.mutable_data<T>() + at,
-      *rstd = out.rstd.mutable_data<T>() + at;
+    int64_t at = item.n * call.p.groups + i;
+    T *mean = call.stats.mean.mutable_data<T>() + at, *rest = call.stats.rest.mutable_data<T>() + at,
+      *rstd = call.stats.rstd.mutable_data<T>() + at;
     if (sizeof(T) == sizeof(double) || hold(cg, count, sum + c, squares + c)) {
-      norm_statistics(cg, count, eps, x + c, sum + c, squares + c, mean, rest, rstd);
+      norm_statistics(cg, count, call.p.eps, x + c, sum + c, squares + c, mean, rest, rstd);
       continue;
     }
     Channels<double> wide(2, cg);
-    double *wide_sum = wide.next(), *wide_squares = wide.next();
+    double *wide_sum = wide.next()[0], *wide_squares = wide.next()[0];
     for (int64_t p = 0; p < size.pixels; ++p)
       for (int64_t j = 0; j < cg; ++j) {
         double d = static_cast<double>(x[p * size.channels + c + j]) - static_cast<double>(x[c + j]);
         wide_sum[j] += d, wide_squares[j] += d * d;
       }
-    norm_statistics(cg, count, eps, x + c, wide_sum, wide_squares, mean, rest, rstd);
+    norm_statistics(cg, count, call.p.eps, x + c, wide_sum, wide_squares, mean, rest, rstd);
   }
 }
 
 template <class T>
-void forward(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-             const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
-  for_items(size, p.groups, [&](const Item& item) {
+void forward(const NormCall& call) {
+  for_items(call, [&](const Item& item) {
     Channels<T> arrays(Affine<T>::arrays, item.channels());
     Affine<T> f(arrays);
-    const T* px = x.data<T>() + item.offset;
-    statistics(size, item, p.groups, p.eps, px, f.r, f.q, out);
-    bool stream = streams<T>(size, item, 3, out.y);
-    norm_simd<T>().forward[p.silu](rows_of(size, item, out, p.groups, a, s, p, f, stream), px,
-                                   out.y.mutable_data<T>() + item.offset);
+    const T* x = call.x.data<T>() + item.offset;
+    statistics(call, item, x, f.r, f.q);
+    const Tensor& y = call.stats.y;
+    NormRows<T> rows = rows_of(call, item, f, streams<T>(call.size, item, 3, y));
+    norm_simd<T>().forward[call.p.silu](rows, x, y.mutable_data<T>() + item.offset);
   });
 }
 
 template <class T>
-void vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-         const kernel::Normalized& stats, const kernel::GroupNormOptions& p, const kernel::NormGrads& out) {
-  for_items(size, p.groups, [&](const Item& item) {
-    Channels<T> arrays(Affine<T>::arrays + 3, item.channels());
+void vjp(const NormCall& call) {
+  const kernel::NormGrads2& grads = call.grads;
+  for_items(call, [&](const Item& item) {
+    Channels<T> arrays(Affine<T>::arrays + NormMap::count, item.channels());
     Affine<T> f(arrays);
-    T *kh = arrays.next(), *ky = arrays.next(), *k1 = arrays.next();
-    bool stream = out.dx.defined() && streams<T>(size, item, 6, out.dx);
-    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, f, stream);
-    T *ds = out.ds.mutable_data<T>() + item.at, *da = out.da.mutable_data<T>() + item.at;
-    T* dx = out.dx.defined() ? out.dx.mutable_data<T>() + item.offset : nullptr;
+    ChannelArrays<T> map = arrays.next(NormMap::count);
+    bool stream = grads.dx.defined() && streams<T>(call.size, item, 6, grads.dx);
+    NormRows<T> rows = rows_of(call, item, f, stream);
+    T *ds = grads.ds.mutable_data<T>() + item.at, *da = grads.da.mutable_data<T>() + item.at;
+    T* dx = grads.dx.defined() ? grads.dx.mutable_data<T>() + item.offset : nullptr;
     Tensor apart;  // h, where dx is not to hold it between the passes
-    if (!dx || stream) apart = Tensor::empty({size.pixels * size.channels}, x.dtype());
+    if (!dx || stream) apart = Tensor::empty({call.size.pixels * call.size.channels}, call.x.dtype());
     T* h = apart.defined() ? apart.mutable_data<T>() : dx;
-    const T* px = x.data<T>() + item.offset;
-    norm_simd<T>().vjp_sums[p.silu](rows, px, g.data<T>() + item.offset, h, ds, da);
+    const T *x = call.x.data<T>() + item.offset, *g = call.g.data<T>() + item.offset;
+    norm_simd<T>().vjp_sums[call.p.silu](rows, x, g, h, ds, da);
     if (!dx) return;
-    double m = static_cast<double>(size.pixels * item.channels_per_group);
+    double m = static_cast<double>(call.size.pixels * item.channels_per_group);
     for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
       norm_vjp_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, ds + c, da + c,
-                            kh + c, ky + c, k1 + c);
-    norm_simd<T>().vjp_map(rows, px, h, kh, ky, k1, dx);
+                            map.from(c));
+    norm_simd<T>().vjp_map(rows, x, h, map, dx);
   });
 }
 
 template <class T>
-void vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-          const Tensor& ua, const Tensor& us, const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
-          const kernel::NormGrads2& out) {
-  for_items(size, p.groups, [&](const Item& item) {
-    Channels<T> arrays(Affine<T>::arrays + 18, item.channels());
+void vjp2(const NormCall& call) {
+  for_items(call, [&](const Item& item) {
+    Channels<T> arrays(Affine<T>::arrays + NormSum2::count + NormMap2::count, item.channels());
     Affine<T> f(arrays);
-    bool stream = streams<T>(size, item, 8, out.dx) && streams<T>(size, item, 8, out.dg);
-    NormRows<T> rows = rows_of(size, item, stats, p.groups, a, s, p, f, stream);
-    NormSums2<T> sum{arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next(),
-                     arrays.next(), arrays.next(), arrays.next(), arrays.next(), arrays.next()};
-    NormMap2<T> map{arrays.next(), arrays.next(), arrays.next(), arrays.next(),
-                    arrays.next(), arrays.next(), arrays.next(), arrays.next()};
-    const T *px = x.data<T>() + item.offset, *pg = g.data<T>() + item.offset, *pu = u.data<T>() + item.offset;
-    const T *pua = ua.data<T>() + item.at, *pus = us.data<T>() + item.at;
-    T *dx = out.dx.mutable_data<T>() + item.offset, *dg = out.dg.mutable_data<T>() + item.offset;
-    T *da = out.da.mutable_data<T>() + item.at, *ds = out.ds.mutable_data<T>() + item.at;
-    norm_simd<T>().vjp2_sums[p.silu](rows, px, pg, pu, sum);
+    const kernel::NormGrads2& grads = call.grads;
+    bool stream = streams<T>(call.size, item, 8, grads.dx) && streams<T>(call.size, item, 8, grads.dg);
+    NormRows<T> rows = rows_of(call, item, f, stream);
+    ChannelArrays<T> sums = arrays.next(NormSum2::count), map = arrays.next(NormMap2::count);
+    const T *x = call.x.data<T>() + item.offset, *g = call.g.data<T>() + item.offset,
+            *u = call.u.data<T>() + item.offset;
+    const T *ua = call.ua.data<T>() + item.at, *us = call.us.data<T>() + item.at;
+    T *dx = grads.dx.mutable_data<T>() + item.offset, *dg = grads.dg.mutable_data<T>() + item.offset;
+    T *da = grads.da.mutable_data<T>() + item.at, *ds = grads.ds.mutable_data<T>() + item.at;
+    norm_simd<T>().vjp2_sums[call.p.silu](rows, x, g, u, sums);
 
-    double m = static_cast<double>(size.pixels * item.channels_per_group);
-    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group) {
-      NormSums2<T> group_sums{sum.u + c, sum.uy + c, sum.h + c,   sum.hy + c, sum.hu + c,
-                              sum.w + c, sum.wy + c, sum.wyy + c, sum.wu + c, sum.wuy + c};
-      NormMap2<T> group_map{map.zu + c, map.zy + c, map.z1 + c, map.e + c,
-                            map.h + c,  map.u + c,  map.y + c,  map.one + c};
-      norm_vjp2_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, pua + c, pus + c,
-                             group_sums, group_map, da + c, ds + c);
-    }
-    norm_simd<T>().vjp2_map[p.silu](rows, px, pg, pu, map, dx, dg);
+    double m = static_cast<double>(call.size.pixels * item.channels_per_group);
+    for (int64_t c = 0; c < item.channels(); c += item.channels_per_group)
+      norm_vjp2_coefficients(item.channels_per_group, m, static_cast<double>(f.r[c]), rows.a + c, ua + c, us + c,
+                             sums.from(c), map.from(c), da + c, ds + c);
+    norm_simd<T>().vjp2_map[call.p.silu](rows, x, g, u, map, dx, dg);
   });
 }
 
 }  // namespace
 
-void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
-  dispatch_floating(x.dtype(), [&](auto zero) { forward<decltype(zero)>(size, x, a, s, p, out); });
+void group_norm(const NormCall& call) {
+  dispatch_floating(call.x.dtype(), [&]<class T>() { forward<T>(call); });
 }
-void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                    const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
-                    const kernel::NormGrads& out) {
-  dispatch_floating(x.dtype(), [&](auto zero) { vjp<decltype(zero)>(size, x, a, s, g, stats, p, out); });
+void group_norm_vjp(const NormCall& call) {
+  dispatch_floating(call.x.dtype(), [&]<class T>() { vjp<T>(call); });
 }
-void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                     const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
-                     const kernel::GroupNormOptions& p, const kernel::NormGrads2& out) {
-  dispatch_floating(x.dtype(),
-                    [&](auto zero) { vjp2<decltype(zero)>(size, x, a, s, g, u, ua, us, stats, p, out); });
-}
-
-// ---- softmax over rows
-
-void softmax(const Tensor& x, int64_t rows, int64_t n, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const auto& loops = simd<T>();
-    const T* px = x.data<T>();
-    T* py = y.mutable_data<T>();
-    parallel_for(rows, std::max<int64_t>(1, 4096 / n), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        T* row = py + i * n;
-        loops.affine(px + i * n, row, n, 1, -static_cast<double>(loops.maximum(px + i * n, n)), false);
-        loops.unary[Functions::index_of<Exp>()](row, row, n, 0, false);
-        loops.affine(row, row, n, 1 / loops.sum(row, n), 0, false);
-      }
-    });
-  });
-}
-
-void softmax_vjp(const Tensor& y, const Tensor& g, int64_t rows, int64_t n, const Tensor& dx) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const auto& loops = simd<T>();
-    const T *py = y.data<T>(), *pg = g.data<T>();
-    T* out = dx.mutable_data<T>();
-    parallel_for(rows, std::max<int64_t>(1, 4096 / n), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        T* row = out + i * n;
-        loops.affine(pg + i * n, row, n, 1, -static_cast<double>(loops.dot(py + i * n, pg + i * n, n)), false);
-        loops.binary[static_cast<int>(kernel::Binary::mul)]({row, py + i * n, row, 1, n, 0, 1, 0, 1});
-      }
-    });
-  });
+void group_norm_vjp2(const NormCall& call) {
+  dispatch_floating(call.x.dtype(), [&]<class T>() { vjp2<T>(call); });
 }
 
 }  // namespace vapo::cpu

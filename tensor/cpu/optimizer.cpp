@@ -1,12 +1,12 @@
 // Optimizer steps: every parameter's tensors are read and written once.
 
 #include <cmath>
-#include <limits>
+#include <tuple>
 #include <vector>
 
-#include "tensor/adam_constants.h"
 #include "tensor/backend.h"
 #include "tensor/cpu/simd.h"
+#include "tensor/optimizer_formulas.h"
 #include "tensor/parallel.h"
 
 namespace vapo::cpu {
@@ -42,7 +42,7 @@ void for_pieces(std::span<const Slot> slots, const F& f) {
   parallel_for(static_cast<int64_t>(pieces.size()), 4, 1, [all = &pieces, &f](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Piece& p = (*all)[static_cast<size_t>(i)];
-      dispatch_floating(p.slot->param.dtype(), [&](auto zero) { f(p, zero); });
+      dispatch_floating(p.slot->param.dtype(), [&]<class T>() { f.template operator()<T>(p); });
     }
   });
 }
@@ -50,60 +50,44 @@ void for_pieces(std::span<const Slot> slots, const F& f) {
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  auto k32 = adam_constants<float>(update);
-  auto k64 = adam_constants<double>(update);
-  for_pieces(slots, [&](const Piece& p, auto zero) {
-    using T = decltype(zero);
-    const AdamConstants<T>* k;
-    if constexpr (sizeof(T) == 4)
-      k = &k32;
-    else
-      k = &k64;
+  std::tuple constants{adam_constants<float>(update), adam_constants<double>(update)};
+  for_pieces(slots, [&]<class T>(const Piece& p) {
     const Slot& s = *p.slot;
-    simd<T>().adam(*k, part<T>(s.param, p.begin), grad_part<T>(s, p.begin), part<T>(s.m, p.begin),
-                   part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
+    simd<T>().adam(std::get<AdamConstants<T>>(constants), part<T>(s.param, p.begin), grad_part<T>(s, p.begin),
+                   part<T>(s.m, p.begin), part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
   });
 }
 
-void sgd_update(std::span<const Slot> slots, const SgdUpdate& u) {
-  for_pieces(slots, [&](const Piece& p, auto zero) {
-    using T = decltype(zero);
-    const Slot& s = *p.slot;
-    T *w = part<T>(s.param, p.begin), *m = part<T>(s.m, p.begin), *ema = part<T>(s.ema, p.begin);
-    const T* g = grad_part<T>(s, p.begin);
-    T limit = static_cast<T>(u.clip_value);
-    for (int64_t i = 0; i < p.count; ++i) {
-      T grad = g[i] * static_cast<T>(u.grad_scale);
-      grad = grad > limit ? limit : grad < -limit ? -limit : grad;
-      grad += static_cast<T>(u.weight_decay) * w[i];
-      m[i] = static_cast<T>(u.momentum) * m[i] + grad;
-      w[i] -= static_cast<T>(u.lr) * (u.nesterov ? grad + static_cast<T>(u.momentum) * m[i] : m[i]);
-      if (ema) ema[i] += static_cast<T>(1 - u.ema_decay) * (w[i] - ema[i]);
+void sgd_update(std::span<const Slot> slots, const SgdUpdate& update) {
+  for_pieces(slots, [&]<class T>(const Piece& piece) {
+    auto k = sgd_constants<T>(update);
+    const Slot& s = *piece.slot;
+    T *p = part<T>(s.param, piece.begin), *m = part<T>(s.m, piece.begin), *ema = part<T>(s.ema, piece.begin);
+    const T* g = grad_part<T>(s, piece.begin);
+    for (int64_t i = 0; i < piece.count; ++i) {
+      p[i] = sgd_moved(k, p[i], g[i], m[i]);
+      if (ema) ema[i] = averaged(k.ema_rate, p[i], ema[i]);
     }
   });
 }
 
-// You et al., "Large Batch Optimization for Deep Learning" (2020): direction d = m̂/(√v̂+ε) + λp, step lr·‖p‖/‖d‖.
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
   AdamUpdate no_decay = update;
-  no_decay.weight_decay = 0;
-  double first_correction = 1 / (1 - std::pow(update.beta1, static_cast<double>(update.step)));
+  no_decay.weight_decay = 0;  // it is part of the direction
   for (const Slot& s : slots) {
     Tensor direction = Tensor::empty(s.param.shape(), s.param.dtype());
-    dispatch_floating(s.param.dtype(), [&](auto zero) {
-      using T = decltype(zero);
+    dispatch_floating(s.param.dtype(), [&]<class T>() {
       auto k = adam_constants<T>(no_decay);
       k.direction_only = true;
+      T decay = static_cast<T>(update.weight_decay);
       int64_t n = s.param.numel();
-      T *w = part<T>(s.param, 0), *d = part<T>(direction, 0), *ema = part<T>(s.ema, 0);
-      simd<T>().adam(k, w, grad_part<T>(s, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
-      for (int64_t i = 0; i < n; ++i)
-        d[i] = static_cast<T>(first_correction) * d[i] + static_cast<T>(update.weight_decay) * w[i];
-      double size = std::sqrt(simd<T>().sum_squares(w, n)), length = std::sqrt(simd<T>().sum_squares(d, n));
-      T rate = static_cast<T>(update.lr * (size > 0 && length > 0 ? size / length : 1));
+      T *p = part<T>(s.param, 0), *d = part<T>(direction, 0), *ema = part<T>(s.ema, 0);
+      simd<T>().adam(k, p, grad_part<T>(s, 0), part<T>(s.m, 0), part<T>(s.v, 0), d, n);
+      for (int64_t i = 0; i < n; ++i) d[i] = lamb_direction(k, decay, p[i], d[i]);
+      T rate = static_cast<T>(lamb_rate(update.lr, simd<T>().sum_squares(p, n), simd<T>().sum_squares(d, n)));
       for (int64_t i = 0; i < n; ++i) {
-        w[i] -= rate * d[i];
-        if (ema) ema[i] += static_cast<T>(1 - update.ema_decay) * (w[i] - ema[i]);
+        p[i] -= rate * d[i];
+        if (ema) ema[i] = averaged(k.ema_rate, p[i], ema[i]);
       }
     });
   }

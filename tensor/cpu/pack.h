@@ -67,6 +67,7 @@ struct Pack {
       return Pack(1.) / x;
     }
   }
+  friend VAPO_PACK Pack clamp(Pack x, Pack bound) { return hn::Clamp(x.r, hn::Neg(bound.r), bound.r); }
   friend VAPO_PACK Pack abs(Pack x) { return hn::Abs(x.r); }
   friend VAPO_PACK Pack min(Pack a, Pack b) { return hn::Min(a.r, b.r); }
   friend VAPO_PACK Pack max(Pack a, Pack b) { return hn::Max(a.r, b.r); }

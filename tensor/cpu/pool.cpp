@@ -21,44 +21,42 @@ void pool_rows(kernel::Pool pool, T scale, const T* x, int64_t stride, int64_t c
 
 }  // namespace
 
-void pool_sum2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
+void pool_sum2d(const Tensor& x, kernel::Pair k, double scale, const Tensor& y) {
   int64_t rows = y.dim(0) * y.dim(1), cols = y.dim(2), c = y.dim(3), width = x.dim(2) * c;
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     T factor = static_cast<T>(scale);
-    parallel_for(rows, std::max<int64_t>(1, grain / (width * kh)), 1, [&](int64_t begin, int64_t end) {
+    parallel_for(rows, std::max<int64_t>(1, grain / (width * k.h)), 1, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)
         for (int64_t j = 0; j < cols; ++j) {
           T* out = py + (r * cols + j) * c;
-          for (int64_t a = 0; a < kh; ++a)  // `kw` neighbouring pixels are rows of c, each weighted by the scale
-            simd<T>().weighted_rows(&factor, 0, px + (r * kh + a) * width + j * kw * c, c, kw, out, c, a > 0);
+          for (int64_t a = 0; a < k.h; ++a)  // k.w neighbouring pixels are rows of c, each weighted by the scale
+            simd<T>().weighted_rows(&factor, 0, px + (r * k.h + a) * width + j * k.w * c, c, k.w, out, c, a > 0);
         }
     });
   });
 }
 
-void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, const Tensor& y) {
-  int64_t rows = x.dim(0) * x.dim(1), cols = x.dim(2), c = x.dim(3), width = cols * kw * c;
+void upsample_nearest2d(const Tensor& x, kernel::Pair k, double scale, const Tensor& y) {
+  int64_t rows = x.dim(0) * x.dim(1), cols = x.dim(2), c = x.dim(3), width = cols * k.w * c;
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
-    parallel_for(rows, std::max<int64_t>(1, grain / (width * kh)), 1, [&](int64_t begin, int64_t end) {
+    parallel_for(rows, std::max<int64_t>(1, grain / (width * k.h)), 1, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        T* out = py + r * kh * width;
+        T* out = py + r * k.h * width;
         for (int64_t j = 0; j < cols; ++j) {
-          T* first = out + j * kw * c;
+          T* first = out + j * k.w * c;
           if (scale == 1)
             std::copy_n(px + (r * cols + j) * c, c, first);
           else
             simd<T>().affine(px + (r * cols + j) * c, first, c, scale, 0, false);
-          for (int64_t b = 1; b < kw; ++b) std::copy_n(first, c, first + b * c);
+          for (int64_t b = 1; b < k.w; ++b) std::copy_n(first, c, first + b * c);
         }
-        for (int64_t a = 1; a < kh; ++a) std::copy_n(out, width, out + a * width);
+        for (int64_t a = 1; a < k.h; ++a) std::copy_n(out, width, out + a * width);
       }
     });
   });
@@ -67,8 +65,7 @@ void upsample_nearest2d(const Tensor& x, int64_t kh, int64_t kw, double scale, c
 void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Tensor& y) {
   int64_t width = s.w * s.c;
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     parallel_for(s.n * s.oh, std::max<int64_t>(1, grain / (width * s.kh)), 1, [&](int64_t begin, int64_t end) {
@@ -91,8 +88,7 @@ void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Ten
 
 void max_pool2d(const ConvGeometry& s, const Tensor& x, const Tensor& y, const Tensor& index) {
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
     int64_t* pi = index.mutable_data<int64_t>();

@@ -31,28 +31,24 @@ void fill_blocks(T* y, int64_t n, int64_t first_block, const Fill& fill) {
 }  // namespace
 
 void normal(const RandomKey& key, int64_t first_block, const Tensor& out) {
-  dispatch_floating(out.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(out.dtype(), [&]<class T>() {
     fill_blocks(out.mutable_data<T>(), out.numel(), first_block,
                 [&](int64_t block, T* y, int64_t n) { simd<T>().normal(range_of(key, block), y, n); });
   });
 }
 
 void uniform(const RandomKey& key, double low, double high, const Tensor& out) {
-  dispatch_floating(out.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(out.dtype(), [&]<class T>() {
     fill_blocks(out.mutable_data<T>(), out.numel(), 0,
                 [&](int64_t block, T* y, int64_t n) { simd<T>().uniform(range_of(key, block), y, n, low, high); });
   });
 }
 
 void rademacher(const RandomKey& key, const Tensor& out) {
-  dispatch_floating(out.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(out.dtype(), [&]<class T>() {
     T* y = out.mutable_data<T>();
     for (int64_t i = 0; i < out.numel(); ++i)
-      y[i] =
-          philox_block(static_cast<uint64_t>(i / 4), key.seed, key.stream, key.step).w[i % 4] >> 31 ? T(1) : T(-1);
+      y[i] = random_sign<T>(philox_block(static_cast<uint64_t>(i / 4), key.seed, key.stream, key.step).w[i % 4]);
   });
 }
 

@@ -84,17 +84,15 @@ void reduce(Reduction r, const T* x, int64_t outer, int64_t count, int64_t inner
 
 }  // namespace
 
-void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
+void reduce_middle(Reduction r, const Tensor& x, const Around& d, const Tensor& y) {
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    reduce<T>(r, x.data<T>(), outer, count, inner, y.mutable_data<T>());
-  });
+  dispatch_floating(x.dtype(),
+                    [&]<class T>() { reduce<T>(r, x.data<T>(), d.outer, d.size, d.inner, y.mutable_data<T>()); });
 }
 
-void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+void cumsum(const Tensor& x, const Around& d, bool reverse, const Tensor& y) {
+  int64_t outer = d.outer, count = d.size, inner = d.inner;
+  dispatch_floating(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
     int64_t first = reverse ? count - 1 : 0, step = reverse ? -inner : inner;
@@ -118,8 +116,7 @@ void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool r
 void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   double total = 0;
   for (const Tensor& x : xs) {
-    dispatch_floating(x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
+    dispatch_floating(x.dtype(), [&]<class T>() {
       const T* p = x.data<T>();
       total += chunked_sum(x.numel(), [&](int64_t b, int64_t e) { return simd<T>().sum_squares(p + b, e - b); });
     });
@@ -128,8 +125,7 @@ void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
 }
 
 bool all_finite(const Tensor& x) {
-  return dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  return dispatch_floating(x.dtype(), [&]<class T>() {
     const T* p = x.data<T>();
     T bad = 0;  // x·0 is NaN exactly where x is not finite
     for (int64_t i = 0; i < x.numel(); ++i) bad += p[i] * T(0);

@@ -3,16 +3,16 @@
 
 #include <cstdint>
 
-#include "tensor/adam_constants.h"
 #include "tensor/functions.h"
 #include "tensor/kernels.h"
+#include "tensor/optimizer_formulas.h"
 
 namespace vapo::cpu {
 
 // An operation over so many bytes has pushed the start of its result out of the caches before anything reads it;
 // written past them, the result's memory need not be read first. A loop that is told to `stream` does so: each row
 // of its result starts on a boundary of 64 bytes, and is not one of its operands.
-inline constexpr int64_t streamed_bytes = int64_t(64) << 20;
+inline constexpr int64_t streamed_bytes = int64_t{64} << 20;
 inline bool streams(int64_t bytes, const void* result) {
   return bytes >= streamed_bytes && reinterpret_cast<uintptr_t>(result) % 64 == 0;
 }
@@ -40,6 +40,7 @@ struct Loops {
                                       bool stream);  // of Towers; null for the others
   void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream);
   void (*binary[kernel::binary_count])(const BinaryLoop<T>&);
+  auto of(kernel::Binary op) const { return binary[static_cast<int>(op)]; }
   void (*where)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);  // c ≠ 0 ? a : b
   void (*affine)(const T* x, T* y, int64_t n, double a, double b, bool stream);
   double (*sum)(const T* x, int64_t n);

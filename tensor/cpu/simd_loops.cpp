@@ -248,26 +248,13 @@ void weighted_rows(const T* c, int64_t c_stride, const T* x, int64_t x_stride, i
 template <class T>
 void adam(const AdamConstants<T>& k, T* p, const T* g, T* m, T* v, T* ema, int64_t n) {
   using P = Pack<T>;
-  auto set = [](T value) __attribute__((always_inline)) { return P(hn::Set(P::d, value)); };
-  auto step = [&](int64_t i, auto load, auto store) __attribute__((always_inline)) {
-    P w = load(p + i), grad = load(g + i) * set(k.grad_scale), m1 = load(m + i), m2 = load(v + i);
-    grad = P(hn::Clamp(grad.r, hn::Set(P::d, -k.clip_value), hn::Set(P::d, k.clip_value)));
-    if (k.clip_std_factor >= 0) {
-      P bound = multiply_add(set(k.clip_std_factor), sqrt(m2), P(0.1));
-      grad = P(hn::Clamp(grad.r, (P(0.) - bound).r, bound.r));
-    }
-    grad = multiply_add(set(k.l2), w, grad);
-    m1 = multiply_add(set(T(1) - k.beta1), grad - m1, m1);
-    m2 = multiply_add(set(T(1) - k.beta2), grad * grad - m2, m2);
-    P direction = m1 / multiply_add(sqrt(m2), set(k.root_correction), set(k.eps));
+  auto step = [&](int64_t i, auto load, auto store) VAPO_INLINE {
+    P w = load(p + i), m1 = load(m + i), m2 = load(v + i), direction = adam_direction(k, w, load(g + i), m1, m2);
     store(m1, m + i), store(m2, v + i);
     if (k.direction_only) return store(direction, ema + i);
-    w = w * set(k.shrink) - set(k.step_size) * direction;
+    w = adam_moved(k, w, direction);
     store(w, p + i);
-    if (ema) {
-      P average = load(ema + i);
-      store(multiply_add(set(k.ema_rate), w - average, average), ema + i);
-    }
+    if (ema) store(averaged(k.ema_rate, w, load(ema + i)), ema + i);
   };
   for_packs<T>(
       n,
@@ -293,7 +280,7 @@ VAPO_PACK void philox_batch(const PhiloxRange& range, uint64_t first, uint32_t (
     for (int i = 0; i < batch; ++i) philox_round(w[0][i], w[1][i], w[2][i], w[3][i], k0, k1);
 }
 
-// Box–Muller on the word pairs: √(−2 ln u₁)·(cos, sin)(2π u₂), u = (w + ½)·2⁻³².
+// Box–Muller on the word pairs.
 template <class T>
 void normal(const PhiloxRange& range, T* y, int64_t blocks) {
   using P = Pack<T>;
@@ -302,11 +289,11 @@ void normal(const PhiloxRange& range, T* y, int64_t blocks) {
     alignas(64) T u[4][batch];
     philox_batch(range, static_cast<uint64_t>(b), w);
     for (int j = 0; j < 4; ++j)
-      for (int i = 0; i < batch; ++i) u[j][i] = (static_cast<T>(w[j][i]) + T(0.5)) * T(0x1p-32);
+      for (int i = 0; i < batch; ++i) u[j][i] = open_uniform<T>(w[j][i]);
     for (int j = 0; j < 4; j += 2) {
       for (int i = 0; i < batch; i += static_cast<int>(P::lanes)) {
         P radius = sqrt(P(-2.) * P(hn::Log(P::d, P::load(&u[j][i]).r)));
-        P angle = P(6.283185307179586) * P::load(&u[j + 1][i]);
+        P angle = P(two_pi) * P::load(&u[j + 1][i]);
         (radius * P(hn::Cos(P::d, angle.r))).store(&u[j][i]);
         (radius * P(hn::Sin(P::d, angle.r))).store(&u[j + 1][i]);
       }
@@ -323,19 +310,13 @@ void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double 
     philox_batch(range, static_cast<uint64_t>(b), w);
     int64_t count = blocks - b < batch ? blocks - b : batch;
     for (int64_t i = 0; i < count; ++i)
-      for (int j = 0; j < 4; ++j) {
-        double u = uniform_of<T>(w[j][i]);
-        T value = static_cast<T>(low + (high - low) * u);
-        y[(b + i) * 4 + j] =
-            value < static_cast<T>(high) ? value : std::nextafter(static_cast<T>(high), static_cast<T>(low));
-      }
+      for (int j = 0; j < 4; ++j) y[(b + i) * 4 + j] = uniform_in<T>(w[j][i], low, high);
   }
 }
 
 template <class T, class... Fs>
 constexpr void expand_towers(Loops<T>& l, FunctionList<Fs...>) {
-  ((l.with_slope[Functions::index_of<Fs>()] = with_slope<T, Fs, Functions::at<Functions::index_of<Fs>() + 1>>),
-   ...);
+  ((l.with_slope[Functions::index_of<Fs>()] = with_slope<T, Fs, SlopeOf<Fs>>), ...);
 }
 template <class T, class... Fs>
 constexpr void expand(Loops<T>& l, FunctionList<Fs...>) {

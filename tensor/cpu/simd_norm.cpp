@@ -140,86 +140,87 @@ void forward(const NormRows<T>& n, const T* x, T* y) {
       s = multiply_add(a, at.load(n.q + c), at.load(n.s + c));
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P z = multiply_add(ar, at.load(x + i) - m, s);
-      if constexpr (silu) z = apply<Silu>(z);
-      write(n, at, masked(n, at, i, z), y + i);
+      write(n, at, masked(n, at, i, norm_phi<silu>(multiply_add(ar, at.load(x + i) - m, s))), y + i);
     }
   });
 }
+
+// What the elements of some channels have in common; with it, an element.
+template <class P, bool silu>
+struct Elements {
+  P m, r, q, a, s;
+  template <class T, class Access>
+  VAPO_PACK Elements(const NormRows<T>& n, const Access& at, int64_t c)
+      : m(at.load(n.m + c)), r(at.load(n.r + c)), q(at.load(n.q + c)), a(at.load(n.a + c)), s(at.load(n.s + c)) {}
+  VAPO_PACK P y(const P& x) const { return multiply_add(r, x - m, q); }
+  VAPO_PACK P z(const P& y) const { return multiply_add(a, y, s); }
+  VAPO_PACK NormElement<P, silu> of(const P& x) const { return {y(x), z(y(x))}; }
+};
 
 template <class T, bool silu>
 void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* sum_hy) {
   for_channels<silu ? 2 : 4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
-      s0(0.), s1(0.);
+    Elements<P, silu> elements(n, at, c);
+    P total[NormSum::count] = {P(0.), P(0.)};
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i) - m, q), d = masked(n, at, i, at.load(g + i));
-      if constexpr (silu) d = d * apply<SiluD1>(multiply_add(a, y, s));
-      s0 = s0 + d, s1 = multiply_add(d, y, s1);
-      at.store(d, h + i);
+      NormElement<P, silu> e = elements.of(at.load(x + i));
+      at.store(e.add_vjp(masked(n, at, i, at.load(g + i)), total), h + i);
     }
-    add_to(sum_h, c, at, s0, begin == 0), add_to(sum_hy, c, at, s1, begin == 0);
+    add_to(sum_h, c, at, total[NormSum::h], begin == 0), add_to(sum_hy, c, at, total[NormSum::hy], begin == 0);
   });
 }
 
 template <class T>
-void vjp_map(const NormRows<T>& n, const T* x, const T* h, const T* kh, const T* ky, const T* k1, T* dx) {
+void vjp_map(const NormRows<T>& n, const T* x, const T* h, const ChannelArrays<T>& k, T* dx) {
   for_channels<4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), vh = at.load(kh + c), vy = at.load(ky + c),
-      v1 = at.load(k1 + c);
+    Elements<P, false> elements(n, at, c);
+    P kh = at.load(k[NormMap::h] + c), ky = at.load(k[NormMap::y] + c), k1 = at.load(k[NormMap::one] + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i) - m, q);
-      write(n, at, multiply_add(vh, at.load(h + i), multiply_add(vy, y, v1)), dx + i);
+      P y = elements.y(at.load(x + i));
+      write(n, at, multiply_add(kh, at.load(h + i), multiply_add(ky, y, k1)), dx + i);
     }
   });
 }
 
 template <class T, bool silu>
-void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormSums2<T>& to) {
+void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const ChannelArrays<T>& sums) {
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
-      zero(0.);
-    P su = zero, suy = zero, sh = zero, shy = zero, shu = zero, sw = zero, swy = zero, swyy = zero, swu = zero,
-      swuy = zero;
+    Elements<P, silu> elements(n, at, c);
+    constexpr int count = silu ? NormSum2::count : NormSum2::count_of_identity;
+    P total[count];
+#pragma GCC unroll 10
+    for (P& sum : total) sum = P(0.);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i) - m, q), vu = at.load(u + i), h = masked(n, at, i, at.load(g + i));
-      su = su + vu, suy = multiply_add(vu, y, suy);
-      if constexpr (silu) {
-        P z = multiply_add(a, y, s), w = h * apply<SiluD2>(z), wy = w * y;
-        h = h * apply<SiluD1>(z);
-        sw = sw + w, swy = swy + wy, swyy = multiply_add(wy, y, swyy);
-        swu = multiply_add(w, vu, swu), swuy = multiply_add(wy, vu, swuy);
-      }
-      sh = sh + h, shy = multiply_add(h, y, shy), shu = multiply_add(h, vu, shu);
+      elements.of(at.load(x + i)).add_vjp2(masked(n, at, i, at.load(g + i)), at.load(u + i), total);
     }
-    bool first = begin == 0;
-    add_to(to.u, c, at, su, first), add_to(to.uy, c, at, suy, first), add_to(to.h, c, at, sh, first);
-    add_to(to.hy, c, at, shy, first), add_to(to.hu, c, at, shu, first), add_to(to.w, c, at, sw, first);
-    add_to(to.wy, c, at, swy, first), add_to(to.wyy, c, at, swyy, first), add_to(to.wu, c, at, swu, first);
-    add_to(to.wuy, c, at, swuy, first);
+#pragma GCC unroll 10
+    for (int k = 0; k < count; ++k) add_to(sums[k], c, at, total[k], begin == 0);
+    if (begin == 0)
+      for (int k = count; k < NormSum2::count; ++k) at.store(P(0.), sums[k] + c);
   });
 }
 
 template <class T, bool silu>
-void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const NormMap2<T>& k, T* dx, T* dg) {
+void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const ChannelArrays<T>& k, T* dx, T* dg) {
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    P m = at.load(n.m + c), r = at.load(n.r + c), q = at.load(n.q + c), a = at.load(n.a + c), s = at.load(n.s + c),
-      zu = at.load(k.zu + c), zy = at.load(k.zy + c), z1 = at.load(k.z1 + c), ke = at.load(k.e + c),
-      kh = at.load(k.h + c), ku = at.load(k.u + c), ky = at.load(k.y + c), k1 = at.load(k.one + c);
+    using K = NormMap2;
+    Elements<P, silu> elements(n, at, c);
+    P zu = at.load(k[K::zu] + c), zy = at.load(k[K::zy] + c), z1 = at.load(k[K::z1] + c), ke = at.load(k[K::e] + c),
+      kh = at.load(k[K::h] + c), ku = at.load(k[K::u] + c), ky = at.load(k[K::y] + c), k1 = at.load(k[K::one] + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      P y = multiply_add(r, at.load(x + i) - m, q), vu = at.load(u + i), vg = at.load(g + i);
+      P y = elements.y(at.load(x + i)), vu = at.load(u + i), vg = at.load(g + i);
       P change = masked(n, at, i, multiply_add(zu, vu, multiply_add(zy, y, z1)));  // m·ż
       P h = masked(n, at, i, vg), out = multiply_add(ku, vu, multiply_add(ky, y, k1));
       if constexpr (silu) {
-        P z = multiply_add(a, y, s), slope = apply<SiluD1>(z);
+        P z = elements.z(y), slope = apply<SiluD1>(z);
         out = multiply_add(ke, vg * apply<SiluD2>(z) * change, out);
         h = h * slope, change = change * slope;
       }

@@ -25,12 +25,12 @@ struct NormLoops {
   // Σ(x − x₀) and Σ(x − x₀)², x₀ the first pixel
   void (*moments)(const NormRows<T>&, const T* x, T* sum, T* squares);
   // The rest is indexed by φ: 0 the identity, 1 silu.
-  void (*forward[2])(const NormRows<T>&, const T* x, T* y);                                    // y = m·φ(z)
-  void (*vjp_sums[2])(const NormRows<T>&, const T* x, const T* g, T* h, T* sum_h, T* sum_hy);  // and writes h
-  void (*vjp_map)(const NormRows<T>&, const T* x, const T* h, const T* kh, const T* ky, const T* k1,
-                  T* dx);  // which may be h
-  void (*vjp2_sums[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormSums2<T>&);
-  void (*vjp2_map[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const NormMap2<T>&, T* dx, T* dg);
+  void (*forward[2])(const NormRows<T>&, const T* x, T* y);                                       // y = m·φ(z)
+  void (*vjp_sums[2])(const NormRows<T>&, const T* x, const T* g, T* h, T* sum_h, T* sum_hy);     // and writes h
+  void (*vjp_map)(const NormRows<T>&, const T* x, const T* h, const ChannelArrays<T>& k, T* dx);  // which may be h
+  void (*vjp2_sums[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const ChannelArrays<T>& sums);
+  void (*vjp2_map[2])(const NormRows<T>&, const T* x, const T* g, const T* u, const ChannelArrays<T>& k, T* dx,
+                      T* dg);
 };
 
 template <class T>

@@ -187,7 +187,7 @@ void winograd_weight_grad(const ConvGeometry& s, const float* x, const float* g,
     }
   });
   float* total = sums[0].mutable_data<float>();
-  auto add = simd<float>().binary[static_cast<int>(kernel::Binary::add)];
+  auto add = simd<float>().of(kernel::Binary::add);
   for (size_t i = 1; i < sums.size(); ++i)
     if (sums[i].defined())
       parallel_for(size, 1 << 14, 16, [&](int64_t begin, int64_t end) {

@@ -6,6 +6,7 @@
 #include <cudnn.h>
 
 #include "tensor/backend.h"
+#include "tensor/binary_functions.h"
 #include "tensor/step_graph.h"
 
 namespace vapo::cuda {
@@ -40,17 +41,14 @@ template <class T>
 T* pointer_or_null(const Tensor& x) {
   return x.defined() ? pointer<T>(x) : nullptr;
 }
-// Calls f with a value of the C++ type behind a floating t, bf16 among them.
+// dispatch_floating, with bf16 among the types.
 template <class F>
-void dispatch_stored(DType t, F&& f) {
-  t == DType::bf16 ? f(BFloat16{}) : dispatch_floating(t, f);
+void dispatch_stored(DType t, const F& f) {
+  t == DType::bf16 ? f.template operator()<BFloat16>() : dispatch_floating(t, f);
 }
 inline Tensor scratch(int64_t count, DType dtype) { return Tensor::empty({count}, {dtype, Device::cuda}); }
 
-// y (…,n) += bias (n), where there is one
-void add_bias(const char* op, const Tensor& bias, const Tensor& y);
-
-constexpr int block_size = 256;
+inline constexpr int block_size = 256;
 
 #ifdef __CUDACC__
 // Starts kernel(arguments…) on the stream, with `shared_bytes` of dynamic shared memory, and throws, naming `op`,
@@ -91,10 +89,15 @@ inline dim3 blocks_for(int64_t n) {
   return dim3(static_cast<unsigned>(blocks < 1 ? 1 : blocks < most ? blocks : most));
 }
 
+// f(i) for this thread's share of [0, n), when all threads along the grid's x take part.
 template <class F>
-__global__ void for_each_kernel(int64_t n, F f) {
+__device__ void stride_over(int64_t n, const F& f) {
   int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i);
+}
+template <class F>
+__global__ void for_each_kernel(int64_t n, F f) {
+  stride_over(n, f);
 }
 // f(i) for i in [0, n), f a device function object.
 template <class F>
@@ -102,17 +105,27 @@ void for_each(const char* op, int64_t n, const F& f) {
   if (n > 0) launch(op, for_each_kernel<F>, blocks_for(n), block_size, n, f);
 }
 
-// The sum over a block of `block_size` threads, in every thread of it.
-template <class T>
-__device__ T block_sum(T x) {
+// Neighbouring values that are read or written at once.
+template <class T, int vec>
+struct alignas(sizeof(T) * vec) Pack {
+  T at[vec];
+};
+
+// Every thread's x combined over a block of `block_size` threads, in every thread of it.
+template <kernel::Binary op, class T>
+__device__ T over_block(T x) {
   __shared__ T parts[32];
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_down_sync(0xffffffffu, x, offset);
+  for (int offset = 16; offset > 0; offset /= 2) x = combine<op>(x, __shfl_down_sync(0xffffffffu, x, offset));
   __syncthreads();
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
   __syncthreads();
-  T total = 0;
-  for (int i = 0; i < static_cast<int>(blockDim.x) / 32; ++i) total += parts[i];
+  T total = parts[0];
+  for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) total = combine<op>(total, parts[i]);
   return total;
+}
+template <class T>
+__device__ T block_sum(T x) {
+  return over_block<kernel::Binary::add>(x);
 }
 #endif
 

@@ -23,11 +23,10 @@ struct PlainForward {
     Compute<T> total = bias ? Compute<T>(bias[o]) : Compute<T>(0);
     for (int64_t i = 0; i < s.kh; ++i)
       for (int64_t j = 0; j < s.kw; ++j) {
-        int64_t h = r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h,
-                v = c * s.p.stride.w - s.p.padding.w + j * s.p.dilation.w;
+        int64_t h = s.row_of(r, i), v = s.col_of(c, j);
         if (h < 0 || h >= s.h || v < 0 || v >= s.w) continue;
-        const T* in = x + ((n * s.h + h) * s.w + v) * s.c + o / s.og * s.cg;
-        const T* weights = w + ((o * s.kh + i) * s.kw + j) * s.cg;
+        const T* in = x + s.x_at(n, h, v) + o / s.og * s.cg;
+        const T* weights = w + s.w_at(o, i, j);
         for (int64_t k = 0; k < s.cg; ++k) total += in[k] * weights[k];
       }
     y[index] = static_cast<T>(total);
@@ -55,9 +54,9 @@ struct PlainInputGrad {
       for (int64_t j = 0; j < s.kw; ++j) {
         int64_t c = output_of(v, j, s.ow, s.p.stride.w, s.p.padding.w, s.p.dilation.w);
         if (c < 0) continue;
-        const T* from = g + ((n * s.oh + r) * s.ow + c) * s.o;
+        const T* from = g + s.y_at(n, r, c);
         for (int64_t o = group * s.og; o < (group + 1) * s.og; ++o)
-          total += from[o] * w[((o * s.kh + i) * s.kw + j) * s.cg + k % s.cg];
+          total += from[o] * w[s.w_at(o, i, j) + k % s.cg];
       }
     }
     dx[index] = static_cast<T>(total);
@@ -75,12 +74,12 @@ struct PlainWeightGrad {
     Compute<T> total = 0;
     for (int64_t n = 0; n < s.n; ++n)
       for (int64_t r = 0; r < s.oh; ++r) {
-        int64_t h = r * s.p.stride.h - s.p.padding.h + i * s.p.dilation.h;
+        int64_t h = s.row_of(r, i);
         if (h < 0 || h >= s.h) continue;
         for (int64_t c = 0; c < s.ow; ++c) {
-          int64_t v = c * s.p.stride.w - s.p.padding.w + j * s.p.dilation.w;
+          int64_t v = s.col_of(c, j);
           if (v < 0 || v >= s.w) continue;
-          total += g[((n * s.oh + r) * s.ow + c) * s.o + o] * x[((n * s.h + h) * s.w + v) * s.c + channel];
+          total += g[s.y_at(n, r, c) + o] * x[s.x_at(n, h, v) + channel];
         }
       }
     dw[index] = static_cast<T>(total);
@@ -218,11 +217,10 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
                                     static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), address(space),
                                     p.workspace, &zero, p.y, address(y)),
             "conv2d", s);
-    add_bias("conv2d", bias, y);
+    if (bias.defined()) add_bias("conv2d", bias, y);
     return;
   }
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("conv2d", y.numel(),
              PlainForward<T>{s, pointer<T>(x), pointer<T>(w), pointer_or_null<T>(bias), pointer<T>(y)});
   });
@@ -238,8 +236,7 @@ void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, 
                                                 address(space), p.workspace, &zero, p.x, address(dx)),
                    "conv2d_input_grad", s);
   }
-  dispatch_stored(g.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(g.dtype(), [&]<class T>() {
     for_each("conv2d_input_grad", dx.numel(), PlainInputGrad<T>{s, pointer<T>(g), pointer<T>(w), pointer<T>(dx)});
   });
 }
@@ -254,8 +251,7 @@ void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g,
                                                   address(space), p.workspace, &zero, p.w, address(dw)),
                    "conv2d_weight_grad", s);
   }
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("conv2d_weight_grad", dw.numel(), PlainWeightGrad<T>{s, pointer<T>(x), pointer<T>(g), pointer<T>(dw)});
   });
 }

@@ -6,14 +6,6 @@
 namespace vapo::cuda {
 namespace {
 
-template <class T>
-struct AddBias {
-  const T* bias;
-  T* y;
-  int64_t n;
-  __device__ void operator()(int64_t i) const { y[i] = static_cast<T>(Compute<T>(y[i]) + Compute<T>(bias[i % n])); }
-};
-
 cublasComputeType_t compute_type(DType t) {
   if (t == DType::f64) return CUBLAS_COMPUTE_64F;
   if (t == DType::bf16) return CUBLAS_COMPUTE_32F;
@@ -25,14 +17,6 @@ cublasComputeType_t compute_type(DType t) {
     default:
       return CUBLAS_COMPUTE_32F_FAST_16BF;
   }
-}
-
-// The distance between neighbouring batch positions, if it is the same for all.
-bool constant_step(const MatmulSize& s, const Shape& shape, int64_t matrix, int64_t batches, int64_t& step) {
-  step = batches > 1 ? s.offset(1, shape, matrix) : 0;
-  for (int64_t i = 2; i < batches; ++i)
-    if (s.offset(i, shape, matrix) != i * step) return false;
-  return true;
 }
 
 template <class T>
@@ -52,35 +36,28 @@ void multiply(const MatmulSize& s, const T* a, int64_t a_step, const T* b, int64
 }
 
 template <class T>
-void matmul_of(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
-  int64_t batches = s.batch.numel(), a_step, b_step;
+void matmul_of(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& y) {
+  int64_t batches = s.batch.numel(), a_matrix = s.m * s.k, b_matrix = s.k * s.n;
   const T *pa = pointer<T>(a), *pb = pointer<T>(b);
   T* py = pointer<T>(y);
   if (s.k == 0) {
     fill(0, y);
-  } else if (constant_step(s, a.shape(), s.m * s.k, batches, a_step) &&
-             constant_step(s, b.shape(), s.k * s.n, batches, b_step)) {
-    multiply(s, pa, a_step, pb, b_step, py, batches);
+  } else if (s.batch.rank <= 1) {  // steps that are the same for all positions
+    multiply(s, pa, s.batch.stride[0][0] * a_matrix, pb, s.batch.stride[1][0] * b_matrix, py, batches);
   } else {
-    for (int64_t i = 0; i < batches; ++i)
-      multiply(s, pa + s.offset(i, a.shape(), s.m * s.k), 0, pb + s.offset(i, b.shape(), s.k * s.n), 0,
-               py + i * s.m * s.n, 1);
+    for (int64_t i = 0; i < batches; ++i) {
+      int64_t at[2];
+      s.batch.find(i, at);
+      multiply(s, pa + at[0] * a_matrix, 0, pb + at[1] * b_matrix, 0, py + i * s.m * s.n, 1);
+    }
   }
-  add_bias("linear", bias, y);
 }
 
 }  // namespace
 
-void add_bias(const char* op, const Tensor& bias, const Tensor& y) {
-  if (!bias.defined()) return;
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for_each(op, y.numel(), AddBias<T>{pointer<T>(bias), pointer<T>(y), bias.numel()});
-  });
-}
-
 void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
-  dispatch_stored(a.dtype(), [&](auto zero) { matmul_of<decltype(zero)>(s, a, b, bias, y); });
+  dispatch_stored(a.dtype(), [&]<class T>() { matmul_of<T>(s, a, b, y); });
+  if (bias.defined()) add_bias("linear", bias, y);
 }
 
 }  // namespace vapo::cuda

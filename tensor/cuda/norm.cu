@@ -1,7 +1,7 @@
 // Group normalisation. Rows that fit into shared memory take norm_rows.cu; what is here, for all others, is as on
 // the CPU: per-channel sums in one pass, coefficients from tensor/norm_formulas.h, results in a second pass.
 
-#include "tensor/cuda/norm_element.h"
+#include "tensor/cuda/norm_rows.h"
 
 namespace vapo::cuda {
 namespace {
@@ -50,29 +50,28 @@ struct Element {
   const C *a, *s, *mean, *rest, *rstd;
   const uint8_t* mask;
   C mask_scale;
-  __device__ NormElement<C, silu> at(int64_t i, int64_t nc) const {
+  __device__ MaskedElement<C, silu> at(int64_t i, int64_t nc) const {
     int64_t n = nc / size.channels, g = nc % size.channels / (size.channels / groups);
     int64_t row = n * groups + g;
     C y = (x[i] - mean[row] - rest[row]) * rstd[row];
-    return {y, a[nc] * y + s[nc], mask ? static_cast<C>(mask[i]) * mask_scale : C(1)};
+    return {{y, a[nc] * y + s[nc]}, mask ? static_cast<C>(mask[i]) * mask_scale : C(1)};
   }
   __device__ int64_t channel_of(int64_t i) const {
     return i / (size.pixels * size.channels) * size.channels + i % size.channels;
   }
 };
 template <class T, bool silu>
-Element<T, silu> element(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                         const kernel::Normalized& stats, const kernel::GroupNormOptions& p) {
-  return {size,
-          p.groups,
-          pointer<T>(x),
-          pointer<Compute<T>>(a),
-          pointer<Compute<T>>(s),
-          pointer<Compute<T>>(stats.mean),
-          pointer<Compute<T>>(stats.rest),
-          pointer<Compute<T>>(stats.rstd),
-          pointer_or_null<uint8_t>(p.mask),
-          static_cast<Compute<T>>(p.mask_scale)};
+Element<T, silu> element(const NormCall& call) {
+  return {call.size,
+          call.p.groups,
+          pointer<T>(call.x),
+          pointer<Compute<T>>(call.a),
+          pointer<Compute<T>>(call.s),
+          pointer<Compute<T>>(call.stats.mean),
+          pointer<Compute<T>>(call.stats.rest),
+          pointer<Compute<T>>(call.stats.rstd),
+          pointer_or_null<uint8_t>(call.p.mask),
+          static_cast<Compute<T>>(call.p.mask_scale)};
 }
 
 template <class T>
@@ -116,23 +115,25 @@ template <class T>
 struct VjpCoefficients {
   NormSize size;
   int64_t groups;
-  const T *a, *rstd, *ds, *da;
-  T *kh, *ky, *k1;
+  const T *a, *rstd;
+  ChannelArrays<T> sums, map;
   __device__ void operator()(int64_t i) const {
     int64_t cg = size.channels / groups, at = i / groups * size.channels + i % groups * cg;
-    norm_vjp_coefficients(cg, static_cast<double>(size.pixels * cg), static_cast<double>(rstd[i]), a + at, ds + at,
-                          da + at, kh + at, ky + at, k1 + at);
+    norm_vjp_coefficients(cg, static_cast<double>(size.pixels * cg), static_cast<double>(rstd[i]), a + at,
+                          sums[NormSum::h] + at, sums[NormSum::hy] + at, map.from(at));
   }
 };
 template <class T, bool silu>
 struct VjpMap {
   Element<T, silu> e;
   const T* g;
-  const Compute<T>*kh, *ky, *k1;
+  ChannelArrays<Compute<T>> map;
   T* dx;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
-    dx[i] = static_cast<T>(e.at(i, nc).vjp(g[i], kh[nc], ky[nc], k1[nc]));
+    Compute<T> k[NormMap::count];
+    load(k, map, nc);
+    dx[i] = static_cast<T>(e.at(i, nc).vjp(g[i], k));
   }
 };
 
@@ -149,98 +150,92 @@ struct Vjp2Coefficients {
   NormSize size;
   int64_t groups;
   const T *a, *ua, *us, *rstd;
-  T *sums, *map, *da, *ds;
+  ChannelArrays<T> sums, map;
+  T *da, *ds;
   __device__ void operator()(int64_t i) const {
-    int64_t cg = size.channels / groups, at = i / groups * size.channels + i % groups * cg,
-            step = size.n * size.channels;
+    int64_t cg = size.channels / groups, at = i / groups * size.channels + i % groups * cg;
     norm_vjp2_coefficients(cg, static_cast<double>(size.pixels * cg), static_cast<double>(rstd[i]), a + at, ua + at,
-                           us + at, sums_at(sums, step, at), map_at(map, step, at), da + at, ds + at);
+                           us + at, sums.from(at), map.from(at), da + at, ds + at);
   }
 };
 template <class T, bool silu>
 struct Vjp2Map {
   Element<T, silu> e;
   const T *g, *u;
-  NormMap2<Compute<T>> k;
+  ChannelArrays<Compute<T>> map;
   T *dx, *dg;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
-    Compute<T> x2, g2;
-    e.at(i, nc).vjp2(g[i], u[i], coefficients_at(k, nc), &x2, &g2);
+    Compute<T> k[NormMap2::count], x2, g2;
+    load(k, map, nc);
+    e.at(i, nc).vjp2(g[i], u[i], k, &x2, &g2);
     dx[i] = static_cast<T>(x2), dg[i] = static_cast<T>(g2);
   }
 };
 
 template <class T, bool silu>
-void forward_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
+void forward_of(const NormCall& call) {
   using C = Compute<T>;
+  const NormSize& size = call.size;
+  const kernel::Normalized& out = call.stats;
+  int64_t groups = call.p.groups;
+  const T* x = pointer<T>(call.x);
   Tensor sums = scratch(2 * size.n * size.channels, DType::f64);
-  channel_sums<double, 2>("group_norm", size, Moments<T>{size, pointer<T>(x)}, pointer<double>(sums));
-  for_each("group_norm", size.n * p.groups,
-           Statistics<T>{size, p.groups, p.eps, pointer<T>(x), pointer<double>(sums), pointer<C>(out.mean),
+  channel_sums<double, 2>("group_norm", size, Moments<T>{size, x}, pointer<double>(sums));
+  for_each("group_norm", size.n * groups,
+           Statistics<T>{size, groups, call.p.eps, x, pointer<double>(sums), pointer<C>(out.mean),
                          pointer<C>(out.rest), pointer<C>(out.rstd)});
-  for_each("group_norm", x.numel(), Forward<T, silu>{element<T, silu>(size, x, a, s, out, p), pointer<T>(out.y)});
+  for_each("group_norm", call.x.numel(), Forward<T, silu>{element<T, silu>(call), pointer<T>(out.y)});
 }
 
 template <class T, bool silu>
-void vjp_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-            const kernel::Normalized& stats, const kernel::GroupNormOptions& p, const kernel::NormGrads& out) {
+void vjp_of(const NormCall& call) {
   using C = Compute<T>;
-  int64_t nc = size.n * size.channels;
-  auto e = element<T, silu>(size, x, a, s, stats, p);
-  Tensor sums = scratch(2 * nc, compute_dtype(x.dtype())), k = scratch(3 * nc, compute_dtype(x.dtype()));
-  C *ds = pointer<C>(sums), *da = ds + nc, *kh = pointer<C>(k), *ky = kh + nc, *k1 = ky + nc;
-  channel_sums<C, 2>("group_norm_vjp", size, VjpSums<T, silu>{e, pointer<T>(g)}, ds);
-  copy_blocks(ds, 0, address(out.ds), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
-  copy_blocks(da, 0, address(out.da), 0, nc * static_cast<int64_t>(sizeof(C)), 1);
+  const NormSize& size = call.size;
+  const kernel::NormGrads2& out = call.grads;
+  int64_t nc = size.n * size.channels, groups = call.p.groups, bytes = nc * static_cast<int64_t>(sizeof(C));
+  auto e = element<T, silu>(call);
+  const T* g = pointer<T>(call.g);
+  Tensor sums = scratch(NormSum::count * nc, dtype_of<C>), k = scratch(NormMap::count * nc, dtype_of<C>);
+  ChannelArrays<C> sum{pointer<C>(sums), nc}, map{pointer<C>(k), nc};
+  channel_sums<C, NormSum::count>("group_norm_vjp", size, VjpSums<T, silu>{e, g}, sum.first);
+  copy_blocks(sum[NormSum::h], 0, address(out.ds), 0, bytes, 1);
+  copy_blocks(sum[NormSum::hy], 0, address(out.da), 0, bytes, 1);
   if (!out.dx.defined()) return;
-  for_each("group_norm_vjp", size.n * p.groups,
-           VjpCoefficients<C>{size, p.groups, pointer<C>(a), pointer<C>(stats.rstd), ds, da, kh, ky, k1});
-  for_each("group_norm_vjp", x.numel(), VjpMap<T, silu>{e, pointer<T>(g), kh, ky, k1, pointer<T>(out.dx)});
+  for_each("group_norm_vjp", size.n * groups,
+           VjpCoefficients<C>{size, groups, pointer<C>(call.a), pointer<C>(call.stats.rstd), sum, map});
+  for_each("group_norm_vjp", call.x.numel(), VjpMap<T, silu>{e, g, map, pointer<T>(out.dx)});
 }
 
 template <class T, bool silu>
-void vjp2_of(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-             const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
-             const kernel::GroupNormOptions& p, const kernel::NormGrads2& out) {
+void vjp2_of(const NormCall& call) {
   using C = Compute<T>;
-  int64_t nc = size.n * size.channels;
-  auto e = element<T, silu>(size, x, a, s, stats, p);
-  Tensor sums = scratch(10 * nc, compute_dtype(x.dtype())), map = scratch(8 * nc, compute_dtype(x.dtype()));
-  channel_sums<C, 10>("group_norm_vjp2", size, Vjp2Sums<T, silu>{e, pointer<T>(g), pointer<T>(u)},
-                      pointer<C>(sums));
-  for_each(
-      "group_norm_vjp2", size.n * p.groups,
-      Vjp2Coefficients<C>{size, p.groups, pointer<C>(a), pointer<C>(ua), pointer<C>(us), pointer<C>(stats.rstd),
-                          pointer<C>(sums), pointer<C>(map), pointer<C>(out.da), pointer<C>(out.ds)});
-  for_each("group_norm_vjp2", x.numel(),
-           Vjp2Map<T, silu>{e, pointer<T>(g), pointer<T>(u), map_at(pointer<C>(map), nc, 0), pointer<T>(out.dx),
-                            pointer<T>(out.dg)});
+  const NormSize& size = call.size;
+  const kernel::NormGrads2& out = call.grads;
+  int64_t nc = size.n * size.channels, groups = call.p.groups;
+  auto e = element<T, silu>(call);
+  const T *g = pointer<T>(call.g), *u = pointer<T>(call.u);
+  Tensor sums = scratch(NormSum2::count * nc, dtype_of<C>), k = scratch(NormMap2::count * nc, dtype_of<C>);
+  ChannelArrays<C> sum{pointer<C>(sums), nc}, map{pointer<C>(k), nc};
+  channel_sums<C, NormSum2::count>("group_norm_vjp2", size, Vjp2Sums<T, silu>{e, g, u}, sum.first);
+  for_each("group_norm_vjp2", size.n * groups,
+           Vjp2Coefficients<C>{size, groups, pointer<C>(call.a), pointer<C>(call.ua), pointer<C>(call.us),
+                               pointer<C>(call.stats.rstd), sum, map, pointer<C>(out.da), pointer<C>(out.ds)});
+  for_each("group_norm_vjp2", call.x.numel(),
+           Vjp2Map<T, silu>{e, g, u, map, pointer<T>(out.dx), pointer<T>(out.dg)});
 }
 
 }  // namespace
 
-void group_norm(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
-  if (group_norm_in_rows(size, x, a, s, p, out)) return;
-  with_kind(x, p.silu,
-            [&](auto zero, auto silu) { forward_of<decltype(zero), silu.value>(size, x, a, s, p, out); });
+void group_norm(const NormCall& call) {
+  if (!group_norm_in_rows(call)) with_kind(call, [&]<class T, bool silu>() { forward_of<T, silu>(call); });
 }
-void group_norm_vjp(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                    const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
-                    const kernel::NormGrads& out) {
-  if (out.dx.defined() && group_norm_vjp_in_rows(size, x, a, s, g, stats, p, out)) return;
-  with_kind(x, p.silu,
-            [&](auto zero, auto silu) { vjp_of<decltype(zero), silu.value>(size, x, a, s, g, stats, p, out); });
+void group_norm_vjp(const NormCall& call) {
+  if (call.grads.dx.defined() && group_norm_vjp_in_rows(call)) return;
+  with_kind(call, [&]<class T, bool silu>() { vjp_of<T, silu>(call); });
 }
-void group_norm_vjp2(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                     const Tensor& u, const Tensor& ua, const Tensor& us, const kernel::Normalized& stats,
-                     const kernel::GroupNormOptions& p, const kernel::NormGrads2& out) {
-  if (group_norm_vjp2_in_rows(size, x, a, s, g, u, ua, us, stats, p, out)) return;
-  with_kind(x, p.silu, [&](auto zero, auto silu) {
-    vjp2_of<decltype(zero), silu.value>(size, x, a, s, g, u, ua, us, stats, p, out);
-  });
+void group_norm_vjp2(const NormCall& call) {
+  if (!group_norm_vjp2_in_rows(call)) with_kind(call, [&]<class T, bool silu>() { vjp2_of<T, silu>(call); });
 }
 
 }  // namespace vapo::cuda

@@ -13,7 +13,9 @@ struct Needs {  // of the forward pass and of the two derivatives
   int operands, sums, map;
   bool mask, shares;
 };
-constexpr Needs needs[] = {{1, 2, 3, false, false}, {2, 2, 3, true, false}, {3, 10, 8, true, true}};
+constexpr Needs needs[] = {{1, 2, 3, false, false},
+                           {2, NormSum::count, NormMap::count, true, false},
+                           {3, NormSum2::count, NormMap2::count, true, true}};
 
 int shared_memory() {  // of a block, in bytes
   static const int most = [] {

@@ -21,7 +21,7 @@ template <class C, bool silu, int vec>
 struct Channels {
   C mean[vec], rstd[vec], shift[vec], a[vec], s[vec], mask_scale;  // ŷ = rstd·(x − mean) + shift
   struct Elements {
-    NormElement<C, silu> at[vec];
+    MaskedElement<C, silu> at[vec];
   };
 
   template <class T>
@@ -41,7 +41,7 @@ struct Channels {
     Elements e;
     for (int v = 0; v < vec; ++v) {
       C y = (C(values.at[v]) - mean[v]) * rstd[v] + shift[v];
-      e.at[v] = {y, a[v] * y + s[v], mask ? static_cast<C>(kept.at[v]) * mask_scale : C(1)};
+      e.at[v] = {{y, a[v] * y + s[v]}, mask ? static_cast<C>(kept.at[v]) * mask_scale : C(1)};
     }
     return e;
   }
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(most_threads) forward_kernel(Rows r, Operands<
     Pack<T, vec> values = pack<vec>(x + i);
     for (int v = 0; v < vec; ++v) total[v][0] += C(values.at[v]) - origins[v];
   });
-  sum_pixels<1>(at, total);
+  sum_pixels(at, total);
   int groups = r.width / r.group;
   double m = static_cast<double>(r.pixels) * r.group;
   at.share(groups, [&](int i) {
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(most_threads) forward_kernel(Rows r, Operands<
       moments[v][0] += d, moments[v][1] += d * d;
     }
   });
-  sum_pixels<2>(at, moments);
+  sum_pixels(at, moments);
   at.share(groups, [&](int i) {
     double origin = static_cast<double>(centre[i]), sum = 0, squares = 0;
     int first = i * r.group, last = first + r.group;
@@ -128,29 +128,29 @@ __global__ void __launch_bounds__(most_threads)
   auto elements = [&](int i) { return channels.elements(x + i, mask ? mask + i : nullptr); };
   __pipeline_wait_prior(0);
 
-  C total[vec][2] = {};
+  C total[vec][NormSum::count] = {};
   at.each([&](int i, int64_t) {
     auto e = elements(i);
     Pack<T, vec> vg = pack<vec>(g + i);
     for (int v = 0; v < vec; ++v) e.at[v].add_vjp(C(vg.at[v]), total[v]);
   });
-  sum_pixels<2>(at, total);
-  C *sums = shared_at<C>(r.sums), *kh = shared_at<C>(r.map), *ky = kh + r.width, *k1 = ky + r.width;
-  at.share(r.width, [&](int c) { ds[at.nc + c] = sums[c], da[at.nc + c] = sums[r.width + c]; });
+  sum_pixels(at, total);
+  ChannelArrays<C> sums{shared_at<C>(r.sums), r.width}, map{shared_at<C>(r.map), r.width};
+  C *sum_h = sums[NormSum::h], *sum_hy = sums[NormSum::hy];
+  at.share(r.width, [&](int c) { ds[at.nc + c] = sum_h[c], da[at.nc + c] = sum_hy[c]; });
   at.share(r.width / r.group, [&](int i) {
     int c = i * r.group;
     norm_vjp_coefficients(r.group, static_cast<double>(r.pixels) * r.group, static_cast<double>(o.rstd[at.ng + i]),
-                          o.a + at.nc + c, sums + c, sums + r.width + c, kh + c, ky + c, k1 + c);
+                          o.a + at.nc + c, sum_h + c, sum_hy + c, map.from(c));
   });
   __syncthreads();
 
-  C h[vec], y[vec], one[vec];
-  for (int v = 0; v < vec; ++v)
-    h[v] = kh[at.slot * vec + v], y[v] = ky[at.slot * vec + v], one[v] = k1[at.slot * vec + v];
+  C k[vec][NormMap::count];
+  for (int v = 0; v < vec; ++v) load(k[v], map, at.slot * vec + v);
   at.each([&](int i, int64_t j) {
     auto e = elements(i);
     Pack<T, vec> out, vg = pack<vec>(g + i);
-    for (int v = 0; v < vec; ++v) out.at[v] = static_cast<T>(e.at[v].vjp(C(vg.at[v]), h[v], y[v], one[v]));
+    for (int v = 0; v < vec; ++v) out.at[v] = static_cast<T>(e.at[v].vjp(C(vg.at[v]), k[v]));
     pack<vec>(dx + j) = out;
   });
 }
@@ -173,42 +173,40 @@ __global__ void __launch_bounds__(most_threads)
   auto elements = [&](int i) { return channels.elements(x + i, mask ? mask + i : nullptr); };
   __pipeline_wait_prior(0);
 
-  constexpr int count = NormElement<C, silu>::vjp2_sums;
+  constexpr int count = silu ? NormSum2::count : NormSum2::count_of_identity;
   C total[vec][count] = {};
   at.each([&](int i, int64_t) {
     auto e = elements(i);
     Pack<T, vec> vg = pack<vec>(g + i), vu = pack<vec>(u + i);
     for (int v = 0; v < vec; ++v) e.at[v].add_vjp2(C(vg.at[v]), C(vu.at[v]), total[v]);
   });
-  C* sums = shared_at<C>(r.sums);
-  at.share((10 - count) * r.width, [&](int i) { sums[count * r.width + i] = 0; });
-  sum_pixels<count>(at, total);
+  ChannelArrays<C> sums{shared_at<C>(r.sums), r.width}, map{shared_at<C>(r.map), r.width};
+  at.share((NormSum2::count - count) * r.width, [&](int i) { sums[count][i] = 0; });
+  sum_pixels(at, total);
 
   double m = static_cast<double>(r.pixels) * r.group, *shares = shared_at<double>(r.shares);
-  C* map = shared_at<C>(r.map);
   auto channel = [&](int c, const auto& f) {  // f(j, rstd, group's first channel here, and in (N, C))
     f(c % r.group, static_cast<double>(o.rstd[at.ng + c / r.group]), c - c % r.group, at.nc + c - c % r.group);
   };
   at.share(r.width, [&](int c) {
     channel(c, [&](int j, double rstd, int first, int64_t nc) {
-      NormSums2<C> sum = sums_at(sums, r.width, first);
-      norm_vjp2_channel(j, rstd, norm_means2(r.group, m, o.a + nc, sum), o.a + nc, ua + nc, us + nc, sum,
-                        map_at(map, r.width, first), da + nc, ds + nc, shares + c, shares + r.width + c);
+      norm_vjp2_channel(j, rstd, norm_means2(r.group, m, o.a + nc, sums.from(first)), o.a + nc, ua + nc, us + nc,
+                        sums.from(first), map.from(first), da + nc, ds + nc, shares + c, shares + r.width + c);
     });
   });
   __syncthreads();
   at.share(r.width, [&](int c) {
     channel(c, [&](int j, double rstd, int first, int64_t nc) {
-      NormMeans2 mean = norm_means2(r.group, m, o.a + nc, sums_at(sums, r.width, first));
+      NormMeans2 mean = norm_means2(r.group, m, o.a + nc, sums.from(first));
       for (int i = first; i < first + r.group; ++i) mean.e += shares[i], mean.ey += shares[r.width + i];
       mean.e /= m, mean.ey /= m;
-      norm_vjp2_map(j, rstd, mean, o.a + nc, ua + nc, map_at(map, r.width, first));
+      norm_vjp2_map(j, rstd, mean, o.a + nc, ua + nc, map.from(first));
     });
   });
   __syncthreads();
 
-  NormCoefficients2<C> k[vec];
-  for (int v = 0; v < vec; ++v) k[v] = coefficients_at(map_at(map, r.width, 0), at.slot * vec + v);
+  C k[vec][NormMap2::count];
+  for (int v = 0; v < vec; ++v) load(k[v], map, at.slot * vec + v);
   at.each([&](int i, int64_t j) {
     auto e = elements(i);
     Pack<T, vec> vg = pack<vec>(g + i), vu = pack<vec>(u + i), x2, g2;
@@ -221,71 +219,64 @@ __global__ void __launch_bounds__(most_threads)
   });
 }
 
-// f(rows, T{}, φ, vector's length) where rows fit.
+// f<T, whether φ is silu, vector's length>(rows) where rows fit.
 template <class F>
-bool in_rows(const NormSize& size, const Tensor& x, const kernel::GroupNormOptions& p, int derivative, const F& f) {
-  std::optional<Rows> rows = rows_for(size, p.groups, x.dtype(), derivative, p.mask.defined());
-  if (!rows || size.n == 0) return rows.has_value();
-  with_kind(x, p.silu, [&](auto zero, auto silu) {
+bool in_rows(const NormCall& call, int derivative, const F& f) {
+  const Tensor& x = call.x;
+  std::optional<Rows> rows = rows_for(call.size, call.p.groups, x.dtype(), derivative, call.p.mask.defined());
+  if (!rows || call.size.n == 0) return rows.has_value();
+  with_kind(call, [&]<class T, bool silu>() {
     if (rows->vec > 1)
-      f(*rows, zero, silu, std::integral_constant<int, 16 / sizeof(Compute<decltype(zero)>)>{});
+      f.template operator()<T, silu, 16 / sizeof(Compute<T>)>(*rows);
     else
-      f(*rows, zero, silu, std::integral_constant<int, 1>{});
+      f.template operator()<T, silu, 1>(*rows);
   });
   return true;
 }
 template <class... Parameters, class... Arguments>
-void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const NormSize& size, const Rows& r,
+void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const NormCall& call, const Rows& r,
                  const Arguments&... arguments) {
-  launch_with_shared(op, kernel, static_cast<unsigned>(size.n * r.spans), static_cast<unsigned>(r.threads),
+  launch_with_shared(op, kernel, static_cast<unsigned>(call.size.n * r.spans), static_cast<unsigned>(r.threads),
                      static_cast<size_t>(r.bytes), r, arguments...);
 }
 template <class T>
-Operands<T> operands(const Tensor& x, const Tensor& g, const Tensor& u, const Tensor& a, const Tensor& s,
-                     const kernel::Normalized& stats, const kernel::GroupNormOptions& p) {
+Operands<T> operands(const NormCall& call) {
   using C = Compute<T>;
-  return {pointer<T>(x),
-          pointer_or_null<T>(g),
-          pointer_or_null<T>(u),
-          pointer<C>(a),
-          pointer<C>(s),
-          pointer<C>(stats.mean),
-          pointer<C>(stats.rest),
-          pointer<C>(stats.rstd),
-          pointer_or_null<uint8_t>(p.mask),
-          static_cast<C>(p.mask_scale)};
+  return {pointer<T>(call.x),
+          pointer_or_null<T>(call.g),
+          pointer_or_null<T>(call.u),
+          pointer<C>(call.a),
+          pointer<C>(call.s),
+          pointer<C>(call.stats.mean),
+          pointer<C>(call.stats.rest),
+          pointer<C>(call.stats.rstd),
+          pointer_or_null<uint8_t>(call.p.mask),
+          static_cast<C>(call.p.mask_scale)};
 }
 
 }  // namespace
 
-bool group_norm_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                        const kernel::GroupNormOptions& p, const kernel::Normalized& out) {
-  return in_rows(size, x, p, 0, [&](const Rows& r, auto zero, auto silu, auto vec) {
-    using T = decltype(zero);
-    launch_rows("group_norm", forward_kernel<T, silu.value, vec.value>, size, r,
-                operands<T>(x, {}, {}, a, s, out, p), p.eps, pointer<T>(out.y));
+bool group_norm_in_rows(const NormCall& call) {
+  return in_rows(call, 0, [&]<class T, bool silu, int vec>(const Rows& r) {
+    launch_rows("group_norm", forward_kernel<T, silu, vec>, call, r, operands<T>(call), call.p.eps,
+                pointer<T>(call.stats.y));
   });
 }
-bool group_norm_vjp_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                            const Tensor& g, const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
-                            const kernel::NormGrads& out) {
-  return in_rows(size, x, p, 1, [&](const Rows& r, auto zero, auto silu, auto vec) {
-    using T = decltype(zero);
+bool group_norm_vjp_in_rows(const NormCall& call) {
+  const kernel::NormGrads2& out = call.grads;
+  return in_rows(call, 1, [&]<class T, bool silu, int vec>(const Rows& r) {
     using C = Compute<T>;
-    launch_rows("group_norm_vjp", vjp_kernel<T, silu.value, vec.value>, size, r,
-                operands<T>(x, g, {}, a, s, stats, p), pointer<T>(out.dx), pointer<C>(out.da), pointer<C>(out.ds));
+    launch_rows("group_norm_vjp", vjp_kernel<T, silu, vec>, call, r, operands<T>(call), pointer<T>(out.dx),
+                pointer<C>(out.da), pointer<C>(out.ds));
   });
 }
-bool group_norm_vjp2_in_rows(const NormSize& size, const Tensor& x, const Tensor& a, const Tensor& s,
-                             const Tensor& g, const Tensor& u, const Tensor& ua, const Tensor& us,
-                             const kernel::Normalized& stats, const kernel::GroupNormOptions& p,
-                             const kernel::NormGrads2& out) {
-  return in_rows(size, x, p, 2, [&](const Rows& r, auto zero, auto silu, auto vec) {
-    using T = decltype(zero);
+bool group_norm_vjp2_in_rows(const NormCall& call) {
+  const kernel::NormGrads2& out = call.grads;
+  return in_rows(call, 2, [&]<class T, bool silu, int vec>(const Rows& r) {
     using C = Compute<T>;
-    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu.value, vec.value>, size, r,
-                operands<T>(x, g, u, a, s, stats, p), pointer<C>(ua), pointer<C>(us), pointer<T>(out.dx),
-                pointer<T>(out.dg), pointer<C>(out.da), pointer<C>(out.ds));
+    launch_rows("group_norm_vjp2", vjp2_kernel<T, silu, vec>, call, r, operands<T>(call), pointer<C>(call.ua),
+                pointer<C>(call.us), pointer<T>(out.dx), pointer<T>(out.dg), pointer<C>(out.da),
+                pointer<C>(out.ds));
   });
 }
 

@@ -1,16 +1,61 @@
 #pragma once
-// Group normalisation in one pass over device memory: a block keeps whole rows (sample, group) of neighbouring
-// groups in shared memory. How they lie there, and what the threads of all its kernels do.
+// Group normalisation of one element, for both ways to run it, and the one in one pass over device memory: a block
+// keeps whole rows (sample, group) of neighbouring groups in shared memory. How they lie there, and what the
+// threads of all its kernels do.
 
 #include <cuda_pipeline.h>
 
 #include <optional>
 
-#include "tensor/cuda/norm_element.h"
+#include "tensor/cuda/context.h"
+#include "tensor/norm_formulas.h"
 
 namespace vapo::cuda {
 
-constexpr int most_threads = 512;
+// In one pass over device memory (norm_rows.cu); false, and nothing is done, where a row does not fit into shared
+// memory.
+bool group_norm_in_rows(const NormCall& call);
+bool group_norm_vjp_in_rows(const NormCall& call);
+bool group_norm_vjp2_in_rows(const NormCall& call);
+
+// f<T, whether φ is silu>() for the dtype and φ.
+template <class F>
+void with_kind(const NormCall& call, const F& f) {
+  dispatch_stored(call.x.dtype(), [&]<class T>() {
+    if (call.p.silu)
+      f.template operator()<T, true>();
+    else
+      f.template operator()<T, false>();
+  });
+}
+
+template <class C, bool silu>
+struct MaskedElement {
+  NormElement<C, silu> e;
+  C m;  // the mask's factor
+
+  __device__ C value() const { return m * norm_phi<silu>(e.z); }
+  __device__ void add_vjp(C g, C* total) const { e.add_vjp(m * g, total); }
+  __device__ void add_vjp2(C g, C u, C* total) const { e.add_vjp2(m * g, u, total); }
+  // k: the channel's coefficients
+  __device__ C vjp(C g, const C (&k)[NormMap::count]) const {
+    return k[NormMap::h] * e.h(m * g) + k[NormMap::y] * e.y + k[NormMap::one];
+  }
+  __device__ void vjp2(C g, C u, const C (&k)[NormMap2::count], C* dx, C* dg) const {
+    using K = NormMap2;
+    C mg = m * g, d1 = e.h(C(1)), dz = k[K::zu] * u + k[K::zy] * e.y + k[K::z1];
+    *dx = k[K::h] * mg * d1 + k[K::u] * u + k[K::y] * e.y + k[K::one];
+    if constexpr (silu) *dx += k[K::e] * (mg * SiluD2::apply<C>(e.z, 0) * dz);
+    *dg = m * d1 * dz;
+  }
+};
+// The coefficients of channel `c`.
+template <class C, int count>
+__device__ void load(C (&k)[count], const ChannelArrays<C>& from, int64_t c) {
+  for (int i = 0; i < count; ++i) k[i] = from[i][c];
+}
+
+inline constexpr int most_threads = 512;
 
 // What a block takes: `width` neighbouring channels of one sample, read as `slots` vectors. Thread i has vector i %
 // slots of the pixels i / slots, i / slots + lines, …
@@ -24,10 +69,6 @@ struct Rows {
 // Of derivative 0 (the forward pass), 1 or 2; none where a row does not fit.
 std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, int derivative, bool masked);
 
-template <class T, int vec>
-struct alignas(sizeof(T) * vec) Pack {
-  T at[vec];
-};
 template <class T, int vec>
 __device__ void copy_to_shared(T* to, const T* from) {
   using P = Pack<T, vec>;

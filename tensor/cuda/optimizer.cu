@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor/adam_constants.h"
 #include "tensor/cuda/context.h"
+#include "tensor/optimizer_formulas.h"
 
 namespace vapo::cuda {
 namespace {
@@ -23,9 +23,9 @@ struct Batch {
 template <class T, class F>
 __global__ void slots_kernel(Batch<T> batch, F f) {
   int slot = static_cast<int>(blockIdx.y);
-  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < batch.count[slot]; i += step)
+  stride_over(batch.count[slot], [&](int64_t i) {
     f(i, batch.param[slot], batch.grad[slot], batch.m[slot], batch.v[slot], batch.ema[slot]);
+  });
 }
 // f(batch, grid) over the slots of one dtype, at most `most_blocks` to a slot.
 template <class T, class F>
@@ -56,76 +56,47 @@ void over_slots(const char* op, std::span<const Slot> slots, const F& f) {
   });
 }
 
-template <class T>
-__device__ T clamped(T x, T bound) {
-  return x > bound ? bound : x < -bound ? -bound : x;
-}
-
 // What differs from step to step is worked out on the device, in a kernel of one thread before the update: from the
 // numbers of this call, the norm of the gradients and, in a recorded step, from what its replay was given.
 struct Numbers {
-  double lr, beta1, beta2, eps, weight_decay, momentum, grad_scale, clip_value, ema_decay, limit;
-  int64_t step;
-  bool decoupled, clip_std, nesterov;
+  double lr, weight_decay, grad_scale, clip_value, ema_decay, limit;
   const double* squares;
-  const StepScalars* scalars;
-  Numbers(const AdamUpdate& u)
+  const StepScalars* scalars = step_scalars();
+  double beta1 = 0, beta2 = 0, eps = 0, momentum = 0;
+  int64_t step = 1;
+  bool decoupled = false, clip_std = false, nesterov = false;
+  template <class Update>
+  explicit Numbers(const Update& u)
       : lr(u.lr),
-        beta1(u.beta1),
-        beta2(u.beta2),
-        eps(u.eps),
         weight_decay(u.weight_decay),
-        momentum(0),
         grad_scale(u.grad_scale),
         clip_value(u.clip_value),
         ema_decay(u.ema_decay),
         limit(u.norm.limit),
-        step(u.step),
-        decoupled(u.decoupled),
-        clip_std(u.clip_std),
-        nesterov(false),
-        squares(pointer_or_null<double>(u.norm.squares)),
-        scalars(step_scalars()) {}
-  Numbers(const SgdUpdate& u)
-      : lr(u.lr),
-        beta1(0),
-        beta2(0),
-        eps(0),
-        weight_decay(u.weight_decay),
-        momentum(u.momentum),
-        grad_scale(u.grad_scale),
-        clip_value(u.clip_value),
-        ema_decay(u.ema_decay),
-        limit(u.norm.limit),
-        step(1),
-        decoupled(false),
-        clip_std(false),
-        nesterov(u.nesterov),
-        squares(pointer_or_null<double>(u.norm.squares)),
-        scalars(step_scalars()) {}
+        squares(pointer_or_null<double>(u.norm.squares)) {
+    if constexpr (std::is_same_v<Update, SgdUpdate>)
+      momentum = u.momentum, nesterov = u.nesterov;
+    else
+      beta1 = u.beta1, beta2 = u.beta2, eps = u.eps, step = u.step, decoupled = u.decoupled, clip_std = u.clip_std;
+  }
   // false: nothing is to be written
   __device__ bool settle() {
     if (scalars) lr = scalars->learning_rate, ema_decay = scalars->ema_decay, step += scalars->advance;
     if (!squares) return true;
-    double norm = sqrt(*squares), scale = limit / (norm + 1e-6);
-    grad_scale *= scale < 1 ? scale : 1;
+    double norm = sqrt(*squares);
+    grad_scale *= norm_clipping(norm, limit);
     return norm - norm == 0;
   }
 };
 template <class T>
 struct Constants {
+  bool writes;
   AdamConstants<T> adam;
-  T lr, momentum, weight_decay, grad_scale, clip_value, ema_rate;  // of SGD
-  bool nesterov, writes;
+  SgdConstants<T> sgd;
 };
 template <class T>
 __global__ void constants_kernel(Numbers n, Constants<T>* k) {
-  k->writes = n.settle();
-  k->adam = adam_constants<T>(n);
-  k->lr = static_cast<T>(n.lr), k->momentum = static_cast<T>(n.momentum);
-  k->weight_decay = static_cast<T>(n.weight_decay), k->grad_scale = static_cast<T>(n.grad_scale);
-  k->clip_value = static_cast<T>(n.clip_value), k->ema_rate = static_cast<T>(1 - n.ema_decay);
-  k->nesterov = n.nesterov;
+  k->writes = n.settle(), k->adam = adam_constants<T>(n), k->sgd = sgd_constants<T>(n);
 }
 template <class T>
 Tensor constants(const char* op, const Numbers& n) {
@@ -138,16 +109,17 @@ const Constants<T>* at(const Tensor& k) {
   return static_cast<const Constants<T>*>(k.raw());
 }
 
-// Moves the moments; m/(√v+ε), but for the first moment's correction.
+// The direction at element i, whose moments move.
 template <class T>
-__device__ T adam_direction(const AdamConstants<T>& k, T p, T g, T* m, T* v) {
-  T grad = clamped(g * k.grad_scale, k.clip_value), m1 = *m, m2 = *v;
-  if (k.clip_std_factor >= 0) grad = clamped(grad, k.clip_std_factor * sqrt(m2) + T(0.1));
-  grad += k.l2 * p;
-  m1 += (T(1) - k.beta1) * (grad - m1);
-  m2 += (T(1) - k.beta2) * (grad * grad - m2);
+__device__ T moved_direction(const AdamConstants<T>& k, T p, T g, T* m, T* v) {
+  T m1 = *m, m2 = *v, direction = adam_direction(k, p, g, m1, m2);
   *m = m1, *v = m2;
-  return m1 / (sqrt(m2) * k.root_correction + k.eps);
+  return direction;
+}
+template <class T>
+__device__ void write(int64_t i, T value, T* p, T* ema, T ema_rate) {
+  p[i] = value;
+  if (ema) ema[i] = averaged(ema_rate, value, ema[i]);
 }
 template <class T>
 struct Adam {
@@ -155,42 +127,38 @@ struct Adam {
   __device__ void operator()(int64_t i, T* p, const T* g, T* m, T* v, T* ema) const {
     if (!constants->writes) return;
     const AdamConstants<T>& k = constants->adam;
-    T w = p[i], direction = adam_direction(k, w, g[i], m + i, v + i);
-    p[i] = w = w * k.shrink - k.step_size * direction;
-    if (ema) ema[i] += k.ema_rate * (w - ema[i]);
+    T value = p[i], direction = moved_direction(k, value, g[i], m + i, v + i);
+    write(i, adam_moved(k, value, direction), p, ema, k.ema_rate);
   }
 };
 template <class T>
 struct Sgd {
   const Constants<T>* constants;
   __device__ void operator()(int64_t i, T* p, const T* g, T* m, T*, T* ema) const {
-    const Constants<T>& k = *constants;
-    if (!k.writes) return;
-    T grad = clamped(g[i] * k.grad_scale, k.clip_value) + k.weight_decay * p[i];
-    m[i] = k.momentum * m[i] + grad;
-    p[i] -= k.lr * (k.nesterov ? grad + k.momentum * m[i] : m[i]);
-    if (ema) ema[i] += k.ema_rate * (p[i] - ema[i]);
+    if (!constants->writes) return;
+    const SgdConstants<T>& k = constants->sgd;
+    T momentum = m[i], moved = sgd_moved(k, p[i], g[i], momentum);
+    m[i] = momentum;
+    write(i, moved, p, ema, k.ema_rate);
   }
 };
-// LAMB's first pass: the moments, and Σp² and Σd² of each slot in `gridDim.x` parts, d = m̂/(√v̂+ε) + decay·p.
+// LAMB's first pass: the moments, and Σp² and Σd² of each slot in `gridDim.x` parts.
 template <class T>
 __global__ void lamb_norms_kernel(Batch<T> batch, const Constants<T>* k, T decay, double* parts) {
   int slot = static_cast<int>(blockIdx.y);
   double size = 0, length = 0;
-  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x, n = k->writes ? batch.count[slot] : 0;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+  stride_over(k->writes ? batch.count[slot] : 0, [&](int64_t i) {
     T p = batch.param[slot][i];
-    T d = adam_direction(k->adam, p, batch.grad[slot][i], batch.m[slot] + i, batch.v[slot] + i);
-    d = k->adam.first_correction * d + decay * p;
-    size += static_cast<double>(p) * static_cast<double>(p),
-        length += static_cast<double>(d) * static_cast<double>(d);
-  }
+    T adam = moved_direction(k->adam, p, batch.grad[slot][i], batch.m[slot] + i, batch.v[slot] + i);
+    double wide_p = static_cast<double>(p), wide_d = static_cast<double>(lamb_direction(k->adam, decay, p, adam));
+    size += wide_p * wide_p, length += wide_d * wide_d;
+  });
   size = block_sum(size), length = block_sum(length);
   if (threadIdx.x > 0) return;
   double* part = parts + 2 * (static_cast<int64_t>(slot) * gridDim.x + blockIdx.x);
   part[0] = size, part[1] = length;
 }
-// The second, in as many blocks: p ← p − lr·‖p‖/‖d‖·d.
+// The second, in as many blocks.
 template <class T>
 __global__ void lamb_move_kernel(Batch<T> batch, const Constants<T>* constants, T decay, const double* parts) {
   int slot = static_cast<int>(blockIdx.y);
@@ -199,47 +167,42 @@ __global__ void lamb_move_kernel(Batch<T> batch, const Constants<T>* constants, 
   double size = block_sum(has_part ? part[0] : 0), length = block_sum(has_part ? part[1] : 0);
   if (!constants->writes) return;
   const AdamConstants<T>& k = constants->adam;
-  T rate = static_cast<T>(static_cast<double>(k.lr) * (size > 0 && length > 0 ? sqrt(size) / sqrt(length) : 1));
-  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < batch.count[slot]; i += step) {
+  T rate = static_cast<T>(lamb_rate(static_cast<double>(k.lr), size, length));
+  stride_over(batch.count[slot], [&](int64_t i) {
     T p = batch.param[slot][i];
-    T d = batch.m[slot][i] / (sqrt(batch.v[slot][i]) * k.root_correction + k.eps);
-    batch.param[slot][i] = p -= rate * (k.first_correction * d + decay * p);
-    if (T* ema = batch.ema[slot]) ema[i] += k.ema_rate * (p - ema[i]);
-  }
+    T d = lamb_direction(k, decay, p, adam_direction(k, batch.m[slot][i], batch.v[slot][i]));
+    write(i, p - rate * d, batch.param[slot], batch.ema[slot], k.ema_rate);
+  });
 }
 
-// f(T{}) for each dtype that the slots have.
+// f<T>() for each dtype that the slots have.
 template <class F>
 void for_dtypes(std::span<const Slot> slots, const F& f) {
   auto has = [&](DType t) {
     return std::ranges::any_of(slots, [&](const Slot& s) { return s.param.dtype() == t; });
   };
-  if (has(DType::f32)) f(float{});
-  if (has(DType::f64)) f(double{});
+  if (has(DType::f32)) f.template operator()<float>();
+  if (has(DType::f64)) f.template operator()<double>();
 }
 
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  for_dtypes(slots, [&](auto zero) {
-    using T = decltype(zero);
-    Tensor k = constants<T>("adam_update", update);
+  for_dtypes(slots, [&]<class T>() {
+    Tensor k = constants<T>("adam_update", Numbers(update));
     over_slots<T>("adam_update", slots, Adam<T>{at<T>(k)});
   });
 }
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& update) {
-  for_dtypes(slots, [&](auto zero) {
-    using T = decltype(zero);
-    Tensor k = constants<T>("sgd_update", update);
+  for_dtypes(slots, [&]<class T>() {
+    Tensor k = constants<T>("sgd_update", Numbers(update));
     over_slots<T>("sgd_update", slots, Sgd<T>{at<T>(k)});
   });
 }
 void lamb_update(std::span<const Slot> slots, const AdamUpdate& update) {
-  Numbers numbers = update;
+  Numbers numbers(update);
   numbers.weight_decay = 0;  // it is part of the direction
-  for_dtypes(slots, [&](auto zero) {
-    using T = decltype(zero);
+  for_dtypes(slots, [&]<class T>() {
     Tensor k = constants<T>("lamb_update", numbers);
     T decay = static_cast<T>(update.weight_decay);
     for_batches<T>(slots, block_size, [&](const Batch<T>& batch, dim3 grid) {

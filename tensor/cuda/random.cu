@@ -24,8 +24,8 @@ struct Normal {
   __device__ void operator()(int64_t block) const {
     PhiloxWords c = philox_block(static_cast<uint64_t>(first + block), key.seed(), key.stream(), key.step());
     for (int j = 0; j < 4; j += 2) {  // Box–Muller on the word pairs
-      T u = (static_cast<T>(c.w[j]) + T(0.5)) * T(0x1p-32), v = (static_cast<T>(c.w[j + 1]) + T(0.5)) * T(0x1p-32);
-      T radius = sqrt(T(-2) * log(u)), angle = T(6.283185307179586) * v;
+      T u = open_uniform<T>(c.w[j]), v = open_uniform<T>(c.w[j + 1]);
+      T radius = sqrt(T(-2) * log(u)), angle = T(two_pi) * v;
       if (block * 4 + j < n) y[block * 4 + j] = radius * cos(angle);
       if (block * 4 + j + 1 < n) y[block * 4 + j + 1] = radius * sin(angle);
     }
@@ -39,11 +39,7 @@ struct Uniform {
   T* y;
   __device__ void operator()(int64_t block) const {
     PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed(), key.stream(), key.step());
-    for (int j = 0; j < 4 && block * 4 + j < n; ++j) {
-      T value = static_cast<T>(low + (high - low) * uniform_of<T>(c.w[j]));
-      y[block * 4 + j] =
-          value < static_cast<T>(high) ? value : nextafter(static_cast<T>(high), static_cast<T>(low));
-    }
+    for (int j = 0; j < 4 && block * 4 + j < n; ++j) y[block * 4 + j] = uniform_in<T>(c.w[j], low, high);
   }
 };
 template <class T>
@@ -53,7 +49,7 @@ struct Rademacher {
   T* y;
   __device__ void operator()(int64_t block) const {
     PhiloxWords c = philox_block(static_cast<uint64_t>(block), key.seed(), key.stream(), key.step());
-    for (int j = 0; j < 4 && block * 4 + j < n; ++j) y[block * 4 + j] = c.w[j] >> 31 ? T(1) : T(-1);
+    for (int j = 0; j < 4 && block * 4 + j < n; ++j) y[block * 4 + j] = random_sign<T>(c.w[j]);
   }
 };
 struct Bernoulli {
@@ -73,20 +69,17 @@ int64_t blocks(const Tensor& y) { return (y.numel() + 3) / 4; }
 }  // namespace
 
 void normal(const RandomKey& key, int64_t first_block, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     for_each("randn", blocks(y), Normal<T>{{key}, first_block, y.numel(), pointer<T>(y)});
   });
 }
 void uniform(const RandomKey& key, double low, double high, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     for_each("rand", blocks(y), Uniform<T>{{key}, y.numel(), low, high, pointer<T>(y)});
   });
 }
 void rademacher(const RandomKey& key, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(y.dtype(), [&]<class T>() {
     for_each("rademacher", blocks(y), Rademacher<T>{{key}, y.numel(), pointer<T>(y)});
   });
 }

@@ -9,62 +9,39 @@ namespace vapo::cuda {
 namespace {
 
 // One block for each (outer, inner-tile, part): 32 neighbouring columns by 8 rows of threads, or, where inner is 1,
-// all threads along the row. Results (outer, parts, inner).
-template <class In, class Out, bool maximum>
+// all threads along the row. Results (outer, parts, inner). op: add, or maximum, which is NaN if there is one.
+template <kernel::Binary op>
+constexpr double start = op == kernel::Binary::add ? 0 : -INFINITY;
+template <class In, class Out, kernel::Binary op>
 __global__ void columns_kernel(const In* x, int64_t count, int64_t inner, int64_t parts, Out* y) {
   __shared__ double shared[8][33];
   int64_t outer = blockIdx.z, part = blockIdx.y, column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
   int64_t size = (count + parts - 1) / parts, begin = part * size,
           end = begin + size < count ? begin + size : count;
-  double total = maximum ? -INFINITY : 0;
-  bool nan = false;
+  double total = start<op>;
   if (column < inner)
-    for (int64_t i = begin + threadIdx.y; i < end; i += 8) {
-      double v = static_cast<double>(x[(outer * count + i) * inner + column]);
-      if constexpr (maximum) {
-        nan |= v != v;
-        total = v > total ? v : total;
-      } else {
-        total += v;
-      }
-    }
-  shared[threadIdx.y][threadIdx.x] = nan ? NAN : total;
+    for (int64_t i = begin + threadIdx.y; i < end; i += 8)
+      total = combine<op>(total, static_cast<double>(x[(outer * count + i) * inner + column]));
+  shared[threadIdx.y][threadIdx.x] = total;
   __syncthreads();
   if (threadIdx.y != 0 || column >= inner) return;
-  for (int i = 1; i < 8; ++i) {
-    double v = shared[i][threadIdx.x];
-    if constexpr (maximum)
-      total = v != v || v > total ? v : total;
-    else
-      total += v;
-  }
-  y[(outer * parts + part) * inner + column] =
-      static_cast<Out>(maximum && shared[0][threadIdx.x] != shared[0][threadIdx.x] ? NAN : total);
+  for (int i = 1; i < 8; ++i) total = combine<op>(total, shared[i][threadIdx.x]);
+  y[(outer * parts + part) * inner + column] = static_cast<Out>(total);
 }
-template <class In, class Out, bool maximum>
+template <class In, class Out, kernel::Binary op>
 __global__ void rows_kernel(const In* x, int64_t count, int64_t parts, Out* y) {
   __shared__ double shared[block_size];
   int64_t outer = blockIdx.x, part = blockIdx.y;
   int64_t size = (count + parts - 1) / parts, begin = part * size,
           end = begin + size < count ? begin + size : count;
-  double total = maximum ? -INFINITY : 0;
-  for (int64_t i = begin + threadIdx.x; i < end; i += block_size) {
-    double v = static_cast<double>(x[outer * count + i]);
-    if constexpr (maximum)
-      total = v != v || total != total ? NAN : (v > total ? v : total);
-    else
-      total += v;
-  }
+  double total = start<op>;
+  for (int64_t i = begin + threadIdx.x; i < end; i += block_size)
+    total = combine<op>(total, static_cast<double>(x[outer * count + i]));
   shared[threadIdx.x] = total;
   __syncthreads();
   for (int half = block_size / 2; half > 0; half /= 2) {
-    if (static_cast<int>(threadIdx.x) < half) {
-      double v = shared[threadIdx.x + half], own = shared[threadIdx.x];
-      if constexpr (maximum)
-        shared[threadIdx.x] = v != v || own != own ? NAN : (v > own ? v : own);
-      else
-        shared[threadIdx.x] = own + v;
-    }
+    if (static_cast<int>(threadIdx.x) < half)
+      shared[threadIdx.x] = combine<op>(shared[threadIdx.x], shared[threadIdx.x + half]);
     __syncthreads();
   }
   if (threadIdx.x == 0) y[outer * parts + part] = static_cast<Out>(shared[0]);
@@ -72,29 +49,29 @@ __global__ void rows_kernel(const In* x, int64_t count, int64_t parts, Out* y) {
 
 constexpr int64_t most_z = 65535;
 
-template <bool maximum, class In, class Out>
+template <kernel::Binary op, class In, class Out>
 void pass(const In* x, int64_t outer, int64_t count, int64_t inner, int64_t parts, Out* y) {
   if (inner == 1) {
-    return launch("reduce", rows_kernel<In, Out, maximum>,
+    return launch("reduce", rows_kernel<In, Out, op>,
                   dim3(static_cast<unsigned>(outer), static_cast<unsigned>(parts)), block_size, x, count, parts, y);
   }
   for (int64_t o = 0; o < outer; o += most_z) {
     dim3 grid(static_cast<unsigned>((inner + 31) / 32), static_cast<unsigned>(parts),
               static_cast<unsigned>(std::min(most_z, outer - o)));
-    launch("reduce", columns_kernel<In, Out, maximum>, grid, dim3(32, 8), x + o * count * inner, count, inner,
-           parts, y + o * parts * inner);
+    launch("reduce", columns_kernel<In, Out, op>, grid, dim3(32, 8), x + o * count * inner, count, inner, parts,
+           y + o * parts * inner);
   }
 }
 
-template <bool maximum, class T>
+template <kernel::Binary op, class T>
 void reduce(const T* x, int64_t outer, int64_t count, int64_t inner, T* y) {
   int64_t tiles = outer * ((inner + 31) / 32);
   int64_t parts =
       std::clamp<int64_t>(1024 / std::max<int64_t>(tiles, 1), 1, std::max<int64_t>((count + 2047) / 2048, 1));
-  if (parts == 1) return pass<maximum>(x, outer, count, inner, 1, y);
+  if (parts == 1) return pass<op>(x, outer, count, inner, 1, y);
   Tensor partial = scratch(outer * parts * inner, DType::f64);
-  pass<maximum>(x, outer, count, inner, parts, pointer<double>(partial));
-  pass<maximum>(pointer<double>(partial), outer, parts, inner, 1, y);
+  pass<op>(x, outer, count, inner, parts, pointer<double>(partial));
+  pass<op>(pointer<double>(partial), outer, parts, inner, 1, y);
 }
 
 // Σx² of each of up to `most` tensors in `gridDim.x` parts.
@@ -108,12 +85,10 @@ template <class T>
 __global__ void squares_kernel(Batch<T> batch, double* parts) {
   const T* x = batch.x[blockIdx.y];
   double total = 0;
-  int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < batch.count[blockIdx.y];
-       i += step) {
+  stride_over(batch.count[blockIdx.y], [&](int64_t i) {
     double v = static_cast<double>(x[i]);
     total += v * v;
-  }
+  });
   total = block_sum(total);
   if (threadIdx.x == 0) parts[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = total;
 }
@@ -164,26 +139,24 @@ struct TimesZero {  // NaN exactly where x is not finite
 
 }  // namespace
 
-void reduce_middle(Reduction r, const Tensor& x, int64_t outer, int64_t count, int64_t inner, const Tensor& y) {
+void reduce_middle(Reduction r, const Tensor& x, const Around& d, const Tensor& y) {
   if (y.numel() == 0) return;
-  if (count == 0) return fill(0, y);
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  if (d.size == 0) return fill(0, y);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     if (r == Reduction::sum)
-      reduce<false>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+      reduce<kernel::Binary::add>(pointer<T>(x), d.outer, d.size, d.inner, pointer<T>(y));
     else
-      reduce<true>(pointer<T>(x), outer, count, inner, pointer<T>(y));
+      reduce<kernel::Binary::maximum>(pointer<T>(x), d.outer, d.size, d.inner, pointer<T>(y));
   });
 }
 
-void cumsum(const Tensor& x, int64_t outer, int64_t count, int64_t inner, bool reverse, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    if (inner == 1)
-      launch("cumsum", run_row_kernel<T>, static_cast<unsigned>(outer), block_size, pointer<T>(x), count, reverse,
-             pointer<T>(y));
+void cumsum(const Tensor& x, const Around& d, bool reverse, const Tensor& y) {
+  dispatch_stored(x.dtype(), [&]<class T>() {
+    if (d.inner == 1)
+      launch("cumsum", run_row_kernel<T>, static_cast<unsigned>(d.outer), block_size, pointer<T>(x), d.size,
+             reverse, pointer<T>(y));
     else
-      for_each("cumsum", outer * inner, RunColumn<T>{pointer<T>(x), count, inner, reverse, pointer<T>(y)});
+      for_each("cumsum", d.outer * d.inner, RunColumn<T>{pointer<T>(x), d.size, d.inner, reverse, pointer<T>(y)});
   });
 }
 
@@ -193,8 +166,7 @@ void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
   Tensor parts = scratch(static_cast<int64_t>(xs.size()) * most_blocks, DType::f64);
   int64_t at = 0;
   for (DType t : {DType::f32, DType::f64, DType::bf16})
-    dispatch_stored(t, [&](auto zero) {
-      using T = decltype(zero);
+    dispatch_stored(t, [&]<class T>() {
       Batch<T> batch{};
       size_t used = 0;
       int64_t longest = 0;
@@ -212,16 +184,15 @@ void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
       }
       flush();
     });
-  reduce<false>(pointer<double>(parts), 1, at, 1, pointer<double>(y));
+  reduce<kernel::Binary::add>(pointer<double>(parts), 1, at, 1, pointer<double>(y));
 }
 
 bool all_finite(const Tensor& x) {
   if (x.numel() == 0) return true;
   Tensor products = scratch(x.numel(), x.dtype()), sum = scratch(1, x.dtype());
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("all_finite", x.numel(), TimesZero<T>{pointer<T>(x), pointer<T>(products)});
-    reduce<false>(pointer<T>(products), 1, x.numel(), 1, pointer<T>(sum));
+    reduce<kernel::Binary::add>(pointer<T>(products), 1, x.numel(), 1, pointer<T>(sum));
   });
   return sum.item() == 0;
 }

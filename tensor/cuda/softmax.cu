@@ -6,26 +6,13 @@ namespace vapo::cuda {
 namespace {
 
 template <class T>
-__device__ T block_max(T x) {
-  __shared__ T parts[32];
-  for (int offset = 16; offset > 0; offset /= 2) {
-    T other = __shfl_down_sync(0xffffffffu, x, offset);
-    x = other > x ? other : x;
-  }
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
-  __syncthreads();
-  T top = parts[0];
-  for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) top = parts[i] > top ? parts[i] : top;
-  return top;
-}
-template <class T>
 __global__ void softmax_kernel(const T* x, int64_t n, T* y) {
+  using enum kernel::Binary;
   using C = Compute<T>;
   const T* in = x + blockIdx.x * n;
   C top = -INFINITY, total = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_size) top = in[i] > top ? C(in[i]) : top;
-  top = block_max(top);
+  for (int64_t i = threadIdx.x; i < n; i += block_size) top = combine<maximum>(top, C(in[i]));
+  top = over_block<maximum>(top);
   for (int64_t i = threadIdx.x; i < n; i += block_size) total += exp(C(in[i]) - top);
   total = block_sum(total);
   for (int64_t i = threadIdx.x; i < n; i += block_size)
@@ -45,15 +32,13 @@ __global__ void softmax_vjp_kernel(const T* y, const T* g, int64_t n, T* dx) {
 
 void softmax(const Tensor& x, int64_t count, int64_t n, const Tensor& y) {
   if (count == 0) return;
-  dispatch_stored(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(x.dtype(), [&]<class T>() {
     launch("softmax", softmax_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(x), n, pointer<T>(y));
   });
 }
 void softmax_vjp(const Tensor& y, const Tensor& g, int64_t count, int64_t n, const Tensor& dx) {
   if (count == 0) return;
-  dispatch_stored(y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_stored(y.dtype(), [&]<class T>() {
     launch("softmax_vjp", softmax_vjp_kernel<T>, static_cast<unsigned>(count), block_size, pointer<T>(y),
            pointer<T>(g), n, pointer<T>(dx));
   });

@@ -18,8 +18,7 @@ bool same_bits(const Tensor& whole, int64_t n, const Tensor& one) {
   Tensor part = kernel::slice(whole, 0, n, n + 1, 1);
   if (part.shape() != one.shape()) return false;
   bool same = false;
-  dispatch_floating(one.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(one.dtype(), [&]<class T>() {
     auto bytes = sizeof(T) * static_cast<size_t>(one.numel());
     same = std::memcmp(part.data<T>(), one.data<T>(), bytes) == 0;
   });

@@ -41,8 +41,7 @@ Tensor slerp(const Tensor& u, const Tensor& v, int64_t points) {
   int64_t n = shape[0], width = n == 0 ? 0 : u.numel() / n;
   shape[0] = n * points;
   Tensor a = u.to(Device::cpu), b = v.to(Device::cpu), out = Tensor::empty(shape, u.dtype());
-  dispatch_floating(u.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_floating(u.dtype(), [&]<class T>() {
     for (int64_t k = 0; k < n; ++k)
       arc(a.data<T>() + k * width, b.data<T>() + k * width, out.mutable_data<T>() + k * points * width, width,
           points);
