@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "apps/evaluation/image_features.h"
 #include "apps/run/command.h"
+#include "apps/run/image_features.h"
 #include "autograd/grad.h"
 #include "data/image_loader.h"
 #include "nn/optimizer.h"

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <optional>
 
-#include "apps/evaluation/image_features.h"
 #include "apps/report/report_page.h"
 #include "apps/run/evaluation.h"
+#include "apps/run/image_features.h"
 #include "apps/run/metrics_log.h"
 #include "apps/run/model.h"
 #include "apps/run/run_folder.h"

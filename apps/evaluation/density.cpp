@@ -1,7 +1,7 @@
 // vapo density: how close a two-dimensional model is to the density it learned, in numbers (summary.json) and
 // figures.
 
-#include "apps/sampling/density.h"
+#include "apps/evaluation/density.h"
 
 #include <fmt/format.h>
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "apps/evaluation/image_features.h"
+#include "apps/run/image_features.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/image_file.h"

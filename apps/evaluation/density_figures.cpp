@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/evaluation/density.h"
 #include "apps/run/command.h"
 #include "apps/run/evaluation.h"
-#include "apps/sampling/density.h"
 #include "data/figure.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
