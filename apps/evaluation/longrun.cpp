@@ -100,9 +100,7 @@ std::vector<int64_t> shown_steps(int64_t steps, int64_t begin) {
 
 Tensor start_of(const Model& model, const std::string& start, int64_t n, uint64_t seed) {
   if (start == "noise") return prior_noise(model, n, seed);
-  Config::Sample sample = model.config.sample;
-  if (sample.method == "sgld") sample.method = "rk45";
-  return draw_samples(model, sample, {.n = n, .seed = seed}).x.to(model.device);
+  return draw_samples(model, by_flow(model.config.sample), {.n = n, .seed = seed}).x.to(model.device);
 }
 
 LongRuns plan_of(const LongRunOptions& o, const Model& model) {

@@ -67,6 +67,11 @@ OdeOptions ode_options(const Config::Sample& s) {
   return {.method = ode_method_from_name(s.method), .rtol = s.rtol, .atol = s.atol, .steps = s.steps, .times = {}};
 }
 
+Config::Sample by_flow(Config::Sample s) {
+  if (s.method == "sgld") s.method = "rk45";
+  return s;
+}
+
 void note_raised_tolerances(const OdeOptions& asked, double rtol, double atol) {
   if (rtol <= asked.rtol && atol <= asked.atol) return;
   note_once(

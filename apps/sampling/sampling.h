@@ -16,6 +16,8 @@ inline Field flow_field(const Model& model, const Tensor& labels = {}) {
   return flow_field(*model.potential, labels);
 }
 OdeOptions ode_options(const Config::Sample& sample);
+// The same by the flow: rk45 in the place of SGLD, where samples of the flow alone are meant.
+Config::Sample by_flow(Config::Sample sample);
 // One line, once, where a result was integrated with larger tolerances than asked for.
 void note_raised_tolerances(const OdeOptions& asked, double rtol, double atol);
 SgldOptions sgld_options(const Config::Sample& sample, uint64_t seed);
