@@ -60,7 +60,9 @@ void append_sampler(std::vector<GridSampler>& samplers, const Json& line) {
                                            : fmt::format(", {} steps", text("steps"));
   auto known = std::ranges::find_if(samplers, [&](const GridSampler& s) { return s.draws_as(sampler); });
   if (known == samplers.end()) known = samplers.insert(known, sampler);
+  constexpr double kMost = 1e15;
   double nfe = number_in(line, "nfe").value_or(NAN);
+  if (!(nfe >= 0 && nfe < kMost)) return;
   known->least_nfe = std::fmin(known->least_nfe, nfe);
   known->most_nfe = std::fmax(known->most_nfe, nfe);
 }

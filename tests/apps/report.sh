@@ -148,7 +148,7 @@ sed -i '0,/"method":"rk45"/s//"method":"midpoint"/' flow/metrics.jsonl
 expect 0 "$vapo" report flow
 grep -q 'midpoint, tolerances' flow/report.html || fail "the sampler is not read from the log"
 grep -q 'rk45, tolerances' flow/report.html || fail "of two samplers one is told"
-sed -i 's/"grid":{/"grid":{"n":[[1]],"seed":{},"method":null,"rtol":"<b>",/; s/,"rtol":0.5/,"atol":"<i>"/' flow/metrics.jsonl
+sed -i 's/"nfe":[0-9]*/"nfe":-1e300/; s/"grid":{/"grid":{"n":[[1]],"seed":{},"method":null,"rtol":"<b>",/; s/,"rtol":0.5/,"atol":"<i>"/' flow/metrics.jsonl
 expect 0 "$vapo" report flow
 grep -qE '<b>|<i>' flow/report.html && fail "text of a log became markup"
 

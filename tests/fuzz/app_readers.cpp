@@ -48,7 +48,8 @@ void require_page(const std::optional<app::RunRecord>& run, const std::vector<ap
   require(app::MetricsLog(file, step).kept(step, "loss"), "a line that was appended is not kept");
 }
 
-// result.json, and summary.json of vapo density, on the page; request.json before the same folder is used again.
+// result.json on the page, and what is said of a folder without one; request.json before the same folder is used
+// again.
 [[maybe_unused]] void read_result(std::string_view bytes) {
   static const fuzz::Folder root;
   static bool made = false;
