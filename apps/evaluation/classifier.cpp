@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "apps/evaluation/image_features.h"
 #include "apps/run/command.h"
+#include "apps/run/image_features.h"
 #include "data/sets/image_loader.h"
 #include "nn/schedule.h"
 #include "tensor/check.h"

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "apps/evaluation/image_features.h"
+#include "apps/run/image_features.h"
 #include "data/pictures/image_file.h"
 
 namespace vapo::app {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "apps/evaluation/image_features.h"
+#include "apps/run/image_features.h"
 #include "apps/run/model.h"
 
 namespace vapo::app {

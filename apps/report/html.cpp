@@ -15,8 +15,6 @@
 namespace vapo::app {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 void strip_zeros(std::string& decimal) {
   if (decimal.find('.') == std::string::npos) return;
   decimal.erase(decimal.find_last_not_of('0') + 1);
@@ -37,12 +35,25 @@ std::string superscript(int exponent) {
   return out;
 }
 
-std::string titled(const std::string& text, const std::string& full) {
+Json item(const std::string& text, const Json& full = nullptr) {
+  return {{"text", text}, {"full", full}, {"comma", false}};
+}
+
+// A rounded number, with its full value where that is another text.
+Json titled(const std::string& text, const std::string& full) {
   std::string plain = text;
   for (size_t at; (at = plain.find(',')) != std::string::npos;) plain.erase(at, 1);
   if (size_t minus = plain.find("−"); minus == 0) plain.replace(0, std::string("−").size(), "-");
-  if (plain == full) return text;
-  return fmt::format("<span title=\"{}\">{}</span>", escaped(full), text);
+  return item(text, plain == full ? Json(nullptr) : Json(full));
+}
+
+Json scalar(const Json& value) {
+  if (value.is_string()) return item(value.get<std::string>());
+  if (value.is_null()) return item("–", "no finite number");
+  if (value.is_number_float()) return titled(rounded(value.get<double>()), value.dump());
+  bool beyond = value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX};
+  if (value.is_number_integer() && !beyond) return titled(grouped(value.get<int64_t>()), value.dump());
+  return item(value.dump());  // true, false, and integers beyond int64
 }
 
 bool is_list(const Json& value) {
@@ -111,24 +122,35 @@ std::string grouped(int64_t n) {
   return (n < 0 ? "−" : "") + digits;
 }
 
-std::string value_html(const Json& value) {
-  if (value.is_string()) return escaped(value.get_ref<const std::string&>());
-  if (value.is_null()) return "<span title=\"no finite number\">–</span>";
-  if (value.is_number_float()) return titled(rounded(value.get<double>()), value.dump());
-  bool beyond = value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX};
-  if (value.is_number_integer() && !beyond) return titled(grouped(value.get<int64_t>()), value.dump());
+Json value_view(const Json& value) {
   if (is_list(value)) {
-    std::string out;
-    for (const Json& item : value) out += (out.empty() ? "" : ", ") + value_html(item);
-    return out.empty() ? "none" : out;
+    Json items = Json::array();
+    for (const Json& part : value) {
+      items.push_back(scalar(part));
+      items.back()["comma"] = items.size() > 1;
+    }
+    if (items.empty()) items.push_back(item("none"));
+    return {{"code", nullptr}, {"items", items}};
   }
-  if (value.is_structured()) return "<code>" + escaped(value.dump()) + "</code>";
-  return value.dump();  // true, false, and integers beyond int64
+  if (value.is_structured()) return {{"code", value.dump()}, {"items", Json::array()}};
+  return {{"code", nullptr}, {"items", Json::array({scalar(value)})}};
 }
 
-std::string fact_html(std::string_view name, const std::string& html, size_t letters) {
-  const char* width = letters > 48 ? " class=\"long\"" : letters > 17 ? " class=\"middling\"" : "";
-  return fmt::format("<div{}><dt>{}</dt><dd>{}</dd></div>\n", width, escaped(name), html);
+std::string text_of(const Json& value) {
+  Json view = value_view(value);
+  std::string out = view["code"].is_string() ? view["code"].get<std::string>() : "";
+  for (const Json& part : view["items"]) out += (out.empty() ? "" : ", ") + part["text"].get<std::string>();
+  return out;
+}
+
+Json fact_view(const std::string& name, const Json& value) {
+  size_t letters = value.is_string()       ? value.get_ref<const std::string&>().size()
+                   : value.is_structured() ? value.dump().size()
+                                           : 0;
+  Json fact = value_view(value);
+  fact["name"] = name;
+  fact["width"] = letters > 48 ? "long" : letters > 17 ? "middling" : "";
+  return fact;
 }
 
 std::string base64(std::string_view bytes) {
@@ -144,29 +166,24 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-std::string picture_html(const std::filesystem::path& file, std::string_view alt, int64_t least) {
-  std::string bytes = read_whole_file(file);
-  Tensor image = data::decode_image(std::as_bytes(std::span(bytes)), file.string());
-  int64_t scale = std::max<int64_t>(1, least / image.dim(1));
-  return fmt::format("<img{} width=\"{}\" height=\"{}\" alt=\"{}\" src=\"data:image/{};base64,{}\">",
-                     scale > 1 ? " class=\"pixels\"" : "", scale * image.dim(1), scale * image.dim(0), escaped(alt),
-                     bytes.starts_with("\x89PNG") ? "png" : "jpeg", base64(bytes));
-}
-
-std::string problem_html(std::string_view text) { return "<p class=\"problem\">" + escaped(text) + "</p>\n"; }
-
-std::string figure_html(const std::filesystem::path& file, const std::string& caption, int64_t least,
-                        Section& section) {
-  std::string picture;
+Json figure_view(const std::filesystem::path& file, const std::string& caption, int64_t least, Pictures& pictures) {
+  Json figure = {{"caption", caption}, {"picture", nullptr}, {"problem", nullptr}};
   try {
-    picture = picture_html(file, caption, least);
-    ++section.pictures;
+    std::string bytes = read_whole_file(file);
+    Tensor image = data::decode_image(std::as_bytes(std::span(bytes)), file.string());
+    int64_t scale = std::max<int64_t>(1, least / image.dim(1));
+    figure["picture"] = {{"pixels", scale > 1},
+                         {"width", scale * image.dim(1)},
+                         {"height", scale * image.dim(0)},
+                         {"type", bytes.starts_with("\x89PNG") ? "png" : "jpeg"},
+                         {"bytes", base64(bytes)}};
+    ++pictures.shown;
   } catch (const Error& e) {
-    picture = problem_html(fmt::format("Not shown: {}", e.what()));
-    section.problems.push_back(e.what());
-    ++section.missing;
+    figure["problem"] = fmt::format("Not shown: {}", e.what());
+    pictures.problems.push_back(e.what());
+    ++pictures.missing;
   }
-  return fmt::format("<figure>{}\n<figcaption>{}</figcaption></figure>\n", picture, escaped(caption));
+  return figure;
 }
 
 }  // namespace vapo::app

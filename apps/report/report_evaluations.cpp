@@ -16,38 +16,6 @@ namespace {
 
 constexpr int64_t kLeastWidth = 640;  // pictures of fewer pixels are enlarged
 
-// summary.json and the figures of vapo density as a result.
-Json density_result(const fs::path& folder) {
-  struct Figure {
-    const char *file, *caption;
-  };
-  constexpr Figure figures[] = {
-      {"flow.png",
-       "Particles carried from noise to data by the gradient of the potential, which is drawn behind them."},
-      {"density.png",
-       "Densities of the marginal and of the Boltzmann energy beside that of the data, and samples of "
-       "Langevin dynamics (SGLD) in the marginal energy."},
-      {"sgld.png", "The long run of SGLD: mean energy and mean squared gradient by step."},
-      {"loss.png", "Loss and norm of the gradient while it was trained."}};
-  Json result = {
-      {"command", "density"},    {"request", Json::object()}, {"summary", read_object(folder / "summary.json")},
-      {"tables", Json::array()}, {"figures", Json::array()},  {"beside_poster", Json::array()},
-      {"remarks", Json::array()}};
-  std::error_code error;
-  bool has_log = fs::exists(folder / "metrics.jsonl", error);  // whose curves the page draws itself
-  for (const Figure& f : figures) {
-    if (has_log && std::string_view(f.file) == "loss.png") continue;
-    std::string script = fs::path(f.file).replace_extension(".gp").string();
-    if (fs::exists(folder / f.file, error))
-      result["figures"].push_back({{"file", f.file}, {"caption", f.caption}});
-    else if (fs::exists(folder / script, error))
-      result["remarks"].push_back(fmt::format(
-          "The figure {} is not here: gnuplot was missing or failed. Its data are, and gnuplot {} draws it", f.file,
-          script));
-  }
-  return result;
-}
-
 std::vector<fs::path> folders_in(const fs::path& dir) {
   std::vector<fs::path> folders;
   std::error_code error;
@@ -63,35 +31,28 @@ std::string label(std::string key) {
   return key;
 }
 
-std::string time_html(int64_t seconds_since_1970) {
+std::string time_words(int64_t seconds_since_1970) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(seconds_since_1970)));
 }
 
-size_t letters_of(const Json& value) {
-  if (value.is_string()) return value.get_ref<const std::string&>().size();
-  return value.is_structured() ? value.dump().size() : 0;
-}
-
-std::string facts(const Json& object) {
-  std::string out = "<dl class=\"facts\">\n";
+// facts.html; null where there are none.
+Json facts_view(const Json& object) {
+  if (object.empty()) return nullptr;
+  Json facts = Json::array();
   for (const auto& [key, value] : object.items()) {
     bool time = key == "checkpoint_time" && value.is_number_integer() && std::abs(value.get<double>()) < 9e9;
-    out += time ? fact_html(label(key), time_html(value.get<int64_t>()), 23)
-                : fact_html(label(key), value_html(value), letters_of(value));
+    facts.push_back(fact_view(label(key), time ? Json(time_words(value.get<int64_t>())) : value));
   }
-  return out + "</dl>\n";
+  return {{"facts", facts}};
 }
 
-// A table that scrolls by itself where the page is narrower.
-std::string scrolling_table(const std::string& caption, const std::string& head, const std::string& body) {
-  return fmt::format(
-      "<figure class=\"table\"><figcaption>{0}</figcaption>\n<div class=\"wide\" role=\"region\" "
-      "aria-label=\"{0}\" "
-      "tabindex=\"0\"><table>\n<thead><tr>{1}</tr></thead>\n<tbody>\n{2}</tbody></table></div></figure>\n",
-      escaped(caption), head, body);
+Json cell_view(const Json& value, bool numeric) {
+  Json cell = value_view(value);
+  cell["numeric"] = numeric;
+  return cell;
 }
 
-std::string table_html(const Json& table) {
+Json table_view(const Json& table) {
   const auto& caption = table.at("caption").get_ref<const std::string&>();
   const Json &columns = table.at("columns"), &rows = table.at("rows");
   size_t width = columns.size();
@@ -101,57 +62,47 @@ std::string table_html(const Json& table) {
       throw InputError(fmt::format("table \"{}\": a row of {} cells, {} columns", caption, row.size(), width));
     for (size_t i = 0; i < width; ++i) numeric[i] = numeric[i] && (row[i].is_number() || row[i].is_null());
   }
-  std::string head, body;
+  Json view = {{"caption", caption}, {"columns", Json::array()}, {"rows", Json::array()}};
   for (size_t i = 0; i < width; ++i)
-    head += fmt::format("<th scope=\"col\"{}>{}</th>", numeric[i] ? " class=\"number\"" : "",
-                        escaped(columns[i].get_ref<const std::string&>()));
+    view["columns"].push_back({{"name", columns[i].get_ref<const std::string&>()}, {"numeric", bool(numeric[i])}});
   for (const Json& row : rows) {
-    body += "<tr>";
-    for (size_t i = 0; i < width; ++i)
-      body += fmt::format("<td{}>{}</td>", numeric[i] ? " class=\"number\"" : "", value_html(row[i]));
-    body += "</tr>\n";
+    Json cells = Json::array();
+    for (size_t i = 0; i < width; ++i) cells.push_back(cell_view(row[i], numeric[i]));
+    view["rows"].push_back({{"cells", cells}});
   }
-  return scrolling_table(caption, head, body);
+  return view;
 }
 
-std::string poster_row(const Json& pair, const std::string& link) {
-  std::string quantity = escaped(pair.at("quantity").get_ref<const std::string&>());
-  if (!link.empty()) quantity = fmt::format("<a href=\"#{}\">{}</a>", link, quantity);
-  if (const auto& because = pair.at("not_comparable_because").get_ref<const std::string&>(); !because.empty())
-    quantity += fmt::format(" <small>not comparable, because {}</small>", escaped(because));
-  auto cell = [](const Json& value) {
-    return fmt::format("<td{}>{}</td>", value.is_string() ? "" : " class=\"number\"", value_html(value));
-  };
-  return fmt::format("<tr><th scope=\"row\">{}</th>{}{}</tr>\n", quantity, cell(pair.at("poster")),
-                     cell(pair.at("ours")));
+Json poster_row(const Json& pair) {
+  Json cells = Json::array();
+  for (const char* whose : {"poster", "ours"})
+    cells.push_back(cell_view(pair.at(whose), !pair.at(whose).is_string()));
+  return {{"quantity", pair.at("quantity").get_ref<const std::string&>()},
+          {"because", pair.at("not_comparable_because").get_ref<const std::string&>()},
+          {"cells", cells},
+          {"link", nullptr}};
 }
 
-std::string named_figure_html(const fs::path& folder, const Json& figure, Section& section) {
+Json named_figure(const fs::path& folder, const Json& figure, Pictures& pictures) {
   fs::path name = figure.at("file").get_ref<const std::string&>();
   if (name.is_absolute() || std::find(name.begin(), name.end(), "..") != name.end())
     throw InputError(fmt::format("the figure '{}' lies outside the folder", name.string()));
-  return figure_html(folder / name, figure.at("caption").get_ref<const std::string&>(), kLeastWidth, section);
+  return figure_view(folder / name, figure.at("caption").get_ref<const std::string&>(), kLeastWidth, pictures);
 }
 
-std::string result_html(const EvaluationRecord& evaluation, EvaluationSection& section) {
-  const Json& r = evaluation.result;
-  std::string out;
-  if (!r.at("request").empty()) out += "<h4>What was asked</h4>\n" + facts(r.at("request"));
-  if (!r.at("summary").empty()) out += "<h4>What was found</h4>\n" + facts(r.at("summary"));
-  std::string rows;
-  for (const Json& pair : r.at("beside_poster")) {
-    rows += poster_row(pair, "");
-    section.poster_rows += poster_row(pair, section.id);
-  }
-  if (!rows.empty()) out += poster_table(rows);
-  for (const Json& table : r.at("tables")) out += table_html(table);
-  if (!r.at("figures").empty()) out += "<div class=\"figures\">\n";
-  for (const Json& figure : r.at("figures")) out += named_figure_html(evaluation.folder, figure, section);
-  if (!r.at("figures").empty()) out += "</div>\n";
-  if (r.at("remarks").empty()) return out;
-  out += "<h4>To be read with it</h4>\n<ul>\n";
-  for (const Json& text : r.at("remarks")) out += "<li>" + escaped(text.get_ref<const std::string&>()) + "</li>\n";
-  return out + "</ul>\n";
+// What a result says.
+Json found_view(const Json& result, const fs::path& folder, Pictures& pictures) {
+  Json view = {{"request", facts_view(result.at("request"))},
+               {"summary", facts_view(result.at("summary"))},
+               {"poster", nullptr},
+               {"tables", Json::array()},
+               {"figures", Json::array()},
+               {"remarks", Json::array()}};
+  for (const Json& pair : result.at("beside_poster")) view["poster"]["rows"].push_back(poster_row(pair));
+  for (const Json& table : result.at("tables")) view["tables"].push_back(table_view(table));
+  for (const Json& figure : result.at("figures")) view["figures"].push_back(named_figure(folder, figure, pictures));
+  for (const Json& text : result.at("remarks")) view["remarks"].push_back(text.get_ref<const std::string&>());
+  return view;
 }
 
 }  // namespace
@@ -163,18 +114,19 @@ std::vector<EvaluationRecord> find_evaluations(const fs::path& dir) {
   std::vector<EvaluationRecord> found;
   std::error_code error;
   for (const fs::path& folder : places) {
-    bool density = !fs::exists(folder / "result.json", error) && fs::exists(folder / "summary.json", error);
     EvaluationRecord e{.folder = folder, .name = folder.lexically_relative(dir).string()};
     if (folder.parent_path() == dir / "evaluations") e.name = folder.filename().string();
     if (folder == dir) e.name = fs::absolute(dir).lexically_normal().filename().string();
     try {
-      if (density) {
-        e.result = density_result(folder);
-      } else if (fs::exists(folder / "result.json", error)) {
+      if (fs::exists(folder / "result.json", error)) {
         e.result = read_object(folder / "result.json");
       } else if (fs::exists(folder / "request.json", error)) {
         e.unfinished = true;
         e.problem = fmt::format("{}: begun and not finished: no result.json", folder.string());
+      } else if (fs::exists(folder / "summary.json", error)) {
+        e.unfinished = true;
+        e.problem = fmt::format(
+            "{}: summary.json of a vapo that wrote no result.json. Hint: vapo density once more", folder.string());
       } else {
         continue;
       }
@@ -186,37 +138,31 @@ std::vector<EvaluationRecord> find_evaluations(const fs::path& dir) {
   return found;
 }
 
-EvaluationSection evaluation_section(const EvaluationRecord& evaluation, const std::string& id) {
-  EvaluationSection section{{id, evaluation.name}};
-  std::string body, problem = evaluation.problem;
+EvaluationView evaluation_view(const EvaluationRecord& evaluation, const std::string& id) {
+  EvaluationView out;
+  std::string heading = evaluation.name, problem = evaluation.problem;
+  Json found = nullptr;
   if (problem.empty()) {
     try {
-      section.title = evaluation.result.at("command").get_ref<const std::string&>();
-      body = result_html(evaluation, section);
-      section.shown = true;
+      heading = evaluation.result.at("command").get_ref<const std::string&>();
+      found = found_view(evaluation.result, evaluation.folder, out.figures);
+      out.shown = true;
     } catch (const std::exception& e) {  // of JSON that is not a result's, too
       problem = fmt::format("{}: not as an evaluation leaves it: {}", (evaluation.folder / "result.json").string(),
                             e.what());
-      section = {{id, section.title}};
+      out.figures = {};
     }
   }
-  if (!problem.empty()) {
-    section.problems.push_back(problem);
-    body = problem_html(problem);
-  }
-  if (section.title != evaluation.name) section.where = evaluation.name;
-  std::string where =
-      section.where.empty() ? "" : fmt::format(" <span class=\"where\">{}</span>", escaped(section.where));
-  section.html = fmt::format("<section aria-labelledby=\"{0}\">\n<h3 id=\"{0}\">{1}{2}</h3>\n{3}</section>\n", id,
-                             escaped(section.title), where, body);
-  return section;
-}
-
-std::string poster_table(const std::string& rows) {
-  return scrolling_table("Numbers of the poster beside ours",
-                         "<th scope=\"col\">quantity</th><th scope=\"col\" class=\"number\">poster</th>"
-                         "<th scope=\"col\" class=\"number\">ours</th>",
-                         rows);
+  out.problems = out.figures.problems;
+  if (!problem.empty()) out.problems.push_back(problem);
+  if (out.shown && !found["poster"].is_null()) out.poster_rows = found["poster"]["rows"];
+  for (Json& row : out.poster_rows) row["link"] = id;
+  out.view = {{"id", id},
+              {"heading", heading},
+              {"where", heading == evaluation.name ? "" : evaluation.name},
+              {"problem", problem},
+              {"found", std::move(found)}};
+  return out;
 }
 
 }  // namespace vapo::app

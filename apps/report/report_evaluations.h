@@ -17,19 +17,17 @@ struct EvaluationRecord {
   std::string problem = {};  // then: why
   bool unfinished = false;   // request.json is there and no result.json
 };
-// In DIR/evaluations/*, DIR/* and DIR itself, in the order of their names. The summary.json of vapo density counts
-// as a result, with its figures.
+// In DIR/evaluations/*, DIR/* and DIR itself, in the order of their names.
 std::vector<EvaluationRecord> find_evaluations(const std::filesystem::path& dir);
 
-struct EvaluationSection : Section {
-  std::string where = {};        // the folder's name, where the title does not tell it
-  std::string poster_rows = {};  // of poster_table
-  bool shown = false;            // the result is on the page
+struct EvaluationView {
+  Json view;                         // of evaluation.html
+  Json poster_rows = Json::array();  // of poster.html, each with a link to the evaluation
+  Pictures figures = {};
+  std::vector<std::string> problems;  // what could not be shown, one line each
+  bool shown = false;                 // the result is on the page
 };
 // Never throws for what a result holds: what cannot be shown is said in its place.
-EvaluationSection evaluation_section(const EvaluationRecord& evaluation, const std::string& id);
-
-// Quantities of the poster beside ours, from rows of sections.
-std::string poster_table(const std::string& rows);
+EvaluationView evaluation_view(const EvaluationRecord& evaluation, const std::string& id);
 
 }  // namespace vapo::app

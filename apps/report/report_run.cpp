@@ -1,9 +1,14 @@
 #include "apps/report/report_run.h"
 
+#include <toml++/toml.h>
+
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
+#include "apps/report/html.h"
 #include "apps/run/command.h"
+#include "apps/run/model.h"
 #include "apps/run/run_folder.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -41,6 +46,27 @@ void append_terms(std::vector<Curve>& terms, double step, const Json& line) {
   }
 }
 
+// The sampler of a line that tells of a grid.
+void append_sampler(std::vector<GridSampler>& samplers, const Json& line) {
+  auto grid = line.find("grid");
+  if (grid == line.end() || !grid->is_object()) return;
+  auto text = [&](const char* key) {
+    auto it = grid->find(key);
+    return it != grid->end() && it->is_primitive() ? text_of(*it) : "?";
+  };
+  GridSampler sampler{text("n"), text("seed"), text("method"), text("weights") == "ema" ? "averaged" : "last"};
+  std::erase(sampler.seed, ',');
+  sampler.method += grid->contains("rtol") ? fmt::format(", tolerances {} and {}", text("rtol"), text("atol"))
+                                           : fmt::format(", {} steps", text("steps"));
+  auto known = std::ranges::find_if(samplers, [&](const GridSampler& s) { return s.draws_as(sampler); });
+  if (known == samplers.end()) known = samplers.insert(known, sampler);
+  constexpr double kMost = 1e15;
+  double nfe = number_in(line, "nfe").value_or(NAN);
+  if (!(nfe >= 0 && nfe < kMost)) return;
+  known->least_nfe = std::fmin(known->least_nfe, nfe);
+  known->most_nfe = std::fmax(known->most_nfe, nfe);
+}
+
 void read_checkpoint(RunRecord& run) {
   fs::path file;
   TensorFileHeader header = with_checkpoint(run.folder, [&](const fs::path& found) {
@@ -56,6 +82,13 @@ void read_checkpoint(RunRecord& run) {
     run.checkpoint_step = std::strtoll(step->second.c_str(), nullptr, 10);
   if (auto config = header.metadata.find("config"); config != header.metadata.end() && run.config_text.empty())
     run.config_text = config->second;
+}
+
+// A config as its file names it: every key, also those that the text leaves out.
+Json every_key(const Config& config) {
+  std::ostringstream json;
+  json << toml::json_formatter(toml::parse(to_toml(config)));
+  return Json::parse(json.str());
 }
 
 }  // namespace
@@ -98,6 +131,7 @@ TrainingLog read_training_log(const fs::path& file) {
       std::string machine = it->get<std::string>();
       if (std::ranges::find(log.machines, machine) == log.machines.end()) log.machines.push_back(machine);
     }
+    append_sampler(log.samplers, line);
   }
   if (log.terms.size() < 2) log.terms.clear();
   return log;
@@ -121,7 +155,11 @@ std::optional<RunRecord> read_run(const fs::path& path) {
   if (fs::exists(folder.config(), error)) attempt([&] { run.config_text = read_whole_file(folder.config()); });
   if (!folder.checkpoints().empty()) attempt([&] { read_checkpoint(run); });
   if (!run.config_text.empty())
-    attempt([&] { run.config = parse_config(run.config_text, folder.config().string()); });
+    attempt([&] {
+      Config config = parse_config(run.config_text, folder.config().string());
+      run.config = every_key(config);
+      run.of_images = is_of_images(config);
+    });
   if (has_log) attempt([&] { run.log = read_training_log(folder.metrics()); });
   if (run.log.broken > 0)
     run.problems.push_back(fmt::format("{}: {} of {} lines are no JSON object with a step; they are left out",

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "apps/run/model.h"
+#include <algorithm>
+
 #include "apps/run/run_folder.h"
-#include "tensor/check.h"
 
 namespace vapo::app {
 namespace {
@@ -14,56 +14,40 @@ std::string words(std::string key) {
   return key;
 }
 
-std::string joined(const std::vector<int64_t>& numbers, const char* between) {
-  return fmt::format("{}", fmt::join(numbers, between));
+// A value as a condition: a number that is not 0, a text that is not empty, true.
+bool is_set(const Json& value) {
+  return value.is_string() ? !value.get_ref<const std::string&>().empty()
+                           : value != Json(false) && value != Json(0);
 }
 
-using Network = PotentialOptions::Network;
-
-std::string network_words(const Config& c) {
-  if (c.potential.network == Network::unet) {
-    const UnetOptions& u = c.potential.unet;
-    return fmt::format("U-Net of width {} times {}, {} {} a level{}{}{}", u.base_width, joined(u.multipliers, ", "),
-                       u.blocks_per_level, u.blocks_per_level == 1 ? "block" : "blocks",
-                       u.attention_downsamplings.empty()
-                           ? ""
-                           : ", attention where the image is smaller by " + joined(u.attention_downsamplings, ", "),
-                       u.time ? "" : ", not told the time",
-                       u.classes > 0 ? fmt::format(", {} classes", u.classes) : "");
-  }
-  if (c.potential.network == Network::wide_resnet) {
-    const WideResnetOptions& w = c.potential.wide_resnet;
-    return fmt::format("WideResNet {}-{}, {} head{}{}", w.depth, w.widen, name_of(w.head),
-                       w.time ? "" : ", not told the time",
-                       w.classes > 0 ? fmt::format(", {} classes", w.classes) : "");
-  }
-  return fmt::format("perceptron of {} units, {}{}", joined(c.potential.mlp.hidden, ", "),
-                     name_of(c.potential.mlp.activation),
-                     c.potential.mlp.time_embedding > 0 ? "" : ", not told the time");
-}
-
-std::string potential_words(const PotentialOptions& p) {
-  if (p.form == PotentialOptions::Form::raw) return "raw";
-  return fmt::format("{}, reference {}", name_of(p.form), name_of(p.reference));
-}
-
-std::string data_words(const Config& c) {
-  std::string name = c.data.set.empty() ? c.data.path : c.data.set;
-  if (!c.data.set.empty() && !c.data.path.empty()) name += " from " + c.data.path;
-  if (!is_of_images(c) && c.data.path.empty())
-    return name + (c.data.points > 0 ? fmt::format(", {} points", grouped(c.data.points))
-                                     : ", fresh points at every step");
-  if (c.data.held_out > 0) name += fmt::format(", {} % held out", rounded(100 * c.data.held_out));
-  return name + (c.data.flip ? ", mirrored half of the time" : "");
-}
-
-std::string optimizer_words(const TrainingOptions& t) {
-  const nn::Schedule& s = t.schedule;
+std::string unet_words(const Json& u) {
+  const Json& attention = u.at("attention_downsamplings");
   std::string out =
-      fmt::format("{}, learning rate {}, {}", name_of(t.optimizer.kind), rounded(s.base), name_of(s.kind));
-  if (s.warmup_steps > 0) out += fmt::format(" after {} steps of warm-up", grouped(s.warmup_steps));
-  if (t.clip.kind != nn::ClipOptions::Kind::none)
-    out += fmt::format(", gradients clipped by {} {}", name_of(t.clip.kind), rounded(t.clip.limit));
+      fmt::format("of width {} times {}, {} {} a level", text_of(u.at("base_width")), text_of(u.at("multipliers")),
+                  text_of(u.at("blocks_per_level")), u.at("blocks_per_level") == 1 ? "block" : "blocks");
+  if (!attention.empty()) out += ", attention where the image is smaller by " + text_of(attention);
+  return out;
+}
+
+std::string data_words(const Json& data, bool of_images) {
+  const auto &set = data.at("set").get_ref<const std::string&>(),
+             &path = data.at("path").get_ref<const std::string&>();
+  std::string name = set.empty() ? path : set;
+  if (!set.empty() && !path.empty()) name += " from " + path;
+  if (!of_images && path.empty())
+    return name + (is_set(data.at("points")) ? fmt::format(", {} points", text_of(data.at("points")))
+                                             : ", fresh points at every step");
+  if (double held_out = data.at("held_out"); held_out > 0)
+    name += fmt::format(", {} % held out", rounded(100 * held_out));
+  return name + (is_set(data.at("flip")) ? ", mirrored half of the time" : "");
+}
+
+std::string optimizer_words(const Json& train) {
+  auto text = [&](const char* key) { return text_of(train.at(key)); };
+  std::string out =
+      fmt::format("{}, learning rate {}, {}", text("optimizer"), text("learning_rate"), text("schedule"));
+  if (is_set(train.at("warmup_steps"))) out += fmt::format(" after {} steps of warm-up", text("warmup_steps"));
+  if (text("clip") != "none") out += fmt::format(", gradients clipped by {} {}", text("clip"), text("clip_limit"));
   return out;
 }
 
@@ -72,38 +56,41 @@ std::string duration(double seconds) {
   return seconds < 7200 ? rounded(seconds / 60, 3) + " min" : rounded(seconds / 3600, 3) + " h";
 }
 
-const char* noun(const RunRecord& run) { return run.config && is_of_images(*run.config) ? "images" : "points"; }
-
-std::vector<std::pair<std::string, std::string>> config_facts(const Config& c, const RunRecord& run) {
-  const TrainingOptions& t = c.train;
-  std::string path(name_of(c.path.kind)), average = "none", steps = grouped(t.steps);
-  if (c.path.kind == Path::Kind::tempered)
-    path += fmt::format(", ω = {}, ν = {}", rounded(c.path.omega), rounded(c.path.nu));
-  if (t.ema_decay > 0) average = "exponential, decay " + rounded(t.ema_decay, 6);
-  if (run.step() != t.steps) steps = fmt::format("{} of {}", grouped(run.step()), steps);
-  return {{"Data", data_words(c)},
-          {"Network", network_words(c)},
-          {"Potential", potential_words(c.potential)},
-          {"Path", path},
-          {"Loss", fmt::format("{}, weight {}{}", words(std::string(name_of(c.loss.estimator))),
-                               name_of(c.loss.weight), c.loss.antithetic ? ", antithetic" : "")},
-          {"Optimizer", optimizer_words(t)},
-          {"Average of the weights", average},
-          {"Steps", steps},
-          {"Batch", fmt::format("{} {}", grouped(t.batch_size), noun(run))},
-          {"Seed", std::to_string(t.seed)}};
+std::string batch_words(const RunRecord& run) {
+  return text_of(run.config.at("train").at("batch_size")) + (run.of_images ? " images" : " points");
 }
 
-// How the grids of a run are drawn, as the trainer does it.
-std::string grid_words(const Config& c) {
-  SamplerOptions s = c.sample.of_the_flow();
-  std::string sampler =
-      s.is_adaptive()
-          ? fmt::format("{}, tolerances {} and {}", name_of(s.method), rounded(s.ode.rtol), rounded(s.ode.atol))
-          : fmt::format("{}, {} steps, NFE {}", name_of(s.method), grouped(s.ode.steps),
-                        grouped(s.ode.steps * (s.method == Sampler::heun ? 2 : 1)));
-  return fmt::format("{} samples a grid from seed {}, the same noise in each; {}; {} weights.", grouped(c.run.grid),
-                     c.train.seed, sampler, c.train.ema_decay > 0 ? "averaged" : "last");
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+Facts config_facts(const RunRecord& run) {
+  const Json& c = run.config;
+  auto text = [&](const char* table, const char* key) { return text_of(c.at(table).at(key)); };
+  auto [network, made_of] = network_words(c);
+  std::string path = text("path", "kind"), potential = text("model", "potential"), average = "none";
+  if (path == "tempered") path += fmt::format(", ω = {}, ν = {}", text("path", "omega"), text("path", "nu"));
+  if (potential != "raw") potential += ", reference " + text("model", "reference");
+  if (double decay = c.at("train").at("ema_decay"); decay > 0) average = "exponential, decay " + rounded(decay, 6);
+  std::string steps = text("train", "steps");
+  if (c.at("train").at("steps") != run.step()) steps = fmt::format("{} of {}", grouped(run.step()), steps);
+  return {{"Data", data_words(c.at("data"), run.of_images)},
+          {"Network", network + (made_of.empty() ? "" : " " + made_of)},
+          {"Potential", potential},
+          {"Path", path},
+          {"Loss", words(text("loss", "estimator")) + ", weight " + text("loss", "weight") +
+                       (is_set(c.at("loss").at("antithetic")) ? ", antithetic" : "")},
+          {"Optimizer", optimizer_words(c.at("train"))},
+          {"Average of the weights", average},
+          {"Steps", steps},
+          {"Batch", batch_words(run)},
+          {"Seed", c.at("train").at("seed").dump()}};
+}
+
+std::string sampler_words(const GridSampler& s) {
+  std::string nfe;
+  if (s.most_nfe > 0) nfe = fmt::format(", NFE {}", grouped(static_cast<int64_t>(s.least_nfe)));
+  if (s.most_nfe > s.least_nfe) nfe += fmt::format(" to {}", grouped(static_cast<int64_t>(s.most_nfe)));
+  return fmt::format("{} samples a grid from seed {}, the same noise in each; {}{}; {} weights.", s.count, s.seed,
+                     s.method, nfe, s.weights);
 }
 
 // At most `most` of them, evenly spaced, with the first and the last.
@@ -116,43 +103,56 @@ std::vector<int64_t> some_of(const std::vector<int64_t>& steps, size_t most) {
 
 }  // namespace
 
-std::string lead_html(const RunRecord& run) {
-  if (!run.config) return "";
-  std::string network = run.config->potential.network == Network::unet          ? "U-Net"
-                        : run.config->potential.network == Network::wide_resnet ? "WideResNet"
-                                                                                : "perceptron";
-  std::string size = run.parameters > 0 ? fmt::format(" of {} parameters", grouped(run.parameters)) : "";
-  const std::string& set = run.config->data.set.empty() ? run.config->data.path : run.config->data.set;
-  return fmt::format(
-      "A potential Φ(<var>x</var>, <var>t</var>) whose gradient carries noise to data: a {}{}, trained on {} for "
-      "{} steps of {} {}.",
-      network, size, escaped(set), grouped(run.step()), grouped(run.config->train.batch_size), noun(run));
+std::pair<std::string, std::string> network_words(const Json& config) {
+  const Json& model = config.at("model");
+  std::string kind = model.at("kind"), out;
+  if (kind == "mlp")
+    return {"perceptron",
+            fmt::format("of {} units, {}{}", text_of(model.at("hidden")), text_of(model.at("activation")),
+                        is_set(model.at("time_embedding")) ? "" : ", not told the time")};
+  const Json table = config.value(kind, Json::object());
+  if (kind == "unet") {
+    out = unet_words(table);
+  } else if (kind == "wide_resnet") {
+    out = fmt::format("{}-{}, {} head", text_of(table.at("depth")), text_of(table.at("widen")),
+                      text_of(table.at("head")));
+  } else {
+    for (const auto& [key, value] : table.items())
+      if (key != "time" && key != "classes")
+        out += (out.empty() ? "of " : ", ") + words(key) + " " + text_of(value);
+  }
+  if (!is_set(table.value("time", Json(true)))) out += ", not told the time";
+  if (Json classes = table.value("classes", Json(0)); is_set(classes))
+    out += fmt::format(", {} classes", text_of(classes));
+  return {kind == "unet" ? "U-Net" : kind == "wide_resnet" ? "WideResNet" : words(kind), out};
 }
 
-Section run_section(const RunRecord& run) {
-  std::vector<std::pair<std::string, std::string>> facts;
-  if (run.config) facts = config_facts(*run.config, run);
-  if (!run.config) facts = {{"Steps", grouped(run.step())}};
-  if (run.parameters > 0)
-    facts.insert(facts.begin() + (run.config ? 2 : 1), {"Parameters", grouped(run.parameters)});
+Json lead_view(const RunRecord& run) {
+  if (run.config.is_null()) return nullptr;
+  const Json& data = run.config.at("data");
+  return {{"network", network_words(run.config).first},
+          {"parameters", run.parameters > 0 ? grouped(run.parameters) : ""},
+          {"set", is_set(data.at("set")) ? data.at("set") : data.at("path")},
+          {"steps", grouped(run.step())},
+          {"batch", batch_words(run)}};
+}
+
+Json run_view(const RunRecord& run) {
+  bool known = !run.config.is_null();
+  Facts facts = known ? config_facts(run) : Facts{{"Steps", grouped(run.step())}};
+  if (run.parameters > 0) facts.insert(facts.begin() + (known ? 2 : 1), {"Parameters", grouped(run.parameters)});
   if (!run.log.machines.empty())
     facts.push_back({"Trained on", fmt::format("{}", fmt::join(run.log.machines, "; then "))});
   if (run.log.seconds > 0) facts.push_back({"Time, as logged", duration(run.log.seconds)});
   if (run.log.peak_bytes > 0)
     facts.push_back({"Tensors at the peak", rounded(run.log.peak_bytes / 1048576) + " MiB"});
   if (!run.checkpoint.empty()) facts.push_back({"Newest checkpoint", run.checkpoint});
-  Section section{"run", "The run", "<dl class=\"facts\">\n", run.problems};
-  for (const auto& [name, text] : facts) section.html += fact_html(name, escaped(text), text.size());
-  section.html += "</dl>\n";
-  for (const std::string& problem : run.problems) section.html += problem_html(problem);
-  if (!run.config_text.empty())
-    section.html +=
-        fmt::format("<details><summary>The whole config</summary><pre tabindex=\"0\">{}</pre></details>\n",
-                    escaped(run.config_text));
-  return section;
+  Json view = {{"facts", Json::array()}, {"problems", run.problems}, {"config", run.config_text}};
+  for (const auto& [name, text] : facts) view["facts"].push_back(fact_view(name, text));
+  return view;
 }
 
-Section training_section(const RunRecord& run) {
+Json training_view(const RunRecord& run, int64_t& plots) {
   using Scale = CurveFigure::Scale;
   constexpr Scale fitting = Scale::logarithmic_if_it_fits;
   const TrainingLog& log = run.log;
@@ -174,41 +174,38 @@ Section training_section(const RunRecord& run) {
                      .scale = fitting});
   figures.push_back({.title = "Learning rate", .curves = {log.learning_rate}, .scale = Scale::from_zero});
   Curve rate = log.steps_per_second;
-  if (run.config)
-    for (double& v : rate.y) v *= static_cast<double>(run.config->train.batch_size);
-  figures.push_back({.title = !run.config                 ? "Steps per second"
-                              : is_of_images(*run.config) ? "Images per second"
-                                                          : "Points per second",
+  bool known = !run.config.is_null();
+  if (known)
+    for (double& v : rate.y) v *= run.config.at("train").at("batch_size").get<double>();
+  figures.push_back({.title = !known          ? "Steps per second"
+                              : run.of_images ? "Images per second"
+                                              : "Points per second",
                      .note = "With checkpoints, grids and validation in between.",
                      .curves = {rate},
                      .scale = Scale::from_zero});
-  Section section{"training", "Training"};
-  for (const CurveFigure& f : figures) {
-    std::string plot = curves_html(f, fmt::format("plot-{}", section.pictures + 1));
-    section.pictures += !plot.empty();
-    section.html += plot;
-  }
-  if (section.pictures > 0) section.html = "<div class=\"plots\">\n" + section.html + "</div>\n";
-  return section;
+  Json view = {{"plots", Json::array()}};
+  for (const CurveFigure& f : figures)
+    if (Json plot = plot_view(f, fmt::format("plot-{}", plots + 1)); !plot.is_null()) {
+      view["plots"].push_back(std::move(plot));
+      ++plots;
+    }
+  return plots > 0 ? view : Json(nullptr);
 }
 
-Section samples_section(const RunRecord& run) {
+Json samples_view(const RunRecord& run, Pictures& pictures) {
   constexpr size_t kMost = 8;
   constexpr int64_t kLarge = 640, kSmall = 136;
-  Section section{"samples", "Samples while it was trained"};
   std::vector<int64_t> steps = some_of(run.grids, kMost);
-  if (steps.empty()) return section;
+  if (steps.empty()) return nullptr;
+  Json view = {{"words", Json::array()}, {"some", nullptr}, {"small", Json::array()}};
+  for (const GridSampler& sampler : run.log.samplers) view["words"].push_back(sampler_words(sampler));
+  if (run.grids.size() > steps.size()) view["some"] = {{"shown", steps.size()}, {"all", run.grids.size()}};
   auto figure = [&](int64_t step, int64_t least) {
-    return figure_html(RunFolder(run.folder).samples(step), "Step " + grouped(step), least, section);
+    return figure_view(RunFolder(run.folder).samples(step), "Step " + grouped(step), least, pictures);
   };
-  if (run.config) section.html += "<p>" + escaped(grid_words(*run.config)) + "</p>\n";
-  if (run.grids.size() > steps.size())
-    section.html += fmt::format("<p>{} of {} grids, the last one large.</p>\n", steps.size(), run.grids.size());
-  if (steps.size() > 1) section.html += "<div class=\"grids\">\n";
-  for (size_t i = 0; i + 1 < steps.size(); ++i) section.html += figure(steps[i], kSmall);
-  if (steps.size() > 1) section.html += "</div>\n";
-  section.html += figure(steps.back(), kLarge);
-  return section;
+  for (size_t i = 0; i + 1 < steps.size(); ++i) view["small"].push_back(figure(steps[i], kSmall));
+  view["large"] = figure(steps.back(), kLarge);
+  return view;
 }
 
 }  // namespace vapo::app

@@ -11,10 +11,13 @@
 namespace vapo::app {
 namespace {
 
+using Json = nlohmann::ordered_json;
 using Scale = CurveFigure::Scale;
 
 constexpr double kWidth = 420, kHeight = 250, kTop = 10, kBottom = 34, kRight = 12;
 constexpr double kLetter = 6.6;  // width of a digit of the ticks
+
+std::string place(double v) { return fmt::format("{:.1f}", v); }
 
 struct Range {
   double low = INFINITY, high = -INFINITY;
@@ -107,9 +110,10 @@ std::vector<size_t> visible_points(const Curve& c, const Axis& x) {
   return kept;
 }
 
-std::string curve_svg(const Curve& c, size_t number, const Axis& x, const Axis& y) {
+Json curve_view(const Curve& c, size_t number, const Axis& x, const Axis& y) {
   constexpr size_t kMarked = 24;  // so few points are marked
-  std::string path, marks;
+  std::string path;
+  Json points = Json::array();
   size_t values =
       static_cast<size_t>(std::count_if(c.y.begin(), c.y.end(), [](double v) { return std::isfinite(v); }));
   bool open = false;
@@ -118,12 +122,12 @@ std::string curve_svg(const Curve& c, size_t number, const Axis& x, const Axis& 
       open = false;
       continue;
     }
-    double px = x(c.x[i]), py = y(c.y[i]);
-    path += fmt::format("{}{:.1f} {:.1f}", open ? "L" : "M", px, py);
+    std::string px = place(x(c.x[i])), py = place(y(c.y[i]));
+    path += fmt::format("{}{} {}", open ? "L" : "M", px, py);
     open = true;
-    if (values <= kMarked) marks += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.2\"/>", px, py);
+    if (values <= kMarked) points.push_back({{"x", px}, {"y", py}});
   }
-  return fmt::format("<g class=\"curve-{}\"><path d=\"{}\"/>{}</g>\n", number, path, marks);
+  return {{"number", number}, {"label", c.label}, {"path", path}, {"points", points}};
 }
 
 // As many digits as tell neighbouring ticks apart.
@@ -137,21 +141,6 @@ std::string tick_label(const Axis& axis, double v) {
 size_t letters_in(const std::string& utf8) {
   return static_cast<size_t>(std::count_if(utf8.begin(), utf8.end(),
                                            [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
-std::string axes_svg(const Axis& x, const Axis& y) {
-  std::string out;
-  for (double v : y.ticks)
-    out += fmt::format(
-        "<path class=\"rule\" d=\"M{:.1f} {:.1f}H{:.1f}\"/><text x=\"{:.1f}\" y=\"{:.1f}\" "
-        "text-anchor=\"end\">{}</text>\n",
-        x.begin, y(v), x.end, x.begin - 6, y(v) + 3.8, tick_label(y, v));
-  for (double v : x.ticks)
-    out += fmt::format(
-        "<path class=\"axis\" d=\"M{0:.1f} {1:.1f}v4\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" "
-        "text-anchor=\"middle\">{3}</text>\n",
-        x(v), y.begin, y.begin + 16, tick_label(x, v));
-  return out + fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", x.begin, y.begin, x.end);
 }
 
 // What a curve shows, in words.
@@ -197,9 +186,9 @@ std::vector<double> logarithmic_ticks(double low, double high) {
   return ticks;
 }
 
-std::string curves_html(const CurveFigure& figure, const std::string& id) {
+Json plot_view(const CurveFigure& figure, const std::string& id) {
   Extent extent = extent_of(figure.curves);
-  if (extent.values == 0) return "";
+  if (extent.values == 0) return nullptr;
   Axis y = y_axis(extent.y, figure.scale);
   y.ticks =
       y.logarithmic ? logarithmic_ticks(y.range.low, y.range.high) : round_ticks(y.range.low, y.range.high, 5);
@@ -215,28 +204,33 @@ std::string curves_html(const CurveFigure& figure, const std::string& id) {
   };
   if (x.ticks.size() > 1 && cut_off(x.ticks.back())) x.ticks.pop_back();
 
-  std::string words = y.logarithmic ? "Logarithmic axis. " : "", legend, drawn;
-  for (size_t i = 0; i < figure.curves.size(); ++i) {
-    const Curve& c = figure.curves[i];
-    words += description(c) + " ";
-    drawn += curve_svg(c, i + 1, x, y);
-    if (figure.curves.size() > 1)
-      legend += fmt::format("<span class=\"key key-{}\">{}</span> ", i + 1, escaped(c.label));
-  }
-  std::string note = figure.note;
+  std::string words = y.logarithmic ? "Logarithmic axis. " : "", note = figure.note;
   if (y.logarithmic) note += note.empty() ? "Logarithmic axis." : " Logarithmic axis.";
-  return fmt::format(
-      "<figure class=\"plot\">\n<figcaption><strong>{title}</strong>{legend}</figcaption>\n"
-      "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-words\">\n"
-      "<title id=\"{id}-title\">{title}</title><desc id=\"{id}-words\">{words}</desc>\n"
-      "{ticks}<text x=\"{right}\" y=\"{bottom}\" "
-      "text-anchor=\"end\">{x_label}</text>\n{curves}</svg>\n{note}</figure>\n",
-      fmt::arg("title", escaped(figure.title)),
-      fmt::arg("legend", legend.empty() ? "" : " <span class=\"keys\">" + legend + "</span>"),
-      fmt::arg("width", kWidth), fmt::arg("height", kHeight), fmt::arg("id", id), fmt::arg("words", escaped(words)),
-      fmt::arg("ticks", axes_svg(x, y)), fmt::arg("right", kWidth - kRight), fmt::arg("bottom", kHeight - 4),
-      fmt::arg("x_label", escaped(figure.x_label)), fmt::arg("curves", drawn),
-      fmt::arg("note", note.empty() ? "" : fmt::format("<p class=\"note\">{}</p>\n", escaped(note))));
+  Json curves = Json::array(), x_ticks = Json::array(), y_ticks = Json::array();
+  for (const Curve& c : figure.curves) {
+    words += description(c) + " ";
+    curves.push_back(curve_view(c, curves.size() + 1, x, y));
+  }
+  for (double v : y.ticks)
+    y_ticks.push_back({{"y", place(y(v))}, {"text_y", place(y(v) + 3.8)}, {"label", tick_label(y, v)}});
+  for (double v : x.ticks) x_ticks.push_back({{"x", place(x(v))}, {"label", tick_label(x, v)}});
+  return {{"id", id},
+          {"title", figure.title},
+          {"keys", curves.size() > 1 ? curves : Json::array()},
+          {"width", fmt::format("{}", kWidth)},
+          {"height", fmt::format("{}", kHeight)},
+          {"words", words},
+          {"left", place(x.begin)},
+          {"right", place(x.end)},
+          {"bottom", place(y.begin)},
+          {"y_text_x", place(x.begin - 6)},
+          {"y_ticks", y_ticks},
+          {"x_text_y", place(y.begin + 16)},
+          {"x_ticks", x_ticks},
+          {"x_label", figure.x_label},
+          {"x_label_y", fmt::format("{}", kHeight - 4)},
+          {"curves", curves},
+          {"note", note}};
 }
 
 }  // namespace vapo::app

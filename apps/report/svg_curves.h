@@ -1,7 +1,9 @@
 #pragma once
-// Curves on a pair of axes as SVG inside a page. Colours are the page's: custom properties --ink, --rule, --curve-1
-// to --curve-4.
+// Curves on a pair of axes as SVG inside a page (plot.html). Colours are the page's: custom properties --ink,
+// --rule,
+// --curve-1 to --curve-4.
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -21,9 +23,9 @@ struct CurveFigure {
 };
 
 // A logarithmic axis fits where all values are positive and the largest is 30 times the least or more.
-// A <figure> with caption, legend and SVG whose title and description (`id` makes theirs unique) say what is to be
-// seen; empty where no value is finite.
-std::string curves_html(const CurveFigure& figure, const std::string& id);
+// plot.html of a figure: caption, legend, and an SVG whose title and description (`id` makes theirs unique) say
+// what is to be seen; null where no value is finite.
+nlohmann::ordered_json plot_view(const CurveFigure& figure, const std::string& id);
 
 // About `wanted` round numbers inside [low, high], low < high: multiples of 1, 2 or 5 times a power of ten.
 std::vector<double> round_ticks(double low, double high, int wanted);

@@ -12,6 +12,16 @@
 #include "tensor/device.h"
 #include "tensor/names.h"
 
+namespace vapo {
+
+// Enumerators are their names in JSON (and never numbers: JSON_DISABLE_ENUM_SERIALIZATION).
+template <Named E>
+void to_json(nlohmann::ordered_json& json, E e) {
+  json = std::string(name_of(e));
+}
+
+}  // namespace vapo
+
 namespace vapo::app {
 
 using Json = nlohmann::ordered_json;

@@ -55,8 +55,10 @@ std::string difference(const Json& a, const Json& b) {
 
 }  // namespace
 
-Evaluation::Evaluation(const fs::path& folder, std::string command, Json request, const std::string& option)
-    : folder_(made(folder, option)), lock_(folder_, option) {
+Evaluation::Evaluation(const fs::path& folder, std::string command, Json request, const std::string& option,
+                       Parts parts)
+    : folder_(made(folder, option)),
+      lock_(folder_, option, parts == Parts::kept ? ".lock" : fmt::format(".{}.lock", command)) {
   std::error_code error;
   remove_temporary_files(folder_);
   Json asked = {{"command", command}};
@@ -64,13 +66,14 @@ Evaluation::Evaluation(const fs::path& folder, std::string command, Json request
   fs::path memory = file("request.json");
   if (fs::exists(memory, error)) {
     Json before = request_in(memory, option);
-    if (std::string key = difference(before, asked); !key.empty())
+    std::string key = difference(before, asked);
+    if (parts == Parts::none && shown(before, "command") == shown(asked, "command")) key = "";
+    if (!key.empty())
       throw InputError(
           fmt::format("{}: holds an evaluation with {} {}, asked is {}. Hint: another {}, or remove it",
                       folder_.string(), printable(key), shown(before, key), shown(asked, key), option));
-  } else {
-    write_json(memory, asked);
   }
+  if (parts == Parts::none || !fs::exists(memory, error)) write_json(memory, asked);
   result_ = {{"command", command},      {"request", std::move(request)}, {"summary", Json::object()},
              {"tables", Json::array()}, {"figures", Json::array()},      {"beside_poster", Json::array()},
              {"remarks", Json::array()}};
@@ -125,8 +128,10 @@ void Evaluation::beside_poster(const std::string& quantity, Json poster, Json ou
 
 void Evaluation::remark(const std::string& text) { result_["remarks"].push_back(text); }
 
+void Evaluation::write() const { write_json(file("result.json"), result_); }
+
 void Evaluation::finish(bool as_json) {
-  write_json(file("result.json"), result_);
+  write();
   if (as_json) return print_result(result_, true);
   Json lines = result_["summary"];
   lines["results"] = folder_.string();
@@ -139,15 +144,17 @@ fs::path evaluation_folder(const Model& model, const std::string& given, const s
 }
 
 Json model_request(const Model& model) {
-  std::error_code error;
-  auto bytes = fs::file_size(model.file, error);
-  auto time = fs::file_time_type::clock::to_sys(fs::last_write_time(model.file, error)).time_since_epoch();
-  return {{"checkpoint", model.file.filename().string()},
-          {"step", model.step},
-          {"weights", model.averaged ? "ema" : "last"},
-          {"trained_on", model.config.data.set},
-          {"checkpoint_bytes", bytes},
-          {"checkpoint_time", std::chrono::duration_cast<std::chrono::seconds>(time).count()}};
+  Json request = {{"checkpoint", model.file.filename().string()},
+                  {"step", model.step},
+                  {"weights", model.averaged ? "ema" : "last"},
+                  {"trained_on", model.config.data.set}};
+  std::error_code error;  // where the run has gone on, the file may be gone
+  if (auto bytes = fs::file_size(model.file, error); !error) request["checkpoint_bytes"] = bytes;
+  if (auto time = fs::last_write_time(model.file, error); !error)
+    request["checkpoint_time"] =
+        std::chrono::duration_cast<std::chrono::seconds>(fs::file_time_type::clock::to_sys(time).time_since_epoch())
+            .count();
+  return request;
 }
 
 }  // namespace vapo::app

@@ -15,12 +15,15 @@ namespace vapo::app {
 
 class Evaluation {
  public:
+  enum class Parts { kept, none };
   // Opens FOLDER, made where it is missing, for `command` as `request` says: an object of scalars and arrays, of
   // all that the outcome depends on. Parts of an earlier call with the same request count as done. Throws IoError,
   // and InputError naming the key where the folder holds the evaluation of another request, or another process
   // writes to it. `option` chooses another folder.
+  // Parts::none: there is nothing to go on with. An earlier evaluation of the same command is replaced, whatever
+  // its request; and FOLDER may be that of a run, which training writes to meanwhile.
   Evaluation(const std::filesystem::path& folder, std::string command, Json request,
-             const std::string& option = "--out");
+             const std::string& option = "--out", Parts parts = Parts::kept);
 
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path file(const std::string& name) const { return folder_ / name; }
@@ -38,6 +41,7 @@ class Evaluation {
 
   // Writes result.json atomically, and the summary to standard output (as_json: all of result.json as one line).
   void finish(bool as_json);
+  void write() const;  // result.json alone
 
  private:
   std::filesystem::path folder_;

@@ -72,7 +72,7 @@ int sample(const SampleOptions& options) {
                  {"weights", model.averaged ? "ema" : "last"},
                  {"n", request.n},
                  {"dims", model.dims()},
-                 {"method", std::string(name_of(s.method))},
+                 {"method", s.method},
                  {"nfe", samples.nfe},
                  {"seconds", samples.seconds},
                  {"seed", options.sampler.seed}};

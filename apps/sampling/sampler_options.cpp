@@ -72,12 +72,10 @@ SampleRequest SamplerFlags::request(int64_t n) const {
 }
 
 Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
-  Json out = {{"seed", options.seed},
-              {"precision", std::string(name_of(precision()))},
-              {"method", std::string(name_of(s.method))}};
+  Json out = {{"seed", options.seed}, {"precision", std::string(name_of(precision()))}, {"method", s.method}};
   if (!s.is_flow()) {
     out.update({{"steps", s.sgld.steps},
-                {"energy", std::string(name_of(s.energy))},
+                {"energy", s.energy},
                 {"step_size", s.sgld.step_size},
                 {"temperature", s.sgld.temperature}});
     return out;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <utility>
 
+#include "apps/sampling/sampler_options.h"
 #include "apps/sampling/sampling.h"
 #include "data/pictures/image_file.h"
 #include "tensor/check.h"
@@ -107,7 +108,8 @@ void TrainingLoop::validate() {
   scalar("loss/validation", loss);
 }
 
-// samples-STEP.png. Written when it is finished: a run that was stopped while it was drawn draws it when resumed.
+// samples-STEP.png, and a line in the log that says how it was drawn. Written when it is finished: a run that was
+// stopped while it was drawn draws it when resumed.
 void TrainingLoop::draw_grid() {
   std::filesystem::path file = folder_.samples(trainer_.steps_done());
   if (std::filesystem::exists(file)) return;
@@ -116,12 +118,19 @@ void TrainingLoop::draw_grid() {
   SampleRequest request{.n = n, .seed = static_cast<uint64_t>(config_.train.seed), .before = stop_if_asked};
   if (classes > 0) request.labels = classes_in_turn(n, classes);
   SamplerOptions how = config_.sample.of_the_flow();
-  Tensor x = timed_samples(model, how, request).x;
-  if (!kernel::all_finite(x)) {
+  TimedSamples drawn = timed_samples(model, how, request);
+  if (!kernel::all_finite(drawn.x)) {
     note(fmt::format("the samples of step {} are not finite: no {}", trainer_.steps_done(), file.string()));
     return;
   }
-  Tensor grid = data::image_grid(data::to_pixels(x));
+  if (!metrics_.kept(trainer_.steps_done(), "grid")) {
+    SamplerFlags flags;
+    flags.seed = config_.train.seed;
+    Json facts = sampler_facts(how, flags);
+    facts.update({{"n", n}, {"weights", model.averaged ? "ema" : "last"}});
+    metrics_.append({{"step", trainer_.steps_done()}, {"grid", facts}, {"nfe", drawn.nfe}});
+  }
+  Tensor grid = data::image_grid(data::to_pixels(drawn.x));
   data::write_png(file, grid);
   if (!events_) return;
   events_->image("samples", read_whole_file(file), grid.dim(0), grid.dim(1), grid.dim(2), trainer_.steps_done());

@@ -28,10 +28,27 @@ holds $page 'schedule = &#39;constant&#39;'
 for plot in Loss 'Terms of the loss' 'Norm of the gradient' 'Learning rate' 'Points per second'; do holds $page "<strong>$plot</strong>"; done
 grep -q '<desc id="plot-1-words">[^<]*training: [^ ]* at 1 first, [^ ]* at 20 last; least' $page || fail "no words for a curve"
 grep -q '<dt>energy distance ode</dt><dd><span title="[0-9.e-]*">' $page || fail "the numbers of vapo density"
+holds $page 'What was asked'
 lacks $page 'the gradient while it was trained'   # loss.png: the page has curves of its own
 cp $page first.html
 expect 0 "$vapo" report points
 cmp $page first.html || fail "the same folder gave another page"
+
+# vapo density once more, with another request, in the place of the first; what was another command's stays.
+cp points/request.json asked.json
+expect 0 "$vapo" density points --no-figures --seed 2
+expect 0 "$vapo" report points
+holds $page '<dt>seed</dt><dd>2</dd>'
+holds $page '<dt>energy distance ode</dt>'
+lacks $page 'Particles carried from noise'   # flow.png is of the one before
+cmp -s points/request.json asked.json && fail "the request is not the new one's"
+cp -r points other && sed -i 's/"density"/"ood"/' other/{request,result}.json && cp other/result.json kept.json
+refused 3 'other: holds an evaluation with command "ood", asked is "density". Hint: another --out' "$vapo" density other
+cmp other/result.json kept.json || fail "the result of another command is lost"
+rm other/{request,result}.json
+expect 0 "$vapo" report other --json
+counts "0 1" evaluations unfinished
+grep -q '^other: summary.json .*Hint: vapo density' err || fail "an older density is left out without a word"
 
 # --- a run of images
 any_bytes set train 60 4096
@@ -119,6 +136,22 @@ holds $page '<figcaption>Cut short</figcaption>'
 holds $page 'begun and not finished'
 [ "$(grep -c '<h3 ' $page)" = 7 ] || fail "not a heading for each evaluation"
 
+# --- how grids were drawn is what the log says, each way once: SGLD's are of the flow, and another sampler is believed
+expect 0 "$vapo" train images.toml --out flow --set train.steps=2 --set train.sample_every=1 --set train.log_every=1 \
+  --set sample.method=sgld --set sample.rtol=0.5 --set sample.atol=0.25 --set train.seed=12345 --set train.ema_decay=0
+[ "$(grep -m1 '"grid"' flow/metrics.jsonl | value grid | value method)" = rk45 ] || fail "the log does not say how a grid was drawn"
+expect 0 "$vapo" report flow
+grep -qE '<p>4 samples a grid from seed 12345, the same noise in each; rk45, tolerances 0.5 and 0.25, NFE [0-9]+( to [0-9]+)?; last weights.</p>' \
+  flow/report.html || fail "not how the grids were drawn: $(grep 'a grid from' flow/report.html)"
+[ "$(grep -c 'a grid from' flow/report.html)" = 1 ] || fail "the same sampler twice"
+sed -i '0,/"method":"rk45"/s//"method":"midpoint"/' flow/metrics.jsonl
+expect 0 "$vapo" report flow
+grep -q 'midpoint, tolerances' flow/report.html || fail "the sampler is not read from the log"
+grep -q 'rk45, tolerances' flow/report.html || fail "of two samplers one is told"
+sed -i 's/"nfe":[0-9]*/"nfe":-1e300/; s/"grid":{/"grid":{"n":[[1]],"seed":{},"method":null,"rtol":"<b>",/; s/,"rtol":0.5/,"atol":"<i>"/' flow/metrics.jsonl
+expect 0 "$vapo" report flow
+grep -qE '<b>|<i>' flow/report.html && fail "text of a log became markup"
+
 # --- evaluations without a run, one alone, another place
 cp -r images/evaluations only
 expect 0 "$vapo" report only --out elsewhere.html --json
@@ -135,7 +168,7 @@ refused 5 'nowhere: no such folder' "$vapo" report nowhere
 refused 3 'neither a run nor evaluations' "$vapo" report empty
 refused 3 'tiny.toml: not a folder' "$vapo" report tiny.toml
 refused 5 'none/page.html' "$vapo" report only/plain --out none/page.html
-cp -r points half && rm half/checkpoint-* half/summary.json half/metrics.jsonl
+cp -r points half && rm half/checkpoint-* half/{summary,request,result}.json half/metrics.jsonl
 echo 'set = [' >half/config.toml
 expect 0 "$vapo" report half --json
 counts "true 0 0" run curves evaluations

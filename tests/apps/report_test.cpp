@@ -5,10 +5,11 @@
 #include <cmath>
 
 #include "apps/report/html.h"
+#include "apps/report/report_run_sections.h"
 #include "apps/report/svg_curves.h"
+#include "apps/report/template.h"
 
 using namespace vapo::app;
-using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -18,6 +19,12 @@ size_t count(const std::string& text, const std::string& part) {
   return n;
 }
 bool says(const std::string& text, const std::string& part) { return count(text, part) > 0; }
+
+std::string value_html(const Json& value) { return rendered("value", value_view(value)); }
+std::string curves_html(const CurveFigure& figure, const std::string& id) {
+  Json view = plot_view(figure, id);
+  return view.is_null() ? "" : rendered("plot", view);
+}
 
 // The pairs after M and L in the curves of an SVG.
 std::vector<std::pair<double, double>> places(const std::string& svg) {
@@ -41,6 +48,42 @@ TEST_CASE("escaped text neither opens a tag nor leaves an attribute") {
   CHECK(escaped("<script>alert('&\"')</script>") == "&lt;script&gt;alert(&#39;&amp;&quot;&#39;)&lt;/script&gt;");
   CHECK(escaped("Φ(x,t)\n\t") == "Φ(x,t)\n\t");
   CHECK(escaped(std::string_view("a\0\x1b\x7f", 4)) == "a\uFFFD\uFFFD\uFFFD");
+}
+
+TEST_CASE("templates escape what they show; the style sheet, which is ours, is the one exception") {
+  CHECK(report_files().contains("report.css"));
+  for (const auto& [name, text] : report_files()) {
+    CAPTURE(name);
+    CHECK(count(text, "{{{") + count(text, "{{&") == (name == "page.html" ? count(text, "{{{style}}}") : 0));
+  }
+  Json view = fact_view("<b>", "\"><script>");
+  CHECK(rendered("facts", {{"facts", {view}}}) ==
+        "<dl class=\"facts\">\n<div><dt>&lt;b&gt;</dt><dd>&quot;&gt;&lt;script&gt;</dd></div>\n</dl>");
+  CHECK(rendered("value", value_view("{{code}} {{{style}}} {{>page}}")) == "{{code}} {{{style}}} {{&gt;page}}");
+}
+
+TEST_CASE("a template that names what its view does not have is no page") {
+  CHECK_THROWS_WITH(rendered("value", {{"code", nullptr}}), doctest::Contains("'items'"));
+  CHECK_THROWS_WITH(rendered("no-such", Json::object()), doctest::Contains("no-such"));
+}
+
+TEST_CASE("a network is called what the config calls it, also where nobody has found words for it") {
+  auto words = [](const std::string& config) {
+    auto [name, made_of] = network_words(Json::parse(config));
+    return name + "|" + made_of;
+  };
+  CHECK(words(R"({"model": {"kind": "mlp", "hidden": [16, 32], "activation": "silu", "time_embedding": 0}})") ==
+        "perceptron|of 16, 32 units, silu, not told the time");
+  CHECK(words(R"({"model": {"kind": "unet"}, "unet": {"base_width": 8, "multipliers": [1, 2], "blocks_per_level": 1,
+                  "attention_downsamplings": [2], "time": true, "classes": 10}})") ==
+        "U-Net|of width 8 times 1, 2, 1 block a level, attention where the image is smaller by 2, 10 classes");
+  CHECK(words(R"({"model": {"kind": "wide_resnet"}, "wide_resnet": {"depth": 28, "widen": 10, "head": "linear",
+                  "time": false, "classes": 0}})") == "WideResNet|28-10, linear head, not told the time");
+  CHECK(
+      words(R"({"model": {"kind": "vision_transformer"}, "vision_transformer": {"patch_size": 4, "widths": [8, 16],
+                  "time": false, "classes": 3}})") ==
+      "vision transformer|of patch size 4, widths 8, 16, not told the time, 3 classes");
+  CHECK(words(R"({"model": {"kind": "forgotten"}})") == "forgotten|");
 }
 
 TEST_CASE("numbers are rounded to four digits, and say whether they were") {

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <optional>
 
-#include "apps/evaluation/image_features.h"
 #include "apps/report/report_page.h"
 #include "apps/run/evaluation.h"
+#include "apps/run/image_features.h"
 #include "apps/run/metrics_log.h"
 #include "apps/run/model.h"
 #include "apps/run/run_folder.h"
@@ -48,7 +48,8 @@ void require_page(const std::optional<app::RunRecord>& run, const std::vector<ap
   require(app::MetricsLog(file, step).kept(step, "loss"), "a line that was appended is not kept");
 }
 
-// result.json, and summary.json of vapo density, on the page; request.json before the same folder is used again.
+// result.json on the page, and what is said of a folder without one; request.json before the same folder is used
+// again.
 [[maybe_unused]] void read_result(std::string_view bytes) {
   static const fuzz::Folder root;
   static bool made = false;

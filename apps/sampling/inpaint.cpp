@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "apps/evaluation/image_features.h"
 #include "apps/run/exit_code.h"
+#include "apps/run/image_features.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/pictures/image_file.h"

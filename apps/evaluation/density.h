@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "apps/run/evaluation.h"
 #include "apps/sampling/sampling.h"
 #include "data/measures/statistics.h"
 
@@ -23,8 +24,8 @@ struct DensityResult {
   SgldTrace sgld;
 };
 
-// Writes flow.png, density.png, sgld.png and, where metrics.jsonl is there, loss.png.
-void draw_figures(const Model& model, const DensityResult& result, uint64_t seed,
-                  const std::filesystem::path& folder, const std::filesystem::path& metrics);
+// Draws flow.png, density.png, sgld.png and, where metrics.jsonl is there, loss.png.
+void draw_figures(Evaluation& evaluation, const Model& model, const DensityResult& result, uint64_t seed,
+                  const std::filesystem::path& metrics);
 
 }  // namespace vapo::app

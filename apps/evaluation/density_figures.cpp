@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/evaluation/density.h"
 #include "apps/run/command.h"
-#include "apps/run/evaluation.h"
-#include "apps/sampling/density.h"
 #include "data/pictures/figure.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
@@ -26,7 +25,7 @@ std::vector<double> values_of(const Tensor& x) {
 }
 
 // Poster, Fig. 1: particles from noise to data at several times with Φ behind, and their trajectories.
-void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
+void draw_flow(Evaluation& evaluation, const Model& model, uint64_t seed) {
   constexpr int64_t kParticles = 1500, kTrajectories = 150;
   const std::vector<double> shown = {0.1, 0.4, 0.7, 0.9, 0.975};  // at t = 1 the cosine path leaves no potential
   Tensor noise = prior_noise(model, kParticles, seed);
@@ -63,11 +62,13 @@ void draw_flow(const Model& model, uint64_t seed, const fs::path& folder) {
         .contours(window, phi)
         .points(positions[index], "#d62728", 0.2);
   }
-  draw_or_tell(figure, folder, "flow");
+  evaluation.draw(
+      figure, "flow",
+      "Particles carried from noise to data by the gradient of the potential, which is drawn behind them.");
 }
 
 // Poster, Fig. 2: densities beside the true one, and Langevin samples.
-void draw_densities(const DensityResult& r, const fs::path& folder) {
+void draw_densities(Evaluation& evaluation, const DensityResult& r) {
   double area = r.grid.cell_area();
   auto density_of = [&](std::vector<double> shares) {
     for (double& p : shares) p /= area;
@@ -90,19 +91,22 @@ void draw_densities(const DensityResult& r, const fs::path& folder) {
       .points(first_rows(r.sgld_samples, 5000), "#d62728", 0.2);
   figure.add("SGLD: first steps of some chains", "x1", "x2").square(r.grid).trails(r.sgld_trails, "#d62728");
   figure.add("data", "x1", "x2").square(r.grid).points(first_rows(r.reference, 5000), "#2171b5", 0.2);
-  draw_or_tell(figure, folder, "density");
+  evaluation.draw(figure, "density",
+                  "Densities of the marginal and of the Boltzmann energy beside that of the data, and samples of "
+                  "Langevin dynamics (SGLD) in the marginal energy.");
 }
 
-void draw_sgld(const SgldTrace& trace, const fs::path& folder) {
+void draw_sgld(Evaluation& evaluation, const SgldTrace& trace) {
   data::Figure figure("Long-run SGLD", 1, 2, 640, 400);
   figure.add("mean energy E[E(x)]", "step", "nats").curve(trace.step, trace.mean_energy, "", "#2171b5");
   figure.add("mean squared gradient E|grad E|^2", "step", "")
       .from_zero()
       .curve(trace.step, trace.mean_squared_gradient, "", "#d62728");
-  draw_or_tell(figure, folder, "sgld");
+  evaluation.draw(figure, "sgld", "The long run of SGLD: mean energy and mean squared gradient by step.");
 }
 
-void draw_loss(const fs::path& metrics, const fs::path& folder) {
+// Beside its log for whoever looks there: of that folder's page it is no part, which has these curves itself.
+void draw_loss(Evaluation& evaluation, const fs::path& metrics) {
   std::error_code error;
   if (!fs::exists(metrics, error)) return;
   std::vector<double> step, loss, norm;
@@ -118,17 +122,21 @@ void draw_loss(const fs::path& metrics, const fs::path& folder) {
   data::Figure figure("Training", 1, 2, 640, 400);
   figure.add("loss (mean since the last line of the log)", "step", "").curve(step, loss, "", "#2171b5");
   figure.add("norm of the gradient", "step", "").logarithmic_y().curve(step, norm, "", "#d62728");
-  draw_or_tell(figure, folder, "loss");
+  if (evaluation.has(metrics.filename())) {
+    draw_or_tell(figure, evaluation.folder(), "loss");
+  } else {
+    evaluation.draw(figure, "loss", "Loss and norm of the gradient while it was trained.");
+  }
 }
 
 }  // namespace
 
-void draw_figures(const Model& model, const DensityResult& result, uint64_t seed, const fs::path& folder,
+void draw_figures(Evaluation& evaluation, const Model& model, const DensityResult& result, uint64_t seed,
                   const fs::path& metrics) {
-  draw_flow(model, seed, folder);
-  draw_densities(result, folder);
-  draw_sgld(result.sgld, folder);
-  draw_loss(metrics, folder);
+  draw_flow(evaluation, model, seed);
+  draw_densities(evaluation, result);
+  draw_sgld(evaluation, result.sgld);
+  draw_loss(evaluation, metrics);
 }
 
 }  // namespace vapo::app

@@ -1,7 +1,7 @@
-// vapo density: how close a two-dimensional model is to the density it learned, in numbers (summary.json) and
-// figures.
+// vapo density: how close a two-dimensional model is to the density it learned, in numbers (also as summary.json)
+// and figures. Its folder is the run's own, unless told otherwise.
 
-#include "apps/sampling/density.h"
+#include "apps/evaluation/density.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,6 @@
 #include "apps/run/command.h"
 #include "apps/run/dataset.h"
 #include "apps/run/exit_code.h"
-#include "apps/run/folder_lock.h"
 #include "apps/run/run_folder.h"
 #include "data/measures/kde.h"
 #include "tensor/io/atomic_file.h"
@@ -166,9 +165,20 @@ int density(const DensityOptions& options) {
   const Config::Density& d = model.config.density;
   uint64_t seed = static_cast<uint64_t>(options.seed);
   Reference reference = reference_for(options, model);
-  RunFolder folder{options.out.empty() ? model.file.parent_path() : fs::path(options.out)};
-  folder.create();
-  FolderLock lock(folder.path(), "--out", ".density.lock");  // training may go on in the same folder
+  SamplerOptions flow = model.recipe.sample.of_the_flow();
+  Json asked = model_request(model);
+  asked.update({{"compared_with", reference.name},
+                {"n", reference.points.dim(0)},
+                {"seed", options.seed},
+                {"train_seed", model.recipe.train.seed},
+                {"grid", d.grid},
+                {"ode_method", flow.method},
+                {"sgld_particles", d.sgld_particles},
+                {"sgld_steps", d.sgld_steps},
+                {"sgld_step_size", model.recipe.sample.sgld.step_size},
+                {"settings", options.settings}});
+  fs::path folder = options.out.empty() ? model.file.parent_path() : fs::path(options.out);
+  Evaluation evaluation(folder.empty() ? "." : folder, "density", asked, "--out", Evaluation::Parts::none);
 
   Json summary = {{"checkpoint", model.file.string()},
                   {"step", model.step},
@@ -201,8 +211,7 @@ int density(const DensityOptions& options) {
     add_kernel_estimates(summary, *reference.dataset, likelihood_points);
   }
 
-  note(fmt::format("{} samples by {}", d.points, name_of(model.recipe.sample.method)));
-  SamplerOptions flow = model.recipe.sample.of_the_flow();
+  note(fmt::format("{} samples by {}", d.points, name_of(flow.method)));
   TimedSamples ode = timed_samples(model, flow, {.n = d.points, .seed = seed});
   note(fmt::format("{} steps of SGLD with {} particles", d.sgld_steps, d.sgld_particles));
   LongRun run = run_sgld(model, model.marginal(), d, seed);
@@ -232,13 +241,16 @@ int density(const DensityOptions& options) {
   summary["seconds_before_figures"] = watch.seconds();
   std::string text = summary.dump(2) + "\n";
   std::string_view pieces[] = {text};
-  write_file_atomically(folder.path() / "summary.json", pieces);
+  write_file_atomically(evaluation.file("summary.json"), pieces);
+  for (const auto& [name, value] : summary.items())
+    if (!asked.contains(name)) evaluation.summary(name, value);
 
   print_result(summary, options.common.json);
   if (!options.no_figures) {
     note("figures");
-    draw_figures(model, result, seed, folder.path(), RunFolder(model.file.parent_path()).metrics());
+    draw_figures(evaluation, model, result, seed, RunFolder(model.file.parent_path()).metrics());
   }
+  evaluation.write();
   return 0;
 }
 

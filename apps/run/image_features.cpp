@@ -1,4 +1,4 @@
-#include "apps/evaluation/image_features.h"
+#include "apps/run/image_features.h"
 
 #include <fmt/format.h>
 
