@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the newcomer's pages name is there: files, links, functions, types and members in backquotes, keys of configs,
-# commands, presets, and lines of quoted code. Arguments: the root of the house, and the pages (docs/engine.md,
+# commands, presets, and lines of quoted code; and the links of all pages. Arguments: the root of the house, and the pages (docs/engine.md,
 # CONTRIBUTING.md). NAME in a path or a name stands for any. What only stands in docs, in a comment, in a text or in this
 # script counts as missing; so does what cannot be told. In the sources a name may be any identifier.
 set -uo pipefail
@@ -114,6 +114,10 @@ missing() {
   while IFS= read -r text; do there "$text" || echo "$1: \`$text\`"; done < <(quoted "$1")
   while IFS= read -r text; do line_there "$text" || echo "$1: $text"; done < <(commands "$1")
   while IFS= read -r text; do grep -qF -- "$text" "$scratch/raw" || echo "$1: this code is in no source: $text"; done < <(quoted_code "$1")
+  missing_links "$1"
+}
+missing_links() {
+  local text
   while IFS= read -r text; do [ -e "$(dirname "$1")/$text" ] || echo "$1: the link to $text"; done < <(links "$1")
 }
 
@@ -123,6 +127,10 @@ for page; do
   found=$(missing "$page")
   [ -z "$found" ] || { printf 'named, and not there:\n%s\n' "$found" >&2 && failed=1; }
 done
+
+# Of all other pages the links alone.
+found=$(for page in *.md docs/*.md tests/golden/README.md bench/README.md; do missing_links "$page"; done)
+[ -z "$found" ] || { printf 'links that lead nowhere:\n%s\n' "$found" >&2 && failed=1; }
 
 # This test can fail: of each kind a name that is not there, and nothing else, is found missing.
 cat >"$scratch/wrong.md" <<'MD'
