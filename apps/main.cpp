@@ -64,21 +64,9 @@ int main(int argc, char** argv) {
   cli.footer(kExitCodes);
   cli.require_subcommand(1);
   Action action;
-  add_train(cli, action);
-  add_sample(cli, action);
-  add_interpolate(cli, action);
-  add_compose(cli, action);
-  add_inpaint(cli, action);
-  add_density(cli, action);
-  add_likelihood(cli, action);
-  add_classifier(cli, action);
-  add_fid(cli, action);
-  add_info(cli, action);
-  add_report(cli, action);
-  add_longrun(cli, action);
-  add_ood(cli, action);
-  add_bench(cli, action);
-  add_help(cli, action);
+#define VAPO_COMMAND(name) add_##name(cli, action);
+#include "apps/run/commands.inc"
+#undef VAPO_COMMAND
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 
   try {

@@ -23,7 +23,7 @@ int main(int argc, char** argv) try {
               std::string(name_of(model.path().kind)).c_str());
 
   SamplerOptions heun = model.recipe.sample;
-  heun.method = Sampler::heun;
+  heun.set_method("heun");
   heun.ode.steps = 20;
   print("samples", model, draw_samples(model, heun, {.n = 200, .seed = 3}).x.to(DType::f64));
   if (argc > 2) print(argv[2], model, read_npy(argv[2]));

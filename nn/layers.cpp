@@ -68,24 +68,6 @@ Embedding::Embedding(int64_t count, int64_t width, RandomKey key, DType dtype) {
 
 void Embedding::parameters(const ParameterVisitor& visit) { visit("weight", weight); }
 
-Var activate(Activation a, const Var& x) {
-  switch (a) {
-    case Activation::silu:
-      return silu(x);
-    case Activation::gelu:
-      return gelu(x);
-    case Activation::softplus:
-      return softplus(x);
-    case Activation::relu:
-      return relu(x);
-    case Activation::leaky_relu:
-      return leaky_relu(x, 0.2);
-    case Activation::tanh:
-      return tanh(x);
-  }
-  fail("[activate] unknown activation {}", static_cast<int>(a));
-}
-
 namespace {
 // 10000^(−i/half), kept for every call after the first: a forward pass then copies nothing to the GPU.
 Tensor frequencies(int64_t half, TensorOptions o) {

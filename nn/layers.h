@@ -76,7 +76,23 @@ constexpr auto names_of(Activation) {
                                                {"leaky_relu", leaky_relu},
                                                {"tanh", tanh}});
 }
-Var activate(Activation a, const Var& x);
+inline Var activate(Activation a, const Var& x) {
+  switch (a) {
+    case Activation::silu:
+      return silu(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::softplus:
+      return softplus(x);
+    case Activation::relu:
+      return relu(x);
+    case Activation::leaky_relu:
+      return leaky_relu(x, 0.2);
+    case Activation::tanh:
+      return tanh(x);
+  }
+  fail("[activate] unknown activation {}", static_cast<int>(a));
+}
 
 // Sinusoidal features of time, (N) → (N, width): [cos(s·t·f), sin(s·t·f)], f_i = 10000^(−i/half), half = width/2
 // (even).

@@ -192,7 +192,10 @@ void add_keys(Keys& keys, TrainingOptions& t) {
 
 void add_keys(Keys& keys, SamplerOptions& s) {
   add(keys,
-      {key("sample.method", s.method, "An ODE method, or Langevin dynamics"),
+      {{"sample.method",
+        Choice{sampler_names(), [&s] { return std::string(s.method()); },
+               [&s](const std::string& name) { s.set_method(name); }},
+        "An ODE method, or Langevin dynamics"},
        key("sample.batch_size", s.batch_size, from(0, 1e6), "Samples made at once; 0: 4096 points, 64 images"),
        key("sample.steps", s.ode.steps, from(1, kMost), "euler, heun"),
        key("sample.rtol", s.ode.rtol, from(1e-30, 1), "rk23, rk45: relative tolerance"),
@@ -232,15 +235,26 @@ nn::Schedule TrainingOptions::learning_rate() const {
   return out;
 }
 
-OdeOptions SamplerOptions::flow() const {
-  OdeOptions out = ode;
-  out.method = from_name<OdeMethod>(name_of(method));
-  return out;
+namespace {
+constexpr const char* sgld_name = "sgld";
+}
+
+std::vector<std::string> sampler_names() {
+  std::vector<std::string> names = all_names<OdeMethod>();
+  names.push_back(sgld_name);
+  return names;
+}
+
+std::string_view SamplerOptions::method() const { return langevin ? sgld_name : name_of(ode.method); }
+
+void SamplerOptions::set_method(std::string_view name) {
+  langevin = name == sgld_name;
+  if (!langevin) ode.method = from_name<OdeMethod>(name);
 }
 
 SamplerOptions SamplerOptions::of_the_flow() const {
   SamplerOptions out = *this;
-  if (!is_flow()) out.method = Sampler::rk45;
+  if (langevin) out.set_method("rk45");
   return out;
 }
 

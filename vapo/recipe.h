@@ -59,29 +59,23 @@ struct TrainingOptions {
   nn::Schedule learning_rate() const;  // the schedule with its total_steps
 };
 
-enum class Sampler { euler, heun, rk23, rk45, sgld };
-constexpr auto names_of(Sampler) {
-  using enum Sampler;
-  return name_table<Sampler>("sampler",
-                             {{"euler", euler}, {"heun", heun}, {"rk23", rk23}, {"rk45", rk45}, {"sgld", sgld}});
-}
 enum class EnergyKind { marginal, boltzmann };
 constexpr auto names_of(EnergyKind) {
   using enum EnergyKind;
   return name_table<EnergyKind>("energy", {{"marginal", marginal}, {"boltzmann", boltzmann}});
 }
 struct SamplerOptions {
-  Sampler method = Sampler::rk45;
+  bool langevin = false;   // Langevin dynamics, in the place of the flow
   int64_t batch_size = 0;  // samples made at once; 0: 4096 points, 64 images
   double t_start = 1e-5, t_end = 1;
-  OdeOptions ode = {};                       // its method is `method`
+  OdeOptions ode = {};                       // of the flow
   EnergyKind energy = EnergyKind::marginal;  // of sgld
   SgldOptions sgld = {};
-  bool is_flow() const { return method != Sampler::sgld; }
-  bool is_adaptive() const { return method == Sampler::rk23 || method == Sampler::rk45; }
-  OdeOptions flow() const;             // throws where the method is sgld
-  SamplerOptions of_the_flow() const;  // the same with rk45 in the place of sgld
+  std::string_view method() const;  // of the ODE; "sgld" of Langevin dynamics
+  void set_method(std::string_view name);
+  SamplerOptions of_the_flow() const;  // the same with the flow, by rk45, in the place of Langevin dynamics
 };
+std::vector<std::string> sampler_names();  // what method() may be
 
 struct EnergyOptions {
   enum class Boltzmann { given, path };  // where f and g² of the Boltzmann energy come from

@@ -172,7 +172,7 @@ int density(const DensityOptions& options) {
                 {"seed", options.seed},
                 {"train_seed", model.recipe.train.seed},
                 {"grid", d.grid},
-                {"ode_method", flow.method},
+                {"ode_method", flow.method()},
                 {"sgld_particles", d.sgld_particles},
                 {"sgld_steps", d.sgld_steps},
                 {"sgld_step_size", model.recipe.sample.sgld.step_size},
@@ -211,7 +211,7 @@ int density(const DensityOptions& options) {
     add_kernel_estimates(summary, *reference.dataset, likelihood_points);
   }
 
-  note(fmt::format("{} samples by {}", d.points, name_of(flow.method)));
+  note(fmt::format("{} samples by {}", d.points, flow.method()));
   TimedSamples ode = timed_samples(model, flow, {.n = d.points, .seed = seed});
   note(fmt::format("{} steps of SGLD with {} particles", d.sgld_steps, d.sgld_particles));
   LongRun run = run_sgld(model, model.marginal(), d, seed);
@@ -224,7 +224,7 @@ int density(const DensityOptions& options) {
   if (reference.second.defined()) {
     summary["energy_distance_floor"] = data::energy_distance(reference.second, reference.points);
   }
-  summary["ode_method"] = std::string(name_of(flow.method));
+  summary["ode_method"] = flow.method();
   summary["ode_nfe"] = ode.nfe;
   summary["sgld_particles"] = d.sgld_particles;
   summary["sgld_steps"] = d.sgld_steps;

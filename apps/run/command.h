@@ -28,21 +28,9 @@ using Json = nlohmann::ordered_json;
 using Action = std::function<int()>;  // what the command line asked for; returns the exit code
 
 // One per subcommand: declares it, and sets `action` when it is chosen.
-void add_train(CLI::App& app, Action& action);
-void add_sample(CLI::App& app, Action& action);
-void add_interpolate(CLI::App& app, Action& action);
-void add_compose(CLI::App& app, Action& action);
-void add_inpaint(CLI::App& app, Action& action);
-void add_density(CLI::App& app, Action& action);
-void add_likelihood(CLI::App& app, Action& action);
-void add_classifier(CLI::App& app, Action& action);
-void add_fid(CLI::App& app, Action& action);
-void add_info(CLI::App& app, Action& action);
-void add_report(CLI::App& app, Action& action);
-void add_longrun(CLI::App& app, Action& action);
-void add_ood(CLI::App& app, Action& action);
-void add_bench(CLI::App& app, Action& action);
-void add_help(CLI::App& app, Action& action);
+#define VAPO_COMMAND(name) void add_##name(CLI::App& app, Action& action);
+#include "apps/run/commands.inc"
+#undef VAPO_COMMAND
 
 struct CommonOptions {
   std::string device = "auto", precision = "strict";

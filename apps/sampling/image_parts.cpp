@@ -94,7 +94,7 @@ void summarise_sampling(Evaluation& evaluation, const Model& model, const Sample
                         int64_t seed, int64_t nfe, double seconds) {
   evaluation.summary("n", n);
   evaluation.summary("seed", seed);
-  evaluation.summary("method", sample.method);
+  evaluation.summary("method", sample.method());
   evaluation.summary("nfe", nfe);
   evaluation.summary("weights", model.averaged ? "ema" : "last");
   evaluation.summary("seconds", seconds);

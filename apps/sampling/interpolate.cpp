@@ -41,7 +41,7 @@ int interpolate(InterpolateOptions options) {
   check_of_images(model, "interpolate");
   options.sampler.own_steps = true;  // an image is then a function of its noise alone
   SamplerOptions s = options.sampler.over(model.recipe.sample);
-  if (!s.is_flow())
+  if (s.langevin)
     throw InputError("interpolate: sgld adds noise, and carries no arc to an arc. Hint: --method heun or rk45");
 
   int64_t pairs = options.pairs, points = options.points;

@@ -72,7 +72,7 @@ int sample(const SampleOptions& options) {
                  {"weights", model.averaged ? "ema" : "last"},
                  {"n", request.n},
                  {"dims", model.dims()},
-                 {"method", s.method},
+                 {"method", s.method()},
                  {"nfe", samples.nfe},
                  {"seconds", samples.seconds},
                  {"seed", options.sampler.seed}};

@@ -35,7 +35,8 @@ std::vector<T> list_from(const std::string& text, const std::string& option) {
 void SamplerFlags::add_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size, "Samples made at once (default: the config's)")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
-  add_choice(command, "--method", method, "euler, heun, rk23, rk45 or sgld (default: the config's)");
+  command.add_option("--method", method, "euler, heun, rk23, rk45 or sgld (default: the config's)")
+      ->check(CLI::IsMember(sampler_names()));
   command.add_option("--steps", steps, "Of euler, heun and sgld")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   command.add_option("--rtol", rtol, "Relative tolerance of rk23 and rk45")->check(real_from(1e-30, 1.0));
@@ -55,9 +56,9 @@ void SamplerFlags::add_to(CLI::App& command) {
 }
 
 SamplerOptions SamplerFlags::over(SamplerOptions s) const {
-  override_by(s.method, method);
+  if (method) s.set_method(*method);
   override_by(s.energy, energy);
-  override_by(s.is_flow() ? s.ode.steps : s.sgld.steps, steps);
+  override_by(s.langevin ? s.sgld.steps : s.ode.steps, steps);
   override_by(s.ode.rtol, rtol);
   override_by(s.ode.atol, atol);
   override_by(s.t_end, t_end);
@@ -72,8 +73,8 @@ SampleRequest SamplerFlags::request(int64_t n) const {
 }
 
 Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
-  Json out = {{"seed", options.seed}, {"precision", std::string(name_of(precision()))}, {"method", s.method}};
-  if (!s.is_flow()) {
+  Json out = {{"seed", options.seed}, {"precision", std::string(name_of(precision()))}, {"method", s.method()}};
+  if (s.langevin) {
     out.update({{"steps", s.sgld.steps},
                 {"energy", s.energy},
                 {"step_size", s.sgld.step_size},
@@ -81,7 +82,7 @@ Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
     return out;
   }
   out.update({{"t_start", s.t_start}, {"t_end", s.t_end}});
-  if (!s.is_adaptive()) {
+  if (!is_adaptive(s.ode.method)) {
     out["steps"] = s.ode.steps;
   } else {
     out.update({{"rtol", s.ode.rtol}, {"atol", s.ode.atol}, {"per_sample_norm", options.own_steps}});

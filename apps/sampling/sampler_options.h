@@ -12,7 +12,7 @@ namespace vapo::app {
 
 // How samples are drawn, over what the model's config says.
 struct SamplerFlags {
-  std::optional<Sampler> method;
+  std::optional<std::string> method;
   std::optional<EnergyKind> energy;
   std::optional<int64_t> steps, batch_size;
   std::optional<double> rtol, atol, t_end, step_size, temperature;

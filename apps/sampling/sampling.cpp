@@ -11,9 +11,9 @@
 namespace vapo::app {
 
 void fail_not_finite(const NonFinite& bad, const SamplerOptions& o) {
-  const char* hint = !o.is_flow()      ? "a smaller --step-size"
-                     : o.is_adaptive() ? "a smaller --rtol and --atol"
-                                       : "more --steps";
+  const char* hint = o.langevin                  ? "a smaller --step-size"
+                     : is_adaptive(o.ode.method) ? "a smaller --rtol and --atol"
+                                                 : "more --steps";
   throw DivergedError(fmt::format("samples are {} {}. Hint: {}", bad.name(), bad.where(), hint));
 }
 

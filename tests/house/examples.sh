@@ -17,5 +17,9 @@ for program; do
   [ -s expected ] || { echo "$name.cpp does not say what it prints" && failures=1; }
   diff expected out || { echo "$name prints something else than $name.cpp says" && failures=1; }
 done
+# What the README shows of an example is in it, line by line.
+while IFS= read -r line; do
+  grep -qF -- "$line" "$sources/train_potential.cpp" || { echo "README.md shows a line that train_potential.cpp has not: $line" && failures=1; }
+done < <(awk '/^```c\+\+$/ { inside = 1; next } /^```$/ { inside = 0 } inside && NF' "$sources/../README.md")
 [ $failures = 0 ] && echo "examples: passed"
 exit $failures

@@ -81,8 +81,8 @@ TEST_CASE("a name that no choice has is an error that lists the names, for every
     for (const std::string& known : choice->names) CHECK(says(message, known));
   }
   CHECK(choices >= 17);
-  CHECK_THROWS_WITH_AS(from_name<Sampler>("rk4"),
-                       "unknown sampler 'rk4': expected one of euler, heun, rk23, rk45, sgld", InputError);
+  CHECK_THROWS_WITH_AS(from_name<OdeMethod>("rk4"),
+                       "unknown ode method 'rk4': expected one of euler, heun, rk23, rk45", InputError);
 }
 
 TEST_CASE("keys of others are refused, or passed over where that is asked") {

@@ -44,13 +44,13 @@ OdeResult carried(const Potential& phi, const SamplerOptions& o, const Tensor& s
   };
   if (!request.own_steps) {
     Field flow = flow_field(phi), field = [&](const Tensor&x, double t) { return before(), flow(x, t); };
-    return integrate(field, start, o.t_start, o.t_end, o.flow());
+    return integrate(field, start, o.t_start, o.t_end, o.ode);
   }
   TimedField field = [&](const Tensor& x, const Tensor& t) {
     before();
     return gradient(phi, x, kernel::binary(kernel::Binary::minimum, t, Tensor::ones({}, t.options())));
   };
-  return integrate_each(field, start, o.t_start, o.t_end, o.flow());
+  return integrate_each(field, start, o.t_start, o.t_end, o.ode);
 }
 
 }  // namespace
@@ -95,14 +95,14 @@ Tensor classes_in_turn(int64_t n, int64_t classes) {
 
 Samples draw_samples(const Model& model, const SamplerOptions& o, const SampleRequest& request) {
   Samples out;
-  if (o.is_flow() && o.t_start >= o.t_end)
+  if (!o.langevin && o.t_start >= o.t_end)
     throw InputError(
         fmt::format("sample.t_start = {} must be below where the flow ends, t = {}", o.t_start, o.t_end));
   out.x = in_batches(request.n, batch_of(model, o), [&](int64_t begin, int64_t count) {
     std::shared_ptr<Potential> phi = potential_of(model, request, begin, count);
     Tensor start = request.start.defined() ? rows_of(request.start, begin, count).to(model.device)
                                            : prior_noise(model, count, request.seed, request.first + begin);
-    if (!o.is_flow()) {
+    if (o.langevin) {
       out.nfe = o.sgld.steps;
       return langevin(model, *phi, o, start, request, begin);
     }

@@ -171,6 +171,8 @@ class Solver {
 
 }  // namespace
 
+bool is_adaptive(OdeMethod method) { return pair_of(method) != nullptr; }
+
 OdeResult integrate(const Field& field, const Tensor& x0, double t0, double t1, const OdeOptions& options) {
   check_start(x0, t0, t1);
   return Solver(field, x0, t0, t1, options).run();

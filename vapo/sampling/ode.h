@@ -17,6 +17,8 @@ constexpr auto names_of(OdeMethod) {
   return name_table<OdeMethod>("ode method", {{"euler", euler}, {"heun", heun}, {"rk23", rk23}, {"rk45", rk45}});
 }
 
+bool is_adaptive(OdeMethod method);  // chooses its steps by tolerances
+
 struct OdeOptions {
   OdeMethod method = OdeMethod::rk45;
   // rk23, rk45. Below what rounding lets a step's error be told, they are raised: rtol to 100 ε of the state's
