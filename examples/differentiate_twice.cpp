@@ -30,3 +30,7 @@ int main() {
   std::printf("relative error of its derivatives of first and second order: %s\n",
               error < 1e-6 ? "below 1e-6" : "too large");
 }
+
+// Prints:
+// > loss 1.872749, |dloss/dw| 3.187740
+// > relative error of its derivatives of first and second order: below 1e-6

@@ -33,3 +33,8 @@ int main() {
   Var slope = grad(bump(x), x, {.create_graph = true}), curvature = grad(slope, x);
   std::printf("at x = 0.5: %.4f, slope %.4f, curvature %.4f\n", bump(x).item(), slope.item(), curvature.item());
 }
+
+// Prints:
+// > the right vjp: relative error below 1e-6
+// > the broken vjp: relative error above 1e-6
+// > at x = 0.5: 0.4000, slope 0.4800, curvature -1.4080

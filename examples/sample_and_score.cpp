@@ -31,3 +31,7 @@ int main(int argc, char** argv) try {
   std::fprintf(stderr, "%s\n", e.what());
   return 1;
 }
+
+// Prints, of the checkpoint that train_potential writes:
+// > averaged weights of step 3000, points of 2 columns, path cosine
+// > samples: 200 points, -1.8 nats

@@ -22,11 +22,11 @@ Tensor clusters(int64_t n, uint64_t seed) {
 int main(int argc, char** argv) {
   const char* file = argc > 1 ? argv[1] : "three_clusters.safetensors";
   Recipe recipe;  // every option has the value that `vapo help keys` shows
-  recipe.potential.mlp.hidden = {64, 64};
-  recipe.train.steps = 600;
+  recipe.potential.mlp.hidden = {96, 96};
+  recipe.train.steps = 3000;
   recipe.train.batch_size = 256;
   recipe.train.schedule = {.kind = nn::Schedule::Kind::cosine, .base = 5e-3, .warmup_steps = 50};
-  recipe.train.ema_decay = 0.99;
+  recipe.train.ema_decay = 0.995;
   recipe.energy.marginal_t = 0.97;
 
   PointBatches points(clusters(2000, 0), {.batch_size = recipe.train.batch_size});
@@ -44,7 +44,13 @@ int main(int argc, char** argv) {
   Tensor energy = energy_at(model.marginal(), model, at);
   std::printf("log-likelihood of fresh points %.1f nats (of the law itself: -1.5)\n",
               kernel::sum(log_p, {}, false).item() / 500);
-  std::printf("%d samples, %d evaluations\n", static_cast<int>(samples.x.dim(0)), static_cast<int>(samples.nfe));
+  std::printf("%d samples of %d columns\n", static_cast<int>(samples.x.dim(0)), static_cast<int>(samples.x.dim(1)));
   std::printf("a cluster's centre is likelier than the middle: %s\n",
               energy.at(0) > energy.at(1) + 3 ? "yes" : "no");
 }
+
+// Prints:
+// > 11233 parameters, 3000 steps
+// > log-likelihood of fresh points -1.6 nats (of the law itself: -1.5)
+// > 1000 samples of 2 columns
+// > a cluster's centre is likelier than the middle: yes

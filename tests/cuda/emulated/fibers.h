@@ -4,6 +4,7 @@
 
 #include <ucontext.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -44,7 +45,6 @@ class Fibers {
 
   // Runs the body in the first fiber and, if that meets a barrier, in all of them, to its end.
   void run() {
-    running() = this;
     for (size_t ended = 0; ended < fibers_.size(); ++ended) {
       if (ended > 0) current_ = next(current_);
       switch_to(home_, current_);
@@ -71,10 +71,6 @@ class Fibers {
     static std::vector<std::unique_ptr<char[]>> all;
     return all;
   }
-  static Fibers*& running() {
-    static Fibers* fibers = nullptr;
-    return fibers;
-  }
   unsigned next(unsigned i) const {
     do i = (i + 1) % static_cast<unsigned>(fibers_.size());
     while (fibers_[i].ended);
@@ -84,10 +80,12 @@ class Fibers {
     getcontext(&context);
     context.uc_stack.ss_sp = stack, context.uc_stack.ss_size = stack_bytes;
     context.uc_link = &home_.context;
-    makecontext(&context, &Fibers::enter, 0);
+    auto self = reinterpret_cast<uintptr_t>(this);  // in halves: makecontext hands on what fits into an int
+    makecontext(&context, reinterpret_cast<void (*)()>(&Fibers::enter), 2, static_cast<unsigned>(self),
+                static_cast<unsigned>(self >> 32));
   }
-  static void enter() {
-    Fibers& self = *running();
+  static void enter(unsigned low, unsigned high) {
+    Fibers& self = *reinterpret_cast<Fibers*>(uintptr_t{high} << 32 | low);
     self.arrived(nullptr);
     self.body_();
     unsigned met = self.fibers_[self.current_].barriers;
