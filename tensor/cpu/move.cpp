@@ -10,27 +10,34 @@
 namespace vapo::cpu {
 namespace {
 constexpr int64_t grain = 1 << 15;  // bytes a thread at least
-}
+constexpr int64_t short_row = 16;
+}  // namespace
 
 void copy_strided(const Tensor& x, const Strided<1>& order, const Tensor& y) {
   int64_t cols = order.size[0], along = order.stride[0][0], down = order.stride[0][1];
   dispatch_any(y.dtype(), [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
-    auto write_row = [&](const T* from, T* to, int64_t n) {
-      if (along == 0)
-        std::fill_n(to, n, *from);
-      else if (along == 1)
-        std::copy_n(from, n, to);
-      else
-        for (int64_t j = 0; j < n; ++j) to[j] = from[j * along];
+    auto write_rows = [=](const T* from, T* to, int64_t rows, int64_t n) {
+      if (along > 1 && n <= short_row) {  // down the columns, where loops are longer
+        for (int64_t j = 0; j < n; ++j)
+          for (int64_t i = 0; i < rows; ++i) to[i * n + j] = from[i * down + j * along];
+        return;
+      }
+      for (int64_t i = 0; i < rows; ++i, from += down, to += n)
+        if (along == 0)
+          std::fill_n(to, n, *from);
+        else if (along == 1)
+          std::copy_n(from, n, to);
+        else
+          for (int64_t j = 0; j < n; ++j) to[j] = from[j * along];
     };
     if (order.rank < 2)  // one row: split within
       return parallel_for(cols, cheap_grain, 64, [&](int64_t begin, int64_t end) {
-        write_row(px + begin * along, py + begin, end - begin);
+        write_rows(px + begin * along, py + begin, 1, end - begin);
       });
-    for_rows(order, [&](const int64_t(&at)[1], int64_t first, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) write_row(px + at[0] + i * down, py + (first + i) * cols, cols);
+    for_rows(order, [&](const int64_t(&at)[1], int64_t first, int64_t rows) {
+      write_rows(px + at[0], py + first * cols, rows, cols);
     });
   });
 }
@@ -85,10 +92,13 @@ void scatter_add(const Tensor& g, const Around& d, const Tensor& index, const Te
         T* block = to + o * size * inner;
         for (int64_t k = 0; k < n; ++k) {
           const T* row = from + (o * n + k) * inner;
-          if (whole_rows)
-            for (int64_t j = first; j < last; ++j) block[at[k] * inner + j] += row[j];
-          else
-            for (int64_t j = first; j < last; ++j) block[at[(o * n + k) * inner + j] * inner + j] += row[j];
+          if (whole_rows) {
+            T* sum = block + at[k] * inner;
+            for (int64_t j = first; j < last; ++j) sum[j] += row[j];
+          } else {
+            const int64_t* entries = at + (o * n + k) * inner;
+            for (int64_t j = first; j < last; ++j) block[entries[j] * inner + j] += row[j];
+          }
         }
       }
     });

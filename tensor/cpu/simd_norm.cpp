@@ -145,8 +145,8 @@ void forward(const NormRows<T>& n, const T* x, T* y) {
   });
 }
 
-// What the elements of some channels have in common; with it, an element.
-template <class P, bool silu>
+// What the elements of some channels have in common; with it, an element's ŷ and z.
+template <class P>
 struct Elements {
   P m, r, q, a, s;
   template <class T, class Access>
@@ -154,19 +154,18 @@ struct Elements {
       : m(at.load(n.m + c)), r(at.load(n.r + c)), q(at.load(n.q + c)), a(at.load(n.a + c)), s(at.load(n.s + c)) {}
   VAPO_PACK P y(const P& x) const { return multiply_add(r, x - m, q); }
   VAPO_PACK P z(const P& y) const { return multiply_add(a, y, s); }
-  VAPO_PACK NormElement<P, silu> of(const P& x) const { return {y(x), z(y(x))}; }
 };
 
 template <class T, bool silu>
 void vjp_sums(const NormRows<T>& n, const T* x, const T* g, T* h, T* sum_h, T* sum_hy) {
   for_channels<silu ? 2 : 4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    Elements<P, silu> elements(n, at, c);
+    Elements<P> elements(n, at, c);
     P total[NormSum::count] = {P(0.), P(0.)};
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      NormElement<P, silu> e = elements.of(at.load(x + i));
-      at.store(e.add_vjp(masked(n, at, i, at.load(g + i)), total), h + i);
+      P y = elements.y(at.load(x + i)), mg = masked(n, at, i, at.load(g + i));
+      at.store(NormElement<P, silu>{y, elements.z(y)}.add_vjp(mg, total), h + i);
     }
     add_to(sum_h, c, at, total[NormSum::h], begin == 0), add_to(sum_hy, c, at, total[NormSum::hy], begin == 0);
   });
@@ -176,7 +175,7 @@ template <class T>
 void vjp_map(const NormRows<T>& n, const T* x, const T* h, const ChannelArrays<T>& k, T* dx) {
   for_channels<4>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    Elements<P, false> elements(n, at, c);
+    Elements<P> elements(n, at, c);
     P kh = at.load(k[NormMap::h] + c), ky = at.load(k[NormMap::y] + c), k1 = at.load(k[NormMap::one] + c);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
@@ -190,14 +189,15 @@ template <class T, bool silu>
 void vjp2_sums(const NormRows<T>& n, const T* x, const T* g, const T* u, const ChannelArrays<T>& sums) {
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
-    Elements<P, silu> elements(n, at, c);
+    Elements<P> elements(n, at, c);
     constexpr int count = silu ? NormSum2::count : NormSum2::count_of_identity;
     P total[count];
 #pragma GCC unroll 10
     for (P& sum : total) sum = P(0.);
     for (int64_t p = begin; p < end; ++p) {
       int64_t i = p * n.stride + c;
-      elements.of(at.load(x + i)).add_vjp2(masked(n, at, i, at.load(g + i)), at.load(u + i), total);
+      P y = elements.y(at.load(x + i)), vu = at.load(u + i), mg = masked(n, at, i, at.load(g + i));
+      NormElement<P, silu>{y, elements.z(y)}.add_vjp2(mg, vu, total);
     }
 #pragma GCC unroll 10
     for (int k = 0; k < count; ++k) add_to(sums[k], c, at, total[k], begin == 0);
@@ -211,7 +211,7 @@ void vjp2_map(const NormRows<T>& n, const T* x, const T* g, const T* u, const Ch
   for_channels<silu ? 1 : 2>(n, [&](int64_t c, auto at, int64_t begin, int64_t end) VAPO_INLINE {
     using P = typename decltype(at)::P;
     using K = NormMap2;
-    Elements<P, silu> elements(n, at, c);
+    Elements<P> elements(n, at, c);
     P zu = at.load(k[K::zu] + c), zy = at.load(k[K::zy] + c), z1 = at.load(k[K::z1] + c), ke = at.load(k[K::e] + c),
       kh = at.load(k[K::h] + c), ku = at.load(k[K::u] + c), ky = at.load(k[K::y] + c), k1 = at.load(k[K::one] + c);
     for (int64_t p = begin; p < end; ++p) {
