@@ -48,7 +48,7 @@ void add_keys(Keys& keys, Config::Data& d) {
 void add_keys(Keys& keys, Config::Run& r) {
   add(keys,
       {key("train.from", r.from, "A checkpoint, or the folder of a run, whose weights training starts with"),
-       key("train.checkpoint_every", r.checkpoint_every, from(1, kEver), "Steps"),
+       key("train.checkpoint_every", r.checkpoint_every, from(1, kEver), "Steps between checkpoints"),
        key("train.keep_checkpoints", r.keep_checkpoints, from(1, kMost), "The newest; older ones are removed"),
        key("train.log_every", r.log_every, from(1, kEver), "Steps between lines of metrics.jsonl"),
        key("train.validate_every", r.validate_every, from(0, kEver),
@@ -64,7 +64,7 @@ void add_keys(Keys& keys, Config::Density& d) {
        key("density.points", d.points, from(2, 1e6), "Samples, compared with as many fresh points"),
        key("density.likelihood_points", d.likelihood_points, from(2, 1e6), "Whose exact likelihood is computed"),
        key("density.sgld_particles", d.sgld_particles, from(2, 1e6), "Of the long Langevin run"),
-       key("density.sgld_steps", d.sgld_steps, from(10, kMost), "of it"),
+       key("density.sgld_steps", d.sgld_steps, from(10, kMost), "Of each of its particles"),
        key("density.sgld_burn_in", d.sgld_burn_in, from(0, kMost), "steps before samples are taken from it")});
 }
 

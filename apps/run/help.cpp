@@ -36,14 +36,16 @@ int help(const CLI::App& app, const std::vector<std::string>& topic) {
     text = help_of_keys(topic.size() > 1 ? topic[1] : "");
   } else {
     const CLI::App* command = &app;
+    std::string called;
     for (const std::string& name : topic) {
+      called += (called.empty() ? "" : " ") + command->get_name();
       std::vector<const CLI::App*> found =
           command->get_subcommands([&](const CLI::App* each) { return each->get_name() == name; });
       if (found.empty())
         throw UsageError(fmt::format("help {}: no such command. Hint: vapo help", fmt::join(topic, " ")));
       command = found.front();
     }
-    text = command->help();
+    text = command->help(called);
   }
   write_output(text);
   return kDone;
