@@ -84,8 +84,7 @@ class Differentiating {
 };
 
 // grad() in a graph cut out of a larger one: it ends at `boundary`, and reaching a leaf that is none of these is an
-// error. Undefined where `inputs`, which are of the boundary, are not reached. create_graph decides on both
-// options.
+// error. Undefined where `inputs`, which are of the boundary, are not reached. create_graph decides on both options.
 std::vector<Var> grad_inside(std::span<const Var> boundary, std::span<const Var> outputs,
                              std::span<const Var> grad_outputs, std::span<const Var> inputs, bool create_graph);
 

@@ -1,5 +1,4 @@
-// Linear maps in adjoint pairs: broadcast ↔ sum, slice ↔ zeros around, gather ↔ scatter-add, a permutation ↔ its
-// inverse.
+// Linear maps in adjoint pairs: broadcast ↔ sum, slice ↔ zeros around, gather ↔ scatter-add, a permutation ↔ its inverse.
 
 #include <algorithm>
 

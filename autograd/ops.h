@@ -18,8 +18,7 @@ Var mul(const Var& a, const Var& b);
 Var div(const Var& a, const Var& b);
 Var maximum(const Var& a, const Var& b);  // NaN if either is. Slopes: ½ each at a tie, 1 each at NaN
 Var minimum(const Var& a, const Var& b);
-// 1 or 0 in the operands' dtype: constants, which `where` takes. NaN is unequal to all, and neither above nor
-// below.
+// 1 or 0 in the operands' dtype: constants, which `where` takes. NaN is unequal to all, and neither above nor below.
 Var eq(const Var& a, const Var& b);
 Var ne(const Var& a, const Var& b);
 Var lt(const Var& a, const Var& b);
@@ -96,8 +95,7 @@ Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2dOptions& p
 Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p);
 Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2dOptions& p);
 Var avg_pool2d(const Var& x, Pair k);  // means of windows of k; leftover rows and columns are dropped
-// The maxima of windows; the cotangent goes to the first of equal ones, or to a NaN, which comes before all
-// numbers.
+// The maxima of windows; the cotangent goes to the first of equal ones, or to a NaN, which comes before all numbers.
 Var max_pool2d(const Var& x, const kernel::Window& window);
 Var upsample_nearest2d(const Var& x, Pair k);  // every pixel k.h × k.w times; adjoint: k.h·k.w·avg_pool2d
 struct Pad2d {
@@ -117,8 +115,7 @@ Var group_norm(const Var& x, const Var& w, const Var& b, int64_t groups, double 
 Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps = 1e-5,
                     const Var& scale = {}, const Var& shift = {}, const Dropout& d = {});
 // m·φ(a·ŷ + s), a and s (N,C): what the two above are made of. The fused kernels hold the forward, the first and
-// the second derivative; from the third on `group_norm_composite`, the same map out of elementwise operations,
-// takes over.
+// the second derivative; from the third on `group_norm_composite`, the same map out of elementwise operations, takes over.
 Var group_norm_fused(const Var& x, const Var& a, const Var& s, const kernel::GroupNormOptions& p);
 Var group_norm_composite(const Var& x, const Var& a, const Var& s, const kernel::GroupNormOptions& p);
 // softmax(q kᵀ/√d) v in each head; q, k, v (N,T,C) and (N,S,C), channels [i·d, (i+1)·d) are head i, d = C/heads.

@@ -79,8 +79,7 @@ class Replay {
   Var y_;
 };
 
-// Outputs d with their cotangents u, of one gradient of a replayed block. The last first, as their aliases would be
-// visited.
+// Outputs d with their cotangents u, of one gradient of a replayed block. The last first, as their aliases would be visited.
 void add_outputs(Replay& replay, const Var& g, std::span<const Var> u, std::vector<Var>& outputs,
                  std::vector<Var>& cotangents) {
   std::vector<bool> chosen;
@@ -117,8 +116,7 @@ class GradientRule : public JointVjp {
   Var g_;
 };
 
-// Slot 0: the cotangent of y; then for each gradient that was taken, oldest first, 1 + source_count slots: its g
-// and u.
+// Slot 0: the cotangent of y; then for each gradient that was taken, oldest first, 1 + source_count slots: its g and u.
 class BlockRule : public JointVjp {
  public:
   explicit BlockRule(BlockPtr block) : block_(std::move(block)) {}

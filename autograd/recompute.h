@@ -1,7 +1,6 @@
 #pragma once
 // Recomputation of activations (gradient checkpointing): a block of a network keeps its inputs alone, and runs
-// again where a derivative passes through it. Memory then grows with the blocks' inputs instead of all that is
-// inside.
+// again where a derivative passes through it. Memory then grows with the blocks' inputs instead of all that is inside.
 
 #include <functional>
 #include <span>

@@ -35,8 +35,7 @@ struct CheckpointInfo {
   std::map<std::string, Tensor> extra;
 };
 // Reads the file once: metadata first (so that a caller can build the module from the config), then the tensors
-// into existing objects. Throws InputError naming file and tensor where one is missing, surplus, or of another
-// shape.
+// into existing objects. Throws InputError naming file and tensor where one is missing, surplus, or of another shape.
 class CheckpointReader {
  public:
   explicit CheckpointReader(const std::filesystem::path& path);

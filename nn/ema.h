@@ -1,6 +1,5 @@
 #pragma once
-// Exponential moving average of the parameters, with the published ramp: decay min(d, (1+n)/(10+n)) after n
-// updates.
+// Exponential moving average of the parameters, with the published ramp: decay min(d, (1+n)/(10+n)) after n updates.
 
 #include <span>
 #include <string>

@@ -94,8 +94,7 @@ inline Var activate(Activation a, const Var& x) {
   fail("[activate] unknown activation {}", static_cast<int>(a));
 }
 
-// Sinusoidal features of time, (N) → (N, width): [cos(s·t·f), sin(s·t·f)], f_i = 10000^(−i/half), half = width/2
-// (even).
+// Sinusoidal features of time, (N) → (N, width): [cos(s·t·f), sin(s·t·f)], f_i = 10000^(−i/half), half = width/2 (even).
 Var time_embedding(const Var& t, int64_t width, double time_scale = 1);
 
 }  // namespace vapo::nn

@@ -56,8 +56,7 @@ MemoryStats memory_stats();
 void reset_peak_memory();
 void release_cached_memory();
 void set_memory_limit(int64_t bytes);
-// Whether group_norm (derivative 0), its vjp (1) or vjp2 (2) of unmasked operands passes once over the device's
-// memory.
+// Whether group_norm (derivative 0), its vjp (1) or vjp2 (2) of unmasked operands passes once over the device's memory.
 bool norm_in_one_pass(const NormSize& size, int64_t groups, DType dtype, int derivative);
 }  // namespace cuda
 #undef VAPO_ENTRY

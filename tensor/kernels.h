@@ -86,8 +86,7 @@ struct Conv2dOptions {
   friend auto operator<=>(const Conv2dOptions&, const Conv2dOptions&) = default;
 };
 // The convolution and its two adjoints: bilinear, and closed under differentiation.
-// w (O,kH,kW,C/groups), b (O) or undefined → y (N,H',W',O),  H' = ⌊(H + 2·padding − dilation·(kH−1) − 1)/stride⌋ +
-// 1
+// w (O,kH,kW,C/groups), b (O) or undefined → y (N,H',W',O),  H' = ⌊(H + 2·padding − dilation·(kH−1) − 1)/stride⌋ + 1
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p);
 // g (N,H',W',O), w → x_shape: ⟨conv2d(x,w), g⟩ = ⟨x, conv2d_input_grad(g,w)⟩
 Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p);
@@ -135,8 +134,7 @@ struct NormGrads {
 };
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                          const Normalized& stats, const GroupNormOptions& p, bool want_dx = true);
-// The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined
-// (0).
+// The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined (0).
 struct NormGrads2 {
   Tensor dx, da, ds, dg;
 };
@@ -162,8 +160,7 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim,
 // y[…,k,…] = x[…,index[…,k,…],…] along dim. index: i64, x's shape but along dim, entries in [0, x.dim(dim)); the
 // result has its shape. in_range: the caller knows that they are, and a GPU need not be waited for.
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool in_range = false);
-// Its adjoint: y[…,index[…,k,…],…] += g[…,k,…] on zeros of `shape`; repeats add up in the order of k, on any
-// device.
+// Its adjoint: y[…,index[…,k,…],…] += g[…,k,…] on zeros of `shape`; repeats add up in the order of k, on any device.
 Tensor scatter_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index, bool in_range = false);
 
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call

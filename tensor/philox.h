@@ -1,6 +1,5 @@
 #pragma once
-// The round function of Philox4x32-10 (Salmon et al., SC 2011) and how a draw fills the counter: the same on every
-// device.
+// The round function of Philox4x32-10 (Salmon et al., SC 2011) and how a draw fills the counter: the same on every device.
 
 #include <cmath>
 #include <cstdint>

@@ -1,6 +1,5 @@
 #pragma once
-// One policy for how exactly products and convolutions of f32 tensors are computed. Tensors stay f32, sums run in
-// f32.
+// One policy for how exactly products and convolutions of f32 tensors are computed. Tensors stay f32, sums run in f32.
 
 #include <string>
 #include <string_view>

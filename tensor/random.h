@@ -1,7 +1,6 @@
 #pragma once
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC
-// 2011). Element i of a draw is a function of (seed, stream, step, i) alone: no state, any order, the same on every
-// device.
+// 2011). Element i of a draw is a function of (seed, stream, step, i) alone: no state, any order, the same on every device.
 
 #include <array>
 #include <cstdint>
@@ -10,8 +9,7 @@
 
 namespace vapo {
 
-// One place in the random universe. `stream` separates purposes (data order, noise, times …), `step` separates
-// draws.
+// One place in the random universe. `stream` separates purposes (data order, noise, times …), `step` separates draws.
 struct RandomKey {
   uint64_t seed = 0;
   uint32_t stream = 0;

@@ -103,8 +103,7 @@ class Tensor {
   void count_write() const;
 
  private:
-  // On the CPU, header and elements are one block; a reshaped tensor is a header of its own that keeps the owner
-  // alive.
+  // On the CPU, header and elements are one block; a reshaped tensor is a header of its own that keeps the owner alive.
   struct Impl {
     std::atomic<int32_t> references;
     DType dtype;

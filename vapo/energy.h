@@ -8,12 +8,10 @@
 
 namespace vapo {
 
-// E(x) (N) of x (N,…), differentiable: the target of SGLD is e^{E/λ}. It refers to its potential, which must
-// outlive it.
+// E(x) (N) of x (N,…), differentiable: the target of SGLD is e^{E/λ}. It refers to its potential, which must outlive it.
 using Energy = std::function<Var(const Var& x)>;
 
-// log ρ̄(x,t) = (2Φ + f‖x‖²)/g²; exact, and U itself for a preconditioned potential. t must have g(t) > 0 unless
-// preconditioned.
+// log ρ̄(x,t) = (2Φ + f‖x‖²)/g²; exact, and U itself for a preconditioned potential. t must have g(t) > 0 unless preconditioned.
 Energy marginal_energy(const Potential& phi, const Path& path, double t);
 // Φ_B(x) = (4Φ(x,t) + f‖x‖²)/g² (poster, C). At an exact solution this is 2 log ρ̄ − (f/g²)‖x‖², a sharpened
 // density. f and g² are given by hand (published: f = −1, g = 1 at t = 1) or taken from the path at t.

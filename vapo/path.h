@@ -1,6 +1,5 @@
 #pragma once
-// Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster
-// A).
+// Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster A).
 
 #include <string_view>
 

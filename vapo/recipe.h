@@ -21,8 +21,7 @@
 
 namespace vapo {
 
-// Φ itself. What a network must know of its data (in_features; height, width, in_channels) is set by
-// make_potential.
+// Φ itself. What a network must know of its data (in_features; height, width, in_channels) is set by make_potential.
 struct PotentialOptions {
   enum class Network { mlp, unet, wide_resnet };
   enum class Form { preconditioned, raw };  // raw: the network is Φ

@@ -1,6 +1,5 @@
 #pragma once
-// Scores of images, higher for what is more like the data; and the conventions in which likelihoods of images are
-// given.
+// Scores of images, higher for what is more like the data; and the conventions in which likelihoods of images are given.
 
 #include "tensor/random.h"
 #include "vapo/energy.h"

@@ -1,5 +1,4 @@
-// vapo bench: how long operations, a residual block and training steps take, beside what this machine could do at
-// best.
+// vapo bench: how long operations, a residual block and training steps take, beside what this machine could do at best.
 
 #include "apps/bench/bench.h"
 

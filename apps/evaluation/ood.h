@@ -8,8 +8,7 @@
 
 namespace vapo::app {
 
-// The scores of one set of images, each higher for what is more like the data. All sets have the same scores in the
-// same order.
+// The scores of one set of images, each higher for what is more like the data. All sets have the same scores in the same order.
 struct SetScores {
   std::string name;
   std::vector<std::vector<double>> values;  // of each score

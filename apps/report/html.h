@@ -11,8 +11,7 @@ namespace vapo::app {
 
 using Json = nlohmann::ordered_json;
 
-// Any text as HTML's text or attribute value: & < > " ' by reference; control characters except tab and newline
-// become U+FFFD.
+// Any text as HTML's text or attribute value: & < > " ' by reference; control characters except tab and newline become U+FFFD.
 std::string escaped(std::string_view text);
 
 // UTF-8 text of a number rounded to `digits` significant ones: "0.5", "12,350", "−1.235×10⁻⁷". Zeros at the end

@@ -50,15 +50,13 @@ CLI::Option* add_choice(CLI::App& command, const char* flag, std::optional<E>& v
 // What an option of a real number may be: from low to high, and no NaN (which CLI::Range lets pass).
 CLI::Validator real_from(double low, double high);
 
-// Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that
-// fails.
+// Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that fails.
 void print_result(const Json& result, bool as_json);
 // "AMD EPYC …, 2 threads, precision strict", and why there is no GPU where one might be expected.
 std::string circumstances(Device device);
 // One line to standard error; dropped where nobody can have it.
 void note(const std::string& line);
-// Once a program: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, if any
-// did.
+// Once a program: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, if any did.
 void tell_plain_convolutions();
 void note_once(const std::string& line);  // the same line a second time is not told
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.

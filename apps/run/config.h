@@ -54,8 +54,7 @@ Keys keys_of(Config& config);
 Config parse_config(std::string_view toml, const std::string& name);
 Config load_config(const std::filesystem::path& file);  // the same; IoError where it cannot be read
 
-// One "section.key=value" of the command line; the value as TOML writes it, and text that is no TOML value is a
-// string.
+// One "section.key=value" of the command line; the value as TOML writes it, and text that is no TOML value is a string.
 void set_value(Config& config, const std::string& assignment);
 std::string key_of(const std::string& assignment);  // "section.key"; throws UsageError where there is no '='
 

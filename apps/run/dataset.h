@@ -22,8 +22,7 @@ class Dataset : public BatchSource {
  protected:
   std::string contents_;
 };
-// Of points or of images, as data.set and data.path say. Throws what the readers throw; InputError where neither is
-// named.
+// Of points or of images, as data.set and data.path say. Throws what the readers throw; InputError where neither is named.
 std::unique_ptr<Dataset> open_dataset(const Config& config);
 
 // A note where the model was trained on other rows or images: what is held out now may have been trained on.

@@ -1,6 +1,5 @@
 #pragma once
-// A set of images, split into training and validation images by the seed, through a loader that prepares batches
-// ahead.
+// A set of images, split into training and validation images by the seed, through a loader that prepares batches ahead.
 
 #include "apps/run/dataset.h"
 #include "data/sets/image_loader.h"

@@ -78,8 +78,7 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
     return extrapolated(static_cast<double>(small.bytes), static_cast<double>(large.bytes), n);
   };
   double bytes = bytes_of(part), seconds_each = large.seconds / static_cast<double>(many);
-  // Few samples take longer each than many: a step of as many as a moment and a modest memory allow is timed as
-  // well.
+  // Few samples take longer each than many: a step of as many as a moment and a modest memory allow is timed as well.
   int64_t timed = many;
   while (2 * timed <= part && seconds_each * static_cast<double>(2 * timed) < longest_step &&
          bytes_of(2 * timed) < most_bytes)

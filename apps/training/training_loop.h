@@ -1,6 +1,5 @@
 #pragma once
-// Steps until the end or a signal, and what a run writes on the way: checkpoints, metrics, events, grids of
-// samples.
+// Steps until the end or a signal, and what a run writes on the way: checkpoints, metrics, events, grids of samples.
 
 #include <memory>
 
@@ -17,8 +16,7 @@ class TrainingLoop {
  public:
   // All are kept by reference. The folder holds the checkpoint that the trainer stands at.
   TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device);
-  // 0, or the SIGINT, SIGTERM or SIGHUP that ended it, with the last finished step saved. A second SIGINT or
-  // SIGTERM kills.
+  // 0, or the SIGINT, SIGTERM or SIGHUP that ended it, with the last finished step saved. A second SIGINT or SIGTERM kills.
   int run();
 
  private:

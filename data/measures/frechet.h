@@ -15,8 +15,7 @@ struct FeatureStatistics {
   Tensor covariance;  // (D,D) f64, divisor N − 1
   int64_t count = 0;  // N
 };
-// Of features (N,D), any dtype. Throws InputError where N < 2, or naming row and column of a value that is not
-// finite.
+// Of features (N,D), any dtype. Throws InputError where N < 2, or naming row and column of a value that is not finite.
 FeatureStatistics feature_statistics(const Tensor& features);
 // .npz with arrays `mu`, `sigma` (as other programs have them) and `count`, which may be missing: 0. Throw what
 // write_npz and read_npz do, InputError naming the file where the arrays are of other shapes.

@@ -1,6 +1,5 @@
 #pragma once
-// Gaussian kernel density estimate: the mean of N(x; row, h²C) over the rows, C their covariance. The yardstick for
-// tables.
+// Gaussian kernel density estimate: the mean of N(x; row, h²C) over the rows, C their covariance. The yardstick for tables.
 
 #include "tensor/tensor.h"
 

@@ -20,8 +20,7 @@ struct BootstrapOptions {
 struct Interval {
   double low, high;
 };
-// Percentile interval of the AUROC (Efron 1979): both sets drawn anew from themselves, with replacement. Throws as
-// auroc does.
+// Percentile interval of the AUROC (Efron 1979): both sets drawn anew from themselves, with replacement. Throws as auroc does.
 Interval auroc_interval(std::span<const double> in, std::span<const double> out, const BootstrapOptions& options);
 
 }  // namespace vapo::data

@@ -13,8 +13,7 @@ struct Estimate {
 Estimate mean_of(const Tensor& values);  // of independent values (N), any float dtype
 
 // 2E|X−Y| − E|X−X'| − E|Y−Y'| over all pairs of x (N,D) and y (M,D), each point with itself included; ≥ 0, and
-// 0 only for equal laws (Székely & Rizzo 2013). About E|X−X'|(1/N + 1/M) between two samples of one law.
-// O((N+M)²D).
+// 0 only for equal laws (Székely & Rizzo 2013). About E|X−X'|(1/N + 1/M) between two samples of one law. O((N+M)²D).
 double energy_distance(const Tensor& x, const Tensor& y);
 
 // A rectangle cut into cells × cells equal cells.

@@ -45,8 +45,7 @@ class Figure {
   Panel& add(const std::string& title, const std::string& x_label, const std::string& y_label);
   // Writes FOLDER/NAME.gp and its data files, runs gnuplot, and renames the finished picture to FOLDER/NAME.png.
   // Gives nothing where it is there; else why not, in one line (gnuplot is missing, or fails): script and data then
-  // stay, and no earlier NAME.png, which would be of other data. Throws IoError where script or data cannot be
-  // written.
+  // stay, and no earlier NAME.png, which would be of other data. Throws IoError where script or data cannot be written.
   [[nodiscard]] std::string draw(const std::filesystem::path& folder, const std::string& name) const;
 
  private:

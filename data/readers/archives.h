@@ -13,8 +13,7 @@ namespace vapo::data::detail {
 
 // Unsigned bytes of any rank; gzipped or not.
 Tensor parse_idx(std::string_view bytes, const std::string& name);
-// Records of `label_bytes` bytes, the last of them the label, below `classes`, and the three planes of 32×32
-// pixels.
+// Records of `label_bytes` bytes, the last of them the label, below `classes`, and the three planes of 32×32 pixels.
 ImageSet parse_cifar(std::string_view bytes, int64_t label_bytes, int64_t classes, const std::string& name);
 // X (32,32,3,N) and y (N,1), 10 for the digit 0, in MATLAB's format 5, packed or not.
 ImageSet parse_svhn(std::string_view bytes, const std::string& name);

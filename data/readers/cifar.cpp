@@ -54,8 +54,7 @@ std::vector<std::string> class_names(const std::filesystem::path& file, size_t c
   return parse_class_names(read_whole_file(file), classes, file.string());
 }
 
-// The files of a folder as one set; or one file of records, wherever it is, with the names of the classes beside
-// it.
+// The files of a folder as one set; or one file of records, wherever it is, with the names of the classes beside it.
 ImageSet read_records(const std::filesystem::path& path, const std::vector<std::string>& files, int64_t label_bytes,
                       int64_t classes, const char* names) {
   auto read = [&](const std::filesystem::path& file) {

@@ -1,5 +1,4 @@
-// The idx format of MNIST: 0, 0, the elements' type, the rank; the sizes, 32 bits each, high byte first; the
-// elements.
+// The idx format of MNIST: 0, 0, the elements' type, the rank; the sizes, 32 bits each, high byte first; the elements.
 
 #include <optional>
 #include <system_error>

@@ -9,8 +9,7 @@ struct z_stream_s;
 
 namespace vapo::data::detail {
 
-// A gzip file (of any number of members) or a zlib stream. `bytes` and `name`, which errors mention, must outlive
-// it.
+// A gzip file (of any number of members) or a zlib stream. `bytes` and `name`, which errors mention, must outlive it.
 class Inflater {
  public:
   enum class Format { gzip, zlib };

@@ -1,6 +1,5 @@
 #pragma once
-// oneDNN's direct convolutions of f32 images, computed in f32 or, under the bf16 policy, from operands rounded to
-// bf16.
+// oneDNN's direct convolutions of f32 images, computed in f32 or, under the bf16 policy, from operands rounded to bf16.
 
 #include "tensor/geometry.h"
 

@@ -133,8 +133,7 @@ class Primitive {
   std::unordered_map<int, dnnl::memory> arguments_;
 };
 
-// The result in a grid of blocks, one for each thread: the grid that reads least, from at least 16 × 32 elements a
-// block.
+// The result in a grid of blocks, one for each thread: the grid that reads least, from at least 16 × 32 elements a block.
 struct Grid {
   int64_t rows = 1, cols = 1, block_rows, block_cols;
 };

@@ -122,8 +122,7 @@ struct Pack {
 
 #ifdef __AVX512F__
   // e^x = 2^n·e^r, n = round(x/ln 2), |r| ≤ ½ ln 2: a polynomial of degree 6 (largest relative error 2e-9 before
-  // rounding), and AVX-512's scaling by 2^n, which also rounds to 0 and ∞ at the ends. Half of Highway's
-  // instructions.
+  // rounding), and AVX-512's scaling by 2^n, which also rounds to 0 and ∞ at the ends. Half of Highway's instructions.
   VAPO_PACK static Pack exp_scalef(__m512 x) {
     x = _mm512_max_ps(_mm512_set1_ps(-110), _mm512_min_ps(_mm512_set1_ps(90), x));  // NaN stays
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);

@@ -1,6 +1,5 @@
 // Group normalisation's loops, compiled once for each instruction set. Pixels are taken in blocks, and some vectors
-// of channels through a block, so that the sums of a block stay in registers and memory is read nearly in its
-// order.
+// of channels through a block, so that the sums of a block stay in registers and memory is read nearly in its order.
 
 #include "tensor/cpu/simd_norm.h"
 

@@ -9,8 +9,7 @@ namespace vapo::cpu {
 
 // A sample's pixels × channels, `stride` elements from pixel to pixel. Per channel: ŷ = r·(x − m) + q, z = a·ŷ + s.
 // Where there is a dropout mask (one byte an element, 0 or 1), m = mask·mask_scale, else m = 1. With `stream`,
-// results (y, dx, dg) are written past the caches, in whole vectors: every pixel of theirs starts on a boundary of
-// 64 bytes.
+// results (y, dx, dg) are written past the caches, in whole vectors: every pixel of theirs starts on a boundary of 64 bytes.
 template <class T>
 struct NormRows {
   int64_t pixels, channels, stride;

@@ -1,5 +1,4 @@
-// Elementwise operations: 16 bytes a thread and operand where shapes agree; otherwise an index walk over the
-// broadcast.
+// Elementwise operations: 16 bytes a thread and operand where shapes agree; otherwise an index walk over the broadcast.
 
 #include "tensor/cuda/context.h"
 
@@ -9,8 +8,7 @@ namespace {
 template <class T>
 using Vector = Pack<T, 16 / sizeof(T)>;
 
-// (y[0], …)[i] = f(x[0][i], …) for `inputs` arrays in and `outputs` arrays out, of n elements each; f computes in
-// Compute<T>.
+// (y[0], …)[i] = f(x[0][i], …) for `inputs` arrays in and `outputs` arrays out, of n elements each; f computes in Compute<T>.
 template <class T, int inputs, int outputs>
 struct Arrays {
   const T* x[inputs > 0 ? inputs : 1];

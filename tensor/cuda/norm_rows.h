@@ -12,8 +12,7 @@
 
 namespace vapo::cuda {
 
-// In one pass over device memory (norm_rows.cu); false, and nothing is done, where a row does not fit into shared
-// memory.
+// In one pass over device memory (norm_rows.cu); false, and nothing is done, where a row does not fit into shared memory.
 bool group_norm_in_rows(const NormCall& call);
 bool group_norm_vjp_in_rows(const NormCall& call);
 bool group_norm_vjp2_in_rows(const NormCall& call);

@@ -1,5 +1,4 @@
-// Operations over images: derivatives against differences, adjoints, fused against composite, f32 against f64,
-// errors.
+// Operations over images: derivatives against differences, adjoints, fused against composite, f32 against f64, errors.
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,4 @@
-// What operations and their derivatives are where arithmetic has no ordinary answer: at NaN, at ±∞, at kinks and
-// ties.
+// What operations and their derivatives are where arithmetic has no ordinary answer: at NaN, at ±∞, at kinks and ties.
 
 #include <doctest/doctest.h>
 

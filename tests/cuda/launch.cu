@@ -1,5 +1,4 @@
-// Launches that the device refuses: one clear error each, and the next one works. Exits with 77 where there is no
-// GPU.
+// Launches that the device refuses: one clear error each, and the next one works. Exits with 77 where there is no GPU.
 
 #include <cstdio>
 #include <string>

@@ -1,6 +1,5 @@
 // Every kernel on the CPU and on the GPU, from the same operands: the normalised mean square error of each result,
-// Σ(gpu − cpu)²/Σcpu², in f32 (strict) and f64. Exits with 77, which ctest counts as skipped, where there is no
-// GPU.
+// Σ(gpu − cpu)²/Σcpu², in f32 (strict) and f64. Exits with 77, which ctest counts as skipped, where there is no GPU.
 
 #include <fmt/format.h>
 

@@ -48,8 +48,7 @@ void require_page(const std::optional<app::RunRecord>& run, const std::vector<ap
   require(app::MetricsLog(file, step).kept(step, "loss"), "a line that was appended is not kept");
 }
 
-// result.json on the page, and what is said of a folder without one; request.json before the same folder is used
-// again.
+// result.json on the page, and what is said of a folder without one; request.json before the same folder is used again.
 [[maybe_unused]] void read_result(std::string_view bytes) {
   static const fuzz::Folder root;
   static bool made = false;
@@ -81,8 +80,7 @@ void require_page(const std::optional<app::RunRecord>& run, const std::vector<ap
   require(found.parent_path() == folder.path() && std::filesystem::is_regular_file(found), "a file elsewhere");
 }
 
-// What a network may take. A config that asks for more is refused for want of memory, as on a machine that has no
-// more.
+// What a network may take. A config that asks for more is refused for want of memory, as on a machine that has no more.
 constexpr int64_t kRoom = 1 << 20;
 
 // Whether f(bytes as a file) accepts it; or there is no room for what it asks for.

@@ -155,8 +155,7 @@ TEST_CASE("antithetic pairs are the mean over ε and −ε") {
 }
 
 TEST_CASE("the preconditioned weight makes the loss E‖σ∇U + ε‖², up to what does not depend on U") {
-  // (2σ/g²)²(‖∇Φ‖² − 2∇Φ·v) with Φ = −½f‖x‖² + ½g²U, v = −fx − ½g²ε/σ: the difference to ‖σ∇U + ε‖² is
-  // −(2σ/g²)²‖v‖²
+  // (2σ/g²)²(‖∇Φ‖² − 2∇Φ·v) with Φ = −½f‖x‖² + ½g²U, v = −fx − ½g²ε/σ: the difference to ‖σ∇U + ε‖² is −(2σ/g²)²‖v‖²
   LossBatch batch = small_batch();
   auto network = std::make_unique<MlpPotential>(MlpOptions{.hidden = {8}, .time_embedding = 4}, 1, DType::f64);
   PreconditionedPotential phi(std::move(network), cosine_path);

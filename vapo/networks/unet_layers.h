@@ -67,8 +67,7 @@ class AttentionBlock : public UnetLayer {
   Pointwise qkv_, proj_out_;  // proj_out_ is 0 at first
 };
 
-// A 3×3 convolution alone, or with resampling by 2 and then under a name: "op" (stride 2) or "conv" (after
-// repeating).
+// A 3×3 convolution alone, or with resampling by 2 and then under a name: "op" (stride 2) or "conv" (after repeating).
 class ConvLayer : public UnetLayer {
  public:
   ConvLayer(int64_t in, int64_t out, Resampling resampling, RandomKey& key, DType dtype);

@@ -109,8 +109,7 @@ double scaled_norm(double h, std::span<const Tensor> ks, const double* w, const 
   return std::sqrt(squares / static_cast<double>(n));
 }
 
-// Says why no step from (t, …) is short enough, from the derivatives k_1 … k_s of the last attempt at times t + c_i
-// h.
+// Says why no step from (t, …) is short enough, from the derivatives k_1 … k_s of the last attempt at times t + c_i h.
 inline DivergedError no_step(const Pair& pair, double t, double h, std::span<const Tensor> k) {
   for (size_t i = 1; i < k.size(); ++i)
     if (auto bad = non_finite(k[i]))

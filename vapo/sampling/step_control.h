@@ -67,8 +67,7 @@ class StepControl {
     size_ = std::min({100 * size_, guess, std::abs(end_ - t)});
   }
 
-  // Sets next and h, or is false where no step is short enough: none is below ten of the gaps between the numbers
-  // at t.
+  // Sets next and h, or is false where no step is short enough: none is below ten of the gaps between the numbers at t.
   bool attempt() {
     double smallest = 10 * std::abs(std::nextafter(t, direction_ * std::numeric_limits<double>::infinity()) - t);
     if (!rejected_) size_ = std::max(size_, smallest);

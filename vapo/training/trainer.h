@@ -28,12 +28,10 @@ struct TrainerOptions {
 
 class Trainer {
  public:
-  // The source is kept by reference. Throws InputError naming the key where recipe and source do not fit, or as
-  // check(recipe).
+  // The source is kept by reference. Throws InputError naming the key where recipe and source do not fit, or as check(recipe).
   Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions options = {});
 
-  // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not
-  // finite.
+  // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not finite.
   const StepReport& step();
   int64_t steps_done() const { return step_; }
   int64_t parameters() const;

@@ -1,6 +1,5 @@
 #pragma once
-// One step of training any module: gradients of the loss's parts, clip, update, average. The only place where these
-// meet.
+// One step of training any module: gradients of the loss's parts, clip, update, average. The only place where these meet.
 
 #include <functional>
 #include <memory>

@@ -143,8 +143,7 @@ void expect_no_host_addresses([[maybe_unused]] Argument argument, [[maybe_unused
   for (size_t i = 0; i + sizeof(uintptr_t) <= sizeof(Argument); i += alignof(void*)) {
     uintptr_t word;
     std::memcpy(&word, bytes + i, sizeof word);
-    // no address is so small, so odd, or, but for one in 65,536, a half word's multiple of 2³²: two 32-bit numbers
-    // are
+    // no address is so small, so odd, or, but for one in 65,536, a half word's multiple of 2³²: two 32-bit numbers are
     if (word < uintptr_t{1} << 40 || word >= uintptr_t{1} << 47 || word % 4 != 0 || (word & 0xffffffff) < 1 << 16)
       continue;
     void* p = reinterpret_cast<void*>(word);
