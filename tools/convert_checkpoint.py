@@ -97,7 +97,7 @@ def toml(value):
 
 
 def config_text(u, train, data, seed, step):
-    """The published recipe with these networks and optimizer options; what is left out has the default of apps/run/config.h."""
+    """The published recipe with these networks and optimizer options; what is left out has the default that vapo help keys shows."""
     sections = {
         "data": {"set": data},
         "model": {"kind": "unet", "potential": "raw"},

@@ -4,7 +4,7 @@ which options given names and shapes tell of."""
 import math
 import re
 
-UNET = {  # [unet] of apps/run/config.h
+UNET = {  # [unet] of vapo/networks/unet.h
     "base_width": 128, "multipliers": [2, 2, 2], "blocks_per_level": 4, "attention_downsamplings": [2], "heads": 1, "head_width": -1,
     "dropout": 0.3, "conv_resample": False, "resblock_updown": False, "new_attention_order": False, "scale_shift": True, "groups": 32,
     "classes": 0, "time": True,
