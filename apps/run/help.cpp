@@ -31,7 +31,7 @@ std::string help_of_keys(const std::string& section) {
 int help(const CLI::App& app, const std::vector<std::string>& topic) {
   std::string text;
   if (topic.empty()) {
-    text = app.help();
+    text = app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);  // not of `help`
   } else if (topic[0] == "keys") {
     text = help_of_keys(topic.size() > 1 ? topic[1] : "");
   } else {

@@ -30,5 +30,5 @@ cp out by-help
 expect 0 "$vapo" sample --help
 cmp by-help out || fail "vapo help sample"
 expect 0 "$vapo" help
-grep -q train out || fail "vapo help"
+grep -qE '^ +likelihood +Log' out || fail "vapo help: the list of commands"
 expect 2 "$vapo" help nonsense

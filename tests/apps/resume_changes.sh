@@ -42,6 +42,8 @@ expect 0 "${resume[@]}" --set train.seed=4 --set 'model.hidden=[ 8 ]' --set trai
 expect 0 "${resume[@]}" --set train.clip_limit=1 --set train.ema_ramp=true --set model.kind=mlp --set 'model.kind="mlp"'
 expect 0 "${resume[@]}" --set train.batch_size=99 --set train.batch_size=16  # the last one counts
 expect 0 "${resume[@]}" --set train.from=
+cp -r run sampled
+expect 0 "$vapo" train --out sampled --resume --set train.steps=9 --set sample.t_start=1  # of samples alone: none is drawn here
 refused 2 'train.seed = 5: cannot change on --resume, the run has 4' "${resume[@]}" --seed 5
 refused 2 'train.learning_rate = 0.0011.*the run has 0.001' "${resume[@]}" --set train.learning_rate=1.1e-3
 refused 2 'model.hidden = \[8, 8\]' "${resume[@]}" --set 'model.hidden=[8, 8]'

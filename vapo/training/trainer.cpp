@@ -49,15 +49,16 @@ Trainer::Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions optio
       schedule_(recipe.train.learning_rate()),
       potential_(make_potential(recipe, source.sample_shape())),
       training_(*potential_, step_options(recipe.train, options_)) {
-  check(recipe);
-  check_source();
+  check_recipe();
   if (options_.config.empty()) options_.config = to_toml(recipe);
   potential_->set_recompute(recipe.train.recompute);
   share_averages();
 }
 
-void Trainer::check_source() const {
+void Trainer::check_recipe() const {
   const TrainingOptions& t = recipe_.train;
+  if (t.t_min >= t.t_max)
+    throw InputError(fmt::format("train.t_min = {} must be below train.t_max = {}", t.t_min, t.t_max));
   bool published = recipe_.loss.estimator == LossOptions::Estimator::published;
   if (published && recipe_.loss.weight != LossOptions::Weight::one) {
     throw InputError(

@@ -28,7 +28,8 @@ struct TrainerOptions {
 
 class Trainer {
  public:
-  // The source is kept by reference. Throws InputError naming the key where recipe and source do not fit, or as check(recipe).
+  // The source is kept by reference. Throws InputError naming the key where recipe and source do not fit. What makes
+  // no sense in a recipe by itself is told by check(recipe), for a training that begins.
   Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions options = {});
 
   // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not finite.
@@ -52,7 +53,7 @@ class Trainer {
   void start_from(const nn::CheckpointReader& checkpoint);
 
  private:
-  void check_source() const;
+  void check_recipe() const;
   void share_averages();
   void load_batch();
   Tensor shown_labels(const Tensor& labels, RandomKey key) const;
