@@ -48,8 +48,9 @@ inline Key key(const char* name, int64_t& value, Range range, const char* help) 
 inline Key key(const char* name, double& value, Range range, const char* help) {
   return {name, &value, help, range};
 }
-inline Key key(const char* name, std::vector<int64_t>& values, Range range, const char* help) {
-  return {name, &values, help, range};
+inline Key key(const char* name, std::vector<int64_t>& values, Range range, const char* help,
+               bool may_be_empty = false) {
+  return {name, &values, help, range, may_be_empty};
 }
 template <Named E>
 Key key(const char* name, E& value, const char* help) {

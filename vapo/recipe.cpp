@@ -10,6 +10,7 @@ using Network = PotentialOptions::Network;
 constexpr double kMost = 1e9;   // of counts
 constexpr double kHuge = 1e30;  // of reals
 constexpr double kEver = 1e12;  // of steps
+constexpr const char* sgld_name = "sgld";
 
 void add(Keys& keys, std::initializer_list<Key> more) { keys.insert(keys.end(), more); }
 
@@ -21,7 +22,7 @@ void add_keys(Keys& keys, UnetOptions& o) {
        key("unet.blocks_per_level", o.blocks_per_level, from(1, 1024),
            "Residual blocks a level, and one more on the way up"),
        key("unet.attention_downsamplings", o.attention_downsamplings, from(1, 65536),
-           "Attention after the blocks at size divided by these; always in the middle"),
+           "Attention after the blocks at size divided by these; always in the middle", true),
        key("unet.heads", o.heads, from(1, 65536), "Of attention"),
        key("unet.head_width", o.head_width, from(-1, 65536),
            "Channels of a head, which then gives their number; -1: unet.heads heads"),
@@ -36,8 +37,6 @@ void add_keys(Keys& keys, UnetOptions& o) {
        key("unet.time", o.time, "false: autonomous, Phi does not depend on t"),
        key("unet.time_scale", o.time_scale, above(0, kHuge),
            "Of t before its sinusoids: a larger one tells near times apart")});
-  for (Key& k : keys)
-    if (k.name == "unet.attention_downsamplings") k.may_be_empty = true;
 }
 
 void add_keys(Keys& keys, WideResnetOptions& o) {
@@ -234,10 +233,6 @@ nn::Schedule TrainingOptions::learning_rate() const {
   nn::Schedule out = schedule;
   if (out.total_steps == 0) out.total_steps = steps;
   return out;
-}
-
-namespace {
-constexpr const char* sgld_name = "sgld";
 }
 
 std::vector<std::string> sampler_names() {

@@ -31,6 +31,12 @@ std::string refusal_of(const Recipe& recipe) {
   return "";
 }
 
+std::vector<std::string> values_of(Recipe& recipe) {
+  std::vector<std::string> out;
+  for (const Key& key : keys_of(recipe)) out.push_back(toml_value(key));
+  return out;
+}
+
 bool says(const std::string& message, const std::string& part) { return message.find(part) != std::string::npos; }
 
 }  // namespace
@@ -42,7 +48,8 @@ TEST_CASE("each key stands once, is explained, and leads to a value of its own")
     CAPTURE(key.name);
     CHECK(names.insert(key.name).second);
     CHECK(key.help.size() > 3);
-    std::string before = to_toml(keys_of(recipe)), text = toml_value(key), changed;
+    std::vector<std::string> before = values_of(recipe);
+    std::string text = toml_value(key), changed;
     if (const Choice* choice = std::get_if<Choice>(&key.value)) {
       for (const std::string& name : choice->names) {
         set_value(keys_of(recipe), key.name, name, "--set");
@@ -62,7 +69,10 @@ TEST_CASE("each key stands once, is explained, and leads to a value of its own")
     }
     set_value(keys_of(recipe), key.name, changed, "--set");
     CHECK(toml_value(key) == changed);
-    CHECK(to_toml(keys_of(recipe)) != before);
+    std::vector<std::string> after = values_of(recipe);
+    int changes = 0;
+    for (size_t i = 0; i < before.size(); ++i) changes += before[i] != after[i];
+    CHECK(changes == 1);  // no other key leads there
   }
   CHECK(to_toml(parse_recipe(to_toml(recipe), "again")) == to_toml(recipe));
 }
