@@ -65,38 +65,9 @@ batch_size = 32
 checkpoint_every = 20
 log_every = 11
 TOML
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-held_out = 0.2
-dequantize = true
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 4
-multipliers = [1, 2]
-blocks_per_level = 1
-attention_downsamplings = []
-groups = 2
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 100
-batch_size = 4
-learning_rate = 1e-3
-checkpoint_every = 20
-sample_every = 40
-validate_every = 50
-log_every = 5
-[sample]
-method = "heun"
-steps = 2
-grid = 4
-TOML
+images_toml unet data.held_out=0.2 data.dequantize=true unet.base_width=4 'unet.attention_downsamplings=[]' unet.groups=2 \
+  train.steps=100 train.batch_size=4 train.learning_rate=1e-3 train.checkpoint_every=20 train.sample_every=40 train.validate_every=50 \
+  train.log_every=5 sample.grid=4 >images.toml
 names=("train points" "train images" "sample" "ood" "fid")
 weights=(2 3 1 1 1)  # of the kills; more than half are training's
 

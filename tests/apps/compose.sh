@@ -5,35 +5,8 @@
 
 idx train 160 1
 idx t10k 40 2
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 8
-multipliers = [1, 2]
-blocks_per_level = 1
-attention_downsamplings = [2]
-groups = 4
-dropout = 0.0
-classes = 10
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 60
-batch_size = 16
-ema_decay = 0.9
-learning_rate = 0.003
-tensorboard = false
-[sample]
-method = "heun"
-steps = 3
-TOML
+images_toml unet 'unet.attention_downsamplings=[2]' unet.dropout=0.0 unet.classes=10 train.steps=60 train.batch_size=16 \
+  train.ema_decay=0.9 train.learning_rate=0.003 train.tensorboard=false sample.steps=3 >images.toml
 expect 0 "$vapo" train images.toml --out run
 expect 0 "$vapo" train images.toml --out plain --set unet.classes=0 --set train.steps=5
 expect 0 "$vapo" train tiny.toml --out points --set train.steps=5

@@ -36,29 +36,7 @@ expect 0 "${fid[@]}" --ref mnist --samples mnist:test -n 50
 [ "$(found samples_n)" = 50 ] || fail "-n 50 took $(found samples_n)"
 
 # --- a run, from which samples are drawn; they and their features count as done
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 8
-multipliers = [1, 2]
-blocks_per_level = 1
-groups = 4
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 5
-batch_size = 8
-[sample]
-method = "heun"
-steps = 2
-TOML
+images_toml unet train.steps=5 >images.toml
 expect 0 "$vapo" train images.toml --out run
 expect 0 "${fid[@]}" --ref mnist:test --samples run -n 70
 folder=run/evaluations/fid

@@ -33,24 +33,7 @@ any_bytes set train 60 4096
 any_bytes set t10k 20 40960
 pixels 30 3 | npy a.npy '(30, 8, 8)'
 pixels 30 4 | npy b.npy '(30, 8, 8)'
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-[model]
-kind = "wide_resnet"
-potential = "raw"
-[wide_resnet]
-base_width = 4
-depth = 10
-widen = 1
-[train]
-steps = 1
-batch_size = 8
-[sample]
-method = "heun"
-steps = 2
-TOML
+images_toml wide_resnet >images.toml
 expect 0 "$vapo" train images.toml --out run
 expect 0 "$vapo" ood run --limit 10 --likelihood 0 --out a.npy
 refused 3 'Hint: another --folder' "$vapo" ood run --limit 10 --likelihood 0 --out b.npy

@@ -5,39 +5,8 @@
 
 any_bytes set train 60 4096
 any_bytes set t10k 20 40960
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-held_out = 0.2
-flip = true
-dequantize = true
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 8
-multipliers = [1, 2]
-blocks_per_level = 1
-groups = 4
-dropout = 0.1
-classes = 10
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 20
-batch_size = 8
-checkpoint_every = 5
-log_every = 5
-validate_every = 10
-sample_every = 10
-[sample]
-method = "heun"
-steps = 4
-grid = 4
-TOML
+images_toml unet data.held_out=0.2 data.flip=true data.dequantize=true unet.dropout=0.1 unet.classes=10 train.steps=20 \
+  train.checkpoint_every=5 train.log_every=5 train.validate_every=10 train.sample_every=10 sample.steps=4 sample.grid=4 >images.toml
 
 timeless() { sed 's/,"steps_per_second":.*//' "$1"; }
 # 48 images in batches of 8: step 9 lies in the middle of the second epoch.

@@ -59,24 +59,7 @@ done
 # An evaluation's folder is held while it is written to, and its hint names the option that chooses another.
 any_bytes set train 60 4096
 any_bytes set t10k 20 40960
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-[model]
-kind = "wide_resnet"
-potential = "raw"
-[wide_resnet]
-base_width = 4
-depth = 10
-widen = 1
-[train]
-steps = 1
-batch_size = 8
-[sample]
-method = "heun"
-steps = 2
-TOML
+images_toml wide_resnet >images.toml
 pixels 60 3 | npy other.npy '(60, 8, 8)'
 expect 0 "$vapo" train images.toml --out images
 mkdir scores

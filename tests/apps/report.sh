@@ -53,35 +53,8 @@ grep -q '^other: summary.json .*Hint: vapo density' err || fail "an older densit
 # --- a run of images
 any_bytes set train 60 4096
 any_bytes set t10k 20 40960
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-held_out = 0.2
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 8
-multipliers = [1, 2]
-blocks_per_level = 1
-groups = 4
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 20
-batch_size = 8
-checkpoint_every = 20
-log_every = 5
-validate_every = 10
-sample_every = 2
-[sample]
-method = "heun"
-steps = 2
-grid = 4
-TOML
+images_toml unet data.held_out=0.2 train.steps=20 train.checkpoint_every=20 train.log_every=5 train.validate_every=10 \
+  train.sample_every=2 sample.grid=4 >images.toml
 expect 0 "$vapo" train images.toml --out images
 result() { mkdir -p "images/evaluations/$1" && cat >"images/evaluations/$1/result.json"; }
 result plain <<'JSON'

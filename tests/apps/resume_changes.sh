@@ -91,25 +91,7 @@ folder_of_classes() {
     for i in 0 1 2 3; do cp image.png "classes/$class/$i.png"; done
   done
 }
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-[model]
-kind = "wide_resnet"
-potential = "raw"
-[wide_resnet]
-base_width = 4
-depth = 10
-widen = 1
-classes = 4
-[train]
-steps = 1
-batch_size = 8
-[sample]
-method = "heun"
-steps = 1
-TOML
+images_toml wide_resnet wide_resnet.classes=4 sample.steps=1 >images.toml
 expect 0 "$vapo" train images.toml --out images
 more=("$vapo" train --out images --resume --set train.steps=2)
 idx train 44 1; refused 3 'not the data.*44 images, and it had 40' "${more[@]}"

@@ -7,34 +7,9 @@ export OMP_NUM_THREADS=1  # of networks this small more threads make nothing qui
 idx train 120 1
 idx t10k 60 2
 pixels 60 3 | npy other.npy '(60, 8, 8)'
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-held_out = 0.2
-dequantize = true
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 8
-multipliers = [1, 2]
-blocks_per_level = 1
-attention_downsamplings = []
-groups = 4
-classes = 4
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 200
-batch_size = 16
-learning_rate = 1e-3
-[sample]
-method = "heun"
-steps = 4
-TOML
+scored=(data.held_out=0.2 data.dequantize=true 'unet.attention_downsamplings=[]' train.steps=200 train.batch_size=16
+  train.learning_rate=1e-3 sample.steps=4)
+images_toml unet unet.classes=4 "${scored[@]}" >images.toml
 expect 0 "$vapo" train images.toml --out run
 inner() { value "$1" <out | "$json_value" "$2" || fail "no $2 in $1: $(cat out)"; }
 between() { awk -v x="$1" -v a="$2" -v b="$3" 'BEGIN { exit !(x != "null" && x > a && x < b) }'; }
@@ -102,7 +77,7 @@ mkdir -p cifar-10-batches-bin cifar-100-binary
 for i in 1 2 3 4 5; do records $i >cifar-10-batches-bin/data_batch_$i.bin; done
 records 3 >cifar-10-batches-bin/test_batch.bin
 records 3 fine | tee cifar-100-binary/train.bin >cifar-100-binary/test.bin
-sed 's/^set = .*/set = "cifar10"/; s/^path = .*/path = ""/; s/^classes = .*/classes = 0/' images.toml >cifar.toml
+images_toml unet 'data.set="cifar10"' 'data.path=""' "${scored[@]}" >cifar.toml
 export VAPO_DATA=$PWD
 expect 0 "$vapo" train cifar.toml --out cifar --set train.steps=2
 expect 0 "$vapo" ood cifar --in cifar10:test --out interpolated,cifar100:test --training-images 4

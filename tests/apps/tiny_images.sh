@@ -26,5 +26,19 @@ npy() {  # FILE SHAPE: u8 elements from standard input
   { printf '\x93NUMPY\x01\x00'; printf "\\x$(printf %02x $(((${#header} + 1) % 256)))\\x$(printf %02x $(((${#header} + 1) / 256)))"
     printf '%s\n' "$header"; cat; } >"$1"
 }
+# The config of a run on `set` that takes a moment; what differs follows, a key of a section and its value in TOML each.
+images_toml() {  # unet|wide_resnet [SECTION.KEY=VALUE]…
+  local network=$1
+  shift
+  {
+    printf '%s\n' 'data.set="mnist"' 'data.path="set"' "model.kind=\"$network\"" 'model.potential="raw"'
+    case $network in
+      unet) printf '%s\n' unet.base_width=8 'unet.multipliers=[1, 2]' unet.blocks_per_level=1 unet.groups=4 \
+        'path.kind="linear"' 'loss.weight="one"' ;;
+      wide_resnet) printf '%s\n' wide_resnet.base_width=4 wide_resnet.depth=10 wide_resnet.widen=1 ;;
+    esac
+    printf '%s\n' train.steps=1 train.batch_size=8 'sample.method="heun"' sample.steps=2 "$@"
+  } | awk -F= '!($1 in line) { keys[++n] = $1 } { line[$1] = $0 } END { for (i = 1; i <= n; ++i) print line[keys[i]] }'
+}
 head -c $((60 * 64)) /dev/zero | npy black.npy '(60, 8, 8, 1)'
 head -c $((5 * 16)) /dev/zero | npy small.npy '(5, 4, 4)'

@@ -42,39 +42,10 @@ both() {
 idx train 80 1
 idx t10k 12 2
 pixels 8 3 | npy other.npy '(8, 8, 8)'
-cat >images.toml <<'TOML'
-[data]
-set = "mnist"
-path = "set"
-held_out = 0.2
-dequantize = true
-[model]
-kind = "unet"
-potential = "raw"
-[unet]
-base_width = 4
-multipliers = [1, 2]
-blocks_per_level = 1
-attention_downsamplings = []
-groups = 2
-classes = 4
-[path]
-kind = "linear"
-[loss]
-weight = "one"
-[train]
-steps = 5
-batch_size = 4
-log_every = 1
-ema_decay = 0.5
-learning_rate = 1e-3
-sample_every = 5
-[sample]
-method = "heun"
-steps = 1
-grid = 2
-TOML
-sed 's/^kind = "unet"/kind = "wide_resnet"/; s/^classes = .*/classes = 0/; s/^\[unet\]/[wide_resnet]\ndepth = 10\nwiden = 1\nbase_width = 4\n[unet]/' images.toml >wide.toml
+tiny=(data.held_out=0.2 data.dequantize=true train.steps=5 train.batch_size=4 train.log_every=1 train.ema_decay=0.5
+  train.learning_rate=1e-3 train.sample_every=5 sample.steps=1 sample.grid=2)
+images_toml unet unet.base_width=4 'unet.attention_downsamplings=[]' unet.groups=2 unet.classes=4 "${tiny[@]}" >images.toml
+images_toml wide_resnet 'path.kind="linear"' 'loss.weight="one"' "${tiny[@]}" >wide.toml
 
 for precision in strict fast bf16; do
   # of a loss or a likelihood; of what amplifies (scores of few images, distances of few features); grey levels
