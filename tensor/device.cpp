@@ -35,14 +35,11 @@ DeviceFacts device_facts(Device d) {
   return {device, cpu::libraries()};
 }
 
-Device device_from_name(const std::string& name) {
-  if (name == "cpu") return Device::cpu;
-  if (name == "auto") return cuda::available() ? Device::cuda : Device::cpu;
-  if (name == "cuda") {
-    if (cuda::available()) return Device::cuda;
-    throw InputError(fmt::format("device 'cuda': {}. Hint: --device cpu", cuda::why_not()));
-  }
-  throw InputError(fmt::format("unknown device '{}': use auto, cpu or cuda", name));
+Device available(DeviceChoice choice) {
+  if (choice == DeviceChoice::cpu) return Device::cpu;
+  if (cuda::available()) return Device::cuda;
+  if (choice == DeviceChoice::best) return Device::cpu;
+  throw InputError(fmt::format("device 'cuda': {}. Hint: --device cpu", cuda::why_not()));
 }
 
 }  // namespace vapo

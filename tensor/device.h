@@ -3,16 +3,23 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
+
+#include "tensor/names.h"
 
 namespace vapo {
 
 enum class Device : uint8_t { cpu, cuda };
+constexpr auto names_of(Device) {
+  return name_table<Device>("device", {{"cpu", Device::cpu}, {"cuda", Device::cuda}});
+}
 
-constexpr std::string_view name_of(Device d) { return d == Device::cpu ? "cpu" : "cuda"; }
-
-// "auto" gives the best device of this build and machine. Throws InputError for "cuda" where there is none.
-Device device_from_name(const std::string& name);
+enum class DeviceChoice : uint8_t { best, cpu, cuda };
+constexpr auto names_of(DeviceChoice) {
+  using enum DeviceChoice;
+  return name_table<DeviceChoice>("device", {{"auto", best}, {"cpu", cpu}, {"cuda", cuda}});
+}
+// best: of this build and machine. Throws InputError for cuda where there is none.
+Device available(DeviceChoice choice);
 bool cuda_available();
 std::string cuda_absence();  // why not, in a few words; empty where there is a device
 bool cpu_has_bf16();         // avx512_bf16: oneDNN's bf16 products are quicker than f32 there

@@ -32,10 +32,4 @@ bool cpu_has_bf16_tiles() {
 #endif
 }
 
-Precision precision_from_name(const std::string& name) {
-  for (Precision p : {Precision::strict, Precision::fast, Precision::bf16})
-    if (name == name_of(p)) return p;
-  throw InputError(fmt::format("unknown precision '{}': use strict, fast or bf16", name));
-}
-
 }  // namespace vapo

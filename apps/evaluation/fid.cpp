@@ -176,7 +176,7 @@ int fid(FidOptions options) {
   if (options.samples.empty() && !options.halves && options.save.empty())
     throw UsageError("fid: what of the images? Hint: --samples, --halves or --save-ref");
   Device device = options.common.apply();
-  options.network.resize = data::feature_resize_from_name(options.resize);
+  options.network.resize = from_name<data::FeatureResize>(options.resize);
   std::unique_ptr<FeatureNetwork> network = open_feature_network(options.network, device);
   auto seed = static_cast<uint64_t>(options.sampler.seed);
   Stopwatch watch;
@@ -278,7 +278,7 @@ void add_fid(CLI::App& app, Action& action) {
   command->add_option("--inception", o->network.inception,
                       "Its weights, from tools/convert_inception.py (default: $VAPO_DATA/inception.safetensors)");
   command->add_option("--resize", o->resize, "Images to Inception's size: tf1 or pytorch-fid")
-      ->check(CLI::IsMember({"tf1", "pytorch-fid"}))
+      ->check(CLI::IsMember(all_names<data::FeatureResize>()))
       ->capture_default_str();
   command->add_option("--data", o->data,
                       "Where the set lies, of --ref where the two differ (default: $VAPO_DATA/…)");

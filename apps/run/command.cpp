@@ -19,7 +19,7 @@ void CommonOptions::add_to(CLI::App& command, bool computes) {
   command.add_flag("--json", json, "Print the result as one JSON object");
   if (!computes) return;
   command.add_option("--device", device, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->check(CLI::IsMember(all_names<DeviceChoice>()))
       ->capture_default_str();
   command.add_option("--threads", threads, "Threads to compute with (default: all cores)")
       ->check(CLI::Range(1, 1024));
@@ -37,9 +37,9 @@ CLI::Validator real_from(double low, double high) {
 }
 
 Device CommonOptions::apply() const {
-  Device chosen = device_from_name(device);
+  Device chosen = available(from_name<DeviceChoice>(device));
   if (threads > 0) set_num_threads(threads);
-  set_precision(precision_from_name(precision), chosen);
+  set_precision(from_name<Precision>(precision), chosen);
   if (vapo::precision() == Precision::bf16 && chosen == Device::cpu && !cpu_has_bf16_tiles())
     note("precision bf16: this CPU has no AMX, and without it convolutions are slower than with --precision fast");
   return chosen;

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "tensor/names.h"
 #include "tensor/tensor.h"
 
 namespace vapo::data {
@@ -26,7 +27,10 @@ Tensor resize_antialiased(const Tensor& image, int64_t height, int64_t width);
 //                resize without aligned corners, of torch-fidelity and EDM
 //   pytorch_fid  at max(0, (i + ½)·from/to − ½), and u becomes u/127.5 − 1: PyTorch's interpolate, of pytorch-fid
 enum class FeatureResize { tf1, pytorch_fid };
-FeatureResize feature_resize_from_name(const std::string& name);  // tf1 or pytorch-fid; throws InputError
+constexpr auto names_of(FeatureResize) {
+  using enum FeatureResize;
+  return name_table<FeatureResize>("resize", {{"tf1", tf1}, {"pytorch-fid", pytorch_fid}});
+}
 // (N,H,W,C) → (N,height,width,3); grey is repeated. u8 → f32; the same numbers as f32 or f64 stay that.
 Tensor resize_for_features(const Tensor& pixels, int64_t height, int64_t width, FeatureResize resize);
 

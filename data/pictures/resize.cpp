@@ -79,15 +79,6 @@ std::vector<Between> between(int64_t from, int64_t to, FeatureResize resize) {
   return out;
 }
 
-}  // namespace
-
-FeatureResize feature_resize_from_name(const std::string& name) {
-  if (name == "tf1") return FeatureResize::tf1;
-  if (name == "pytorch-fid") return FeatureResize::pytorch_fid;
-  throw InputError(fmt::format("no resize '{}'. Hint: tf1 or pytorch-fid", name));
-}
-
-namespace {
 template <class From, class To>
 void resize_into(const Tensor& pixels, const Tensor& out, FeatureResize resize) {
   int64_t h = pixels.dim(1), w = pixels.dim(2), c = pixels.dim(3), height = out.dim(1), width = out.dim(2);

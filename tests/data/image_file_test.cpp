@@ -295,8 +295,9 @@ TEST_CASE("to the size of a feature network: as TensorFlow 1 and PyTorch resize"
   }
   CHECK(error(resize_for_features(x, 4, 5, pytorch_fid), from_pixels(x).to(DType::f64).to_vector<double>()) < 1e-6);
   CHECK(resize_for_features(Tensor::zeros({0, 4, 5, 1}, DType::u8), 9, 9, tf1).shape() == Shape{0, 9, 9, 3});
-  CHECK(feature_resize_from_name("pytorch-fid") == pytorch_fid);
-  CHECK_THROWS_WITH_AS(feature_resize_from_name("tf2"), doctest::Contains("tf1 or pytorch-fid"), InputError);
+  CHECK(from_name<FeatureResize>("pytorch-fid") == pytorch_fid);
+  CHECK_THROWS_WITH_AS(from_name<FeatureResize>("tf2"),
+                       doctest::Contains("unknown resize 'tf2': expected one of tf1, pytorch-fid"), InputError);
   CHECK_THROWS_WITH(resize_for_features(pattern(4, 5, 3), 9, 9, tf1), doctest::Contains("u8 (N,H,W,C)"));
 }
 

@@ -40,7 +40,7 @@ void fold(const Case& c, const std::string& unit, Var& weight, Var& bias) {
 }  // namespace
 
 Named inception_features(const Case& c) {
-  auto resize = data::feature_resize_from_name(attr<std::string>(c.attrs, "resize"));
+  auto resize = from_name<data::FeatureResize>(attr<std::string>(c.attrs, "resize"));
   const Tensor& x = c.input("x").value();
   if (x.rank() != 4 || x.dim(1) != 3)
     throw InputError(fmt::format("'in.x' has shape {}, expected (N,3,H,W)", x.shape().str()));

@@ -28,6 +28,6 @@ TEST_CASE("a tensor says where it is; without a GPU, asking for one is an error"
   CHECK(x.to(Device::cpu).shares_storage(x));
   if (cuda_available()) return;
   CHECK_THROWS_AS(Tensor::ones({3}, {DType::f32, Device::cuda}), Error);
-  CHECK_THROWS_WITH_AS(device_from_name("cuda"), doctest::Contains("device 'cuda': "), InputError);
-  CHECK(device_from_name("auto") == Device::cpu);
+  CHECK_THROWS_WITH_AS(available(DeviceChoice::cuda), doctest::Contains("device 'cuda': "), InputError);
+  CHECK(available(DeviceChoice::best) == Device::cpu);
 }

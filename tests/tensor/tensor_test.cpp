@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tensor/kernels.h"
+#include "tensor/precision.h"
 
 using namespace vapo;
 
@@ -46,7 +47,10 @@ TEST_CASE("misuse is refused with one line that names the shapes") {
   CHECK_THROWS_AS(Tensor::empty({int64_t{1} << 50}), Error);
   CHECK_THROWS_AS(Tensor::from(std::vector<float>{1, 2}, {3}), Error);
   CHECK_THROWS_AS((Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}), Error);
-  CHECK_THROWS_AS(device_from_name("tpu"), InputError);
+  CHECK_THROWS_WITH_AS(from_name<DeviceChoice>("tpu"), "unknown device 'tpu': expected one of auto, cpu, cuda",
+                       InputError);
+  CHECK_THROWS_WITH_AS(from_name<Precision>("half"), "unknown precision 'half': expected one of strict, fast, bf16",
+                       InputError);
 }
 
 TEST_CASE("broadcasting and reduced shapes") {
