@@ -1,4 +1,5 @@
-// Gathering along a dimension, its adjoint, and maxima of windows.
+// Gathering along a dimension, its adjoint, and maxima of windows: values, bits, errors; derivatives are in
+// op_cases_test.cpp.
 
 #include <doctest/doctest.h>
 
@@ -6,9 +7,9 @@
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
-#include "rows.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
+#include "tests/op_cases.h"
 
 using namespace vapo;
 
@@ -22,62 +23,15 @@ Tensor drawn(const Shape& shape, int64_t size, uint64_t seed) {
   return index_of(out, shape);
 }
 
-std::vector<Row> gather_rows() {
-  std::vector<Row> rows;
-  struct Case {
-    Shape x, index;
-    int64_t dim;
-  };
-  for (auto [x, index, dim] : std::vector<Case>{{{5}, {8}, 0},
-                                                {{2, 5, 3}, {2, 4, 3}, 1},
-                                                {{2, 5, 3}, {2, 9, 3}, -2},
-                                                {{4, 3}, {2, 3}, 0},
-                                                {{4, 3}, {4, 1}, 1},
-                                                {{4, 5, 3}, {2, 7, 2}, 1},  // shorter than x beside the dimension
-                                                {{2, 3, 4, 2}, {1, 3, 2, 5}, 3},
-                                                {{3, 2}, {0, 2}, 0},
-                                                {{3, 2}, {3, 0}, 0},
-                                                {{0, 2}, {0, 1}, 1}}) {
-    Tensor at = drawn(index, x[x.wrap(dim, "test")], 4);
-    rows.push_back({"gather", [at, dim = dim](Vars v) { return gather(v[0], dim, at); }, {x}});
-    Shape larger = index;
-    for (int i = 0; i < larger.rank(); ++i) larger[i] += i % 2;
-    for (const Shape& src : {index, larger})
-      rows.push_back(
-          {"scatter_add", [at, dim = dim](Vars v) { return scatter_add(v[0], dim, at, v[1]); }, {x, src}});
-  }
-  return rows;
-}
-
-std::vector<Row> pool_rows() {
-  std::vector<Row> rows;
-  auto add = [&](const char* name, kernel::Window w, const Shape& x) {  // values far enough apart for differences
-    rows.push_back({name, [w](Vars v) { return max_pool2d(v[0], w); }, {x}, -40, 40});
-  };
-  add("max_pool2d", {.size = 2, .stride = 2}, {2, 4, 6, 3});
-  add("max_pool2d, rows left over", {.size = 2, .stride = 2}, {1, 5, 7, 3});
-  add("max_pool2d that overlaps", {.size = 3, .stride = 2}, {2, 7, 6, 2});
-  add("max_pool2d with padding", {.size = 3, .padding = 1}, {1, 4, 3, 2});
-  add("max_pool2d of 2x3", {.size = {2, 3}, .stride = {1, 2}, .padding = {1, 1}}, {1, 4, 5, 9});
-  add("max_pool2d of the whole image", {.size = {3, 4}}, {3, 3, 4, 1});
-  add("max_pool2d of no image", {.size = 2}, {0, 4, 4, 2});
-  return rows;
-}
-
 }  // namespace
 
-TEST_CASE("gather and scatter_add: derivatives to third order, and each the other's adjoint") {
-  check_rows(gather_rows());
-  for (const Row& row : gather_rows())
-    if (row.name == "gather") check_adjoint(row);
-}
-
-TEST_CASE("max_pool2d: derivatives to third order") {
-  check_rows(pool_rows());
-  for (const Row& row : pool_rows()) {  // both ways to the values: with an index, and of inference
-    Tensor x = inputs_of(row)[0];
-    CHECK(row.f(std::vector<Var>{Var::leaf(x)}).value().to_vector<double>() ==
-          row.f(std::vector<Var>{x}).value().to_vector<double>());
+TEST_CASE("max_pool2d: both ways to the values, with an index and of inference") {
+  for (const OpCase& c : op_cases()) {
+    if (c.op != std::string("max_pool2d")) continue;
+    CAPTURE(c.name());
+    Tensor x = c.inputs()[0];
+    CHECK(c.f(std::vector<Var>{Var::leaf(x)}).value().to_vector<double>() ==
+          c.f(std::vector<Var>{x}).value().to_vector<double>());
   }
 }
 

@@ -1,4 +1,4 @@
-// Operations over images: derivatives against differences, adjoints, fused against composite, f32 against f64, errors.
+// Operations over images: fused against composite, f32 against f64, errors; derivatives are in op_cases_test.cpp.
 
 #include <doctest/doctest.h>
 
@@ -7,141 +7,15 @@
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
-#include "rows.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
+#include "tests/op_cases.h"
 
 using namespace vapo;
 
 namespace {
-
-struct ConvRow {
-  const char* name;
-  Shape x, w;
-  Conv2dOptions p;
-};
-const std::vector<ConvRow>& conv_table() {
-  static const std::vector<ConvRow> rows = {
-      {"plain", {2, 5, 4, 3}, {4, 3, 3, 3}, {}},
-      {"padding", {2, 4, 6, 3}, {2, 3, 3, 3}, {.padding = 1}},
-      {"stride with rows left over", {2, 8, 7, 3}, {2, 3, 3, 3}, {.stride = 2}},
-      {"stride, padding, rows left over", {1, 8, 6, 2}, {3, 3, 3, 2}, {.stride = 2, .padding = 1}},
-      {"different strides", {1, 9, 8, 2}, {2, 3, 2, 2}, {.stride = {2, 3}, .padding = {1, 0}}},
-      {"dilation", {2, 7, 8, 2}, {2, 3, 3, 2}, {.padding = 2, .dilation = 2}},
-      {"different dilations",
-       {1, 9, 5, 2},
-       {2, 3, 3, 2},
-       {.stride = {2, 1}, .padding = {0, 1}, .dilation = {2, 1}}},
-      {"groups", {2, 4, 3, 6}, {4, 3, 3, 3}, {.padding = 1, .groups = 2}},
-      {"depthwise", {2, 4, 3, 4}, {4, 3, 3, 1}, {.padding = 1, .groups = 4}},
-      {"depthwise, two outputs each", {1, 5, 5, 3}, {6, 3, 3, 1}, {.stride = 2, .padding = 1, .groups = 3}},
-      {"1x1", {2, 3, 4, 5}, {3, 1, 1, 5}, {}},
-      {"1x1 with stride", {2, 5, 4, 3}, {2, 1, 1, 3}, {.stride = 2}},
-      {"1x1 with padding", {1, 3, 3, 2}, {2, 1, 1, 2}, {.padding = 1}},
-      {"1x1 with groups", {1, 3, 3, 4}, {2, 1, 1, 2}, {.groups = 2}},
-      {"one pixel", {3, 1, 1, 4}, {2, 3, 3, 4}, {.padding = 1}},
-      {"one row", {2, 1, 6, 3}, {2, 1, 3, 3}, {.padding = {0, 1}}},
-      {"the whole image", {2, 4, 4, 2}, {3, 4, 4, 2}, {}},
-      {"padding wider than the window", {1, 3, 3, 2}, {2, 3, 3, 2}, {.padding = 3}},
-      {"5x2 window", {2, 6, 5, 2}, {3, 5, 2, 2}, {.padding = {2, 1}}},
-      {"no image", {0, 4, 4, 2}, {3, 3, 3, 2}, {}},
-  };
-  return rows;
-}
-
-std::vector<Row> conv_rows() {
-  std::vector<Row> rows;
-  for (const ConvRow& c : conv_table()) {
-    Conv2dOptions p = c.p;
-    Shape x = c.x, w = c.w, y = kernel::conv2d(Tensor::zeros(x), Tensor::zeros(w), {}, p).shape();
-    rows.push_back({std::string("conv2d ") + c.name, [=](Vars v) { return conv2d(v[0], v[1], {}, p); }, {x, w}});
-    rows.push_back({std::string("conv2d with bias ") + c.name,
-                    [=](Vars v) { return conv2d(v[0], v[1], v[2], p); },
-                    {x, w, {w[0]}}});
-    rows.push_back({std::string("conv2d_input_grad ") + c.name,
-                    [=](Vars v) { return conv2d_input_grad(v[0], v[1], x, p); },
-                    {y, w}});
-    rows.push_back({std::string("conv2d_weight_grad ") + c.name,
-                    [=](Vars v) { return conv2d_weight_grad(v[0], v[1], w, p); },
-                    {x, y}});
-  }
-  return rows;
-}
-
-std::vector<Row> resample_rows() {
-  auto pad = [](Pad2d p) { return [p](Vars v) { return pad2d(v[0], p); }; };
-  auto pool = [](Pair k) { return [k](Vars v) { return avg_pool2d(v[0], k); }; };
-  auto up = [](Pair k) { return [k](Vars v) { return upsample_nearest2d(v[0], k); }; };
-  return {
-      {"avg_pool2d", pool(2), {{2, 4, 6, 3}}},
-      {"avg_pool2d, rows left over", pool(2), {{2, 5, 7, 3}}},
-      {"avg_pool2d of 3x2", pool({3, 2}), {{1, 6, 4, 2}}},
-      {"avg_pool2d of one", pool(1), {{1, 2, 3, 2}}},
-      {"avg_pool2d of no image", pool(2), {{0, 4, 4, 2}}},
-      {"upsample_nearest2d", up(2), {{2, 3, 2, 3}}},
-      {"upsample_nearest2d of 1x3", up({1, 3}), {{2, 2, 2, 20}}},
-      {"upsample_nearest2d of one pixel", up(4), {{2, 1, 1, 3}}},
-      {"pad2d", pad({.left = 1, .right = 2, .top = 0, .bottom = 3}), {{2, 3, 4, 2}}},
-      {"pad2d that cuts", pad({.left = -1, .right = 2, .top = 1, .bottom = -2}), {{1, 4, 3, 2}}},
-      {"pad2d before a strided conv2d",
-       [](Vars v) {
-         return conv2d(pad2d(v[0], {.left = 0, .right = 1, .top = 0, .bottom = 1}), v[1], {}, {.stride = 2});
-       },
-       {{2, 6, 5, 2}, {3, 3, 3, 2}}},
-  };
-}
-
-struct NormRow {
-  const char* name;
-  Shape x;
-  int64_t groups;
-};
-const NormRow norm_table[] = {
-    {"images", {2, 3, 4, 6}, 3},    {"one group", {2, 3, 3, 4}, 1}, {"groups = channels", {2, 3, 2, 5}, 5},
-    {"one pixel", {3, 1, 1, 6}, 2}, {"sequence", {2, 7, 4}, 2},     {"vectors", {3, 8}, 2},
-    {"wide", {1, 3, 3, 40}, 4},     {"no image", {0, 3, 3, 4}, 2},  {"many pixels", {1, 9, 8, 18}, 6},
-    {"wider", {1, 3, 7, 84}, 4},  // in f64: eight vectors of eight channels at once, two alone, and a part of one
-};
-
-kernel::GroupNormOptions options(const NormRow& r, bool silu, bool masked) {
-  kernel::GroupNormOptions p{.groups = r.groups, .silu = silu};
-  if (masked) p.mask = kernel::dropout_mask(r.x, 0.3, {.seed = 5}), p.mask_scale = 1 / 0.7;
-  return p;
-}
-std::vector<Row> norm_rows() {
-  std::vector<Row> rows;
-  for (const NormRow& r : norm_table)
-    for (int kind = 0; kind < 3; ++kind) {
-      kernel::GroupNormOptions p = options(r, kind > 0, kind > 1);
-      Shape nc{r.x[0], r.x.back()};
-      rows.push_back({std::string("group_norm ") + r.name,
-                      [p](Vars v) { return group_norm_fused(v[0], v[1], v[2], p); },
-                      {r.x, nc, nc}});
-    }
-  rows.push_back(
-      {"group_norm of w, b", [](Vars v) { return group_norm(v[0], v[1], v[2], 2); }, {{2, 3, 3, 4}, {4}, {4}}});
-  rows.push_back({"group_norm_silu with scale, shift and dropout",
-                  [](Vars v) {
-                    return group_norm_silu(v[0], v[1], v[2], 2, 1e-5, v[3], v[4], {.p = 0.25, .key = {.seed = 4}});
-                  },
-                  {{2, 3, 3, 4}, {4}, {4}, {2, 4}, {2, 4}}});
-  return rows;
-}
-
-std::vector<Row> other_rows() {
-  return {
-      {"attention, one head",
-       [](Vars v) { return attention(v[0], v[1], v[2], 1); },
-       {{2, 4, 3}, {2, 4, 3}, {2, 4, 3}}},
-      {"attention, two heads, other keys",
-       [](Vars v) { return attention(v[0], v[1], v[2], 2); },
-       {{2, 3, 4}, {2, 5, 4}, {2, 5, 4}}},
-      {"attention of a thing with itself", [](Vars v) { return attention(v[0], v[0], v[0], 2); }, {{1, 4, 4}}},
-      {"dropout", [](Vars v) { return dropout(v[0], {.p = 0.4, .key = {.seed = 9}}); }, {{2, 3, 3, 4}}},
-  };
-}
 
 // Largest |a − b| by the largest |b|.
 double difference(const Tensor& a, const Tensor& b) {
@@ -156,24 +30,12 @@ double difference(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-TEST_CASE("convolutions: derivatives to third order") { check_rows(conv_rows()); }
-TEST_CASE("resampling and padding: derivatives to third order") { check_rows(resample_rows()); }
-TEST_CASE("group normalisation: derivatives to third order") { check_rows(norm_rows()); }
-TEST_CASE("attention, dropout: derivatives to third order") { check_rows(other_rows()); }
-
-TEST_CASE("adjoint pairs over images: the inner product of Ax and y is that of x and its adjoint of y") {
-  for (const Row& row : conv_rows())
-    if (row.shapes.size() == 2) check_adjoint(row);
-  for (const Row& row : resample_rows()) check_adjoint(row);
-  check_adjoint(other_rows().back());
-}
-
 TEST_CASE("fused group normalisation equals its composite: value, vjp and second derivative") {
-  for (const NormRow& r : norm_table)
-    for (int kind = 0; kind < 3; ++kind) {
-      CAPTURE(r.name);
+  for (const NormCase& r : norm_cases())
+    for (int kind = 0; kind < norm_kinds && !r.large; ++kind) {
+      CAPTURE(r.what);
       CAPTURE(kind);
-      kernel::GroupNormOptions p = options(r, kind > 0, kind > 1);
+      kernel::GroupNormOptions p = norm_options(r, kind);
       Shape nc{r.x[0], r.x.back()};
       auto results = [&](Var (*op)(const Var&, const Var&, const Var&, const kernel::GroupNormOptions&)) {
         auto draw = [](const Shape& s, uint64_t seed) { return randn(s, {.seed = seed}, DType::f64); };
@@ -197,7 +59,7 @@ TEST_CASE("fused group normalisation equals its composite: value, vjp and second
 
 TEST_CASE("f32 convolutions agree with f64: every pass, any number of threads, direct and Winograd") {
   int before = num_threads();
-  std::vector<ConvRow> rows = conv_table();
+  std::vector<ConvSize> rows = conv_sizes();
   rows.push_back({"64 channels", {3, 14, 14, 64}, {64, 3, 3, 64}, {.padding = 1}});
   rows.push_back({"from rgb", {5, 16, 16, 3}, {32, 3, 3, 3}, {.padding = 1}});
   rows.push_back({"to rgb", {5, 16, 16, 32}, {3, 3, 3, 32}, {.padding = 1}});
@@ -212,18 +74,18 @@ TEST_CASE("f32 convolutions agree with f64: every pass, any number of threads, d
     set_num_threads(threads);
     set_precision(policy);
     double bound = policy == Precision::strict ? 2e-6 : 1e-5;
-    for (const ConvRow& c : rows) {
-      CAPTURE(c.name);
+    for (const ConvSize& c : rows) {
+      CAPTURE(c.what);
       CAPTURE(threads);
       CAPTURE(name_of(policy));
       Tensor x = randn(c.x, {.seed = 1}), w = randn(c.w, {.seed = 2}), b = randn({c.w[0]}, {.seed = 3});
-      Tensor y = kernel::conv2d(x, w, b, c.p), g = randn(y.shape(), {.seed = 4});
+      Tensor y = kernel::conv2d(x, w, b, c.options), g = randn(y.shape(), {.seed = 4});
       auto wide = [](const Tensor& t) { return t.to(DType::f64); };
-      CHECK(difference(wide(y), kernel::conv2d(wide(x), wide(w), wide(b), c.p)) < bound);
-      CHECK(difference(wide(kernel::conv2d_input_grad(g, w, c.x, c.p)),
-                       kernel::conv2d_input_grad(wide(g), wide(w), c.x, c.p)) < bound);
-      CHECK(difference(wide(kernel::conv2d_weight_grad(x, g, c.w, c.p)),
-                       kernel::conv2d_weight_grad(wide(x), wide(g), c.w, c.p)) < 2 * bound);
+      CHECK(difference(wide(y), kernel::conv2d(wide(x), wide(w), wide(b), c.options)) < bound);
+      CHECK(difference(wide(kernel::conv2d_input_grad(g, w, c.x, c.options)),
+                       kernel::conv2d_input_grad(wide(g), wide(w), c.x, c.options)) < bound);
+      CHECK(difference(wide(kernel::conv2d_weight_grad(x, g, c.w, c.options)),
+                       kernel::conv2d_weight_grad(wide(x), wide(g), c.w, c.options)) < 2 * bound);
     }
   }
   set_num_threads(before);

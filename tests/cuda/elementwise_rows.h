@@ -1,6 +1,6 @@
 #pragma once
-// Rows of the parity table: elementwise operations and reductions at NaN, infinities, ties and numbers whose
-// squares overflow, and the operations that choose and run along.
+// Rows of the parity table: elementwise kernels and reductions at NaN, infinities, ties and numbers whose squares
+// overflow.
 
 #include <fmt/format.h>
 
@@ -15,12 +15,9 @@ namespace vapo {
 
 using AddRow = std::function<void(std::string name, std::vector<Shape> shapes,
                                   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> f, bool in_bf16)>;
-using AddOp = std::function<void(std::string name, std::vector<Shape> shapes,
-                                 const std::function<Var(std::span<const Var>)>& f)>;
 
-inline void elementwise_rows(const AddRow& add_row, const AddOp& op) {
+inline void elementwise_rows(const AddRow& add_row) {
   using Tensors = std::vector<Tensor>;
-  using V = std::span<const Var>;
   // thrice: in vectors and in what is left of them
   auto ends = [](const Tensor& like) {
     const double large = like.dtype() == DType::f64 ? 1e200 : 0x1p126;
@@ -69,19 +66,6 @@ inline void elementwise_rows(const AddRow& add_row, const AddOp& op) {
         return out;
       },
       false);
-  op("where", {{3, 1, 5}, {2, 1}}, [](V x) { return where(lt(x[0], x[1]), x[0], x[1]); });
-  op("where by u8", {{3, 5}, {}}, [](V x) {
-    Tensor mask = kernel::dropout_mask({4, 1, 5}, 0.5, {.seed = 8}, x[0].device());
-    return where(mask, x[0], x[1]);
-  });
-  op("clamp", {{4, 33}}, [](V x) { return clamp(x[0], -0.5, 0.75) + clamp(x[0], {}, 0.25); });
-  op("relu and masked", {{4, 33}}, [](V x) { return square(relu(x[0])) + leaky_relu(abs(x[0]), 0.1); });
-  op("log1p and expm1", {{3, 50}}, [](V x) { return log1p(abs(x[0])) + expm1(x[0]); });
-  for (auto [shape, dim] : {std::pair(Shape{3, 700}, 1), {{700, 3}, 0}, {{2, 5, 4}, 1}, {{70000}, 0}, {{256}, -1}})
-    for (bool reverse : {false, true})
-      op(fmt::format("cumsum {} of {}", shape.str(), dim), {shape},
-         [dim = dim, reverse](V x) { return cumsum(x[0], dim, reverse); });
-  op("var", {{5, 40, 3}}, [](V x) { return var(x[0], {1}) + var(x[0], {1}, 0); });
 }
 
 }  // namespace vapo

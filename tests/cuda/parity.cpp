@@ -1,5 +1,6 @@
-// Every kernel on the CPU and on the GPU, from the same operands: the normalised mean square error of each result,
-// Σ(gpu − cpu)²/Σcpu², in f32 (strict) and f64. Exits with 77, which ctest counts as skipped, where there is no GPU.
+// Every operation of the table (tests/op_cases.h) with two derivatives, and kernels by themselves, on the CPU and on the
+// GPU from the same operands: the normalised mean square error of each result, Σ(gpu − cpu)²/Σcpu², in f32 (strict) and
+// f64. Exits with 77, which ctest counts as skipped, where there is no GPU.
 
 #include <fmt/format.h>
 
@@ -16,6 +17,7 @@
 #include "tensor/random.h"
 #include "tensor/step_graph.h"
 #include "tensor/storage.h"
+#include "tests/op_cases.h"
 
 namespace {
 
@@ -25,14 +27,14 @@ using Function = std::function<Tensors(const Tensors&)>;
 
 struct Row {
   std::string name;
-  std::vector<Shape> shapes;
+  std::function<Tensors(DType)> inputs;
   Function f;
   bool in_bf16 = false;      // tensors of bf16 on the GPU against the same values in f32 on the CPU:
   double bf16_bound = 1e-4;  // every stored result is rounded to 8 bits
 };
 
 // An operation of autograd/ops.h: its value, its vjp and the vjp of that, all in one row.
-Function with_derivatives(const std::function<Var(std::span<const Var>)>& op) {
+Function with_derivatives(const std::function<Var(Vars)>& op) {
   return [op](const Tensors& x) {
     std::vector<Var> in;
     for (const Tensor& t : x) in.push_back(Var::leaf(t));
@@ -40,6 +42,7 @@ Function with_derivatives(const std::function<Var(std::span<const Var>)>& op) {
       return Var::leaf(randn(like.shape(), {.seed = seed}, DType::bf16).to(like.dtype()).to(like.device()));
     };
     Var y = op(in), g = draw(y, 99);
+    if (!y.requires_grad()) return Tensors{y.value()};
     auto first = grad(std::span(&y, 1), in, {.create_graph = true, .allow_unused = true}, std::span(&g, 1));
     std::vector<Var> u, reached;
     for (const Var& d : first)
@@ -59,13 +62,13 @@ Function with_derivatives(const std::function<Var(std::span<const Var>)>& op) {
 std::vector<Row> table() {
   std::vector<Row> rows;
   auto add_row = [&](std::string name, std::vector<Shape> shapes, Function f) {
-    rows.push_back({std::move(name), std::move(shapes), std::move(f)});
+    auto inputs = [shapes = std::move(shapes)](DType t) {
+      Tensors out;
+      for (size_t i = 0; i < shapes.size(); ++i) out.push_back(randn(shapes[i], {.seed = 5, .step = i}, t));
+      return out;
+    };
+    rows.push_back({std::move(name), inputs, std::move(f)});
   };
-  auto op = [&](std::string name, std::vector<Shape> shapes, const std::function<Var(std::span<const Var>)>& f) {
-    add_row(std::move(name), std::move(shapes), with_derivatives(f));
-    rows.back().in_bf16 = true;
-  };
-  using V = std::span<const Var>;
 
   for (int i = 0; i < Functions::size; ++i)  // on |x| + ½, where every function is defined
     add_row(fmt::format("function {}", i), {{7, 13}}, [i](const Tensors& x) {
@@ -77,46 +80,16 @@ std::vector<Row> table() {
         auto f = static_cast<kernel::Binary>(i);
         return Tensors{kernel::binary(f, x[0], x[1]), kernel::binary(f, x[0], x[0])};
       });
-  elementwise_rows(
-      [&](std::string name, std::vector<Shape> shapes, Function f, bool in_bf16) {
-        add_row(std::move(name), std::move(shapes), std::move(f));
-        rows.back().in_bf16 = in_bf16;
-      },
-      op);
-  op("silu", {{33, 17}}, [](V x) { return silu(x[0]); });
-  op("tanh", {{1001}}, [](V x) { return tanh(x[0]); });
-  op("gelu", {{3, 5}}, [](V x) { return gelu(x[0]); });
-  op("softplus", {{2, 3, 5}}, [](V x) { return softplus(x[0]); });
-  op("affine", {{129}}, [](V x) { return affine(x[0], -2, 0.25); });
-  for (Dims d : {Dims{}, Dims{0}, Dims{1}, Dims{-1}, Dims{0, 2}})
-    op("sum and amax over " + d.str(), {{6, 70, 5}}, [d](V x) { return sum(x[0], d) + amax(x[0], d); });
-  op("sum of many", {{200000}}, [](V x) { return sum(x[0]); });
-  op("sum of tall columns", {{9000, 3}}, [](V x) { return sum(x[0], {0}); });
-  op("norm", {{5, 40}}, [](V x) { return norm(x[0], {1}); });
-  op("broadcast_to", {{3, 1}}, [](V x) { return broadcast_to(x[0], {2, 3, 4}); });
+  elementwise_rows([&](std::string name, std::vector<Shape> shapes, Function f, bool in_bf16) {
+    add_row(std::move(name), std::move(shapes), std::move(f));
+    rows.back().in_bf16 = in_bf16;
+  });
   add_row("sum_squares, all_finite", {{37, 11}, {5}, {90, 100}}, [](const Tensors& x) {
     Tensors many;  // more than travel with one launch, of two dtypes
     for (size_t i = 0; i < 150; ++i) many.push_back(i % 5 == 0 ? x[i % 3].to(DType::f64) : x[i % 3]);
     return Tensors{kernel::sum_squares(x), kernel::sum_squares(many),
                    Tensor::scalar(kernel::all_finite(x[0]) ? 1 : 0, DType::f64)};
   });
-  for (bool ta : {false, true})
-    for (bool tb : {false, true})
-      op(fmt::format("matmul {}{}", ta ? "T" : "N", tb ? "T" : "N"),
-         {ta ? Shape{2, 1, 9, 7} : Shape{2, 1, 7, 9}, tb ? Shape{3, 5, 9} : Shape{3, 9, 5}},
-         [=](V x) { return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb}); });
-  op("linear", {{6, 33}, {20, 33}, {20}}, [](V x) { return linear(x[0], x[1], x[2]); });
-  for (auto [x, w, p] :
-       {std::tuple(Shape{2, 9, 8, 6}, Shape{4, 3, 3, 6}, Conv2dOptions{.padding = 1}),
-        {{2, 9, 8, 6}, {4, 3, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
-        {{1, 11, 9, 4}, {8, 3, 3, 1}, {.stride = {2, 1}, .padding = 2, .dilation = 2, .groups = 4}},
-        {{3, 1, 1, 4}, {2, 3, 3, 4}, {.padding = 1}},
-        {{2, 8, 8, 32}, {64, 3, 3, 32}, {.padding = 1}},
-        {{2, 5, 4, 8}, {16, 1, 1, 8}, {}}})
-    op(fmt::format("conv2d {} {}", x.str(), w.str()), {x, w, {w[0]}},
-       [p = p](V v) { return conv2d(v[0], v[1], v[2], p); });
-  op("avg_pool2d", {{2, 5, 6, 3}}, [](V x) { return avg_pool2d(x[0], 2); });
-  op("upsample_nearest2d", {{2, 3, 2, 5}}, [](V x) { return upsample_nearest2d(x[0], {2, 3}); });
   add_row("pool2d", {{2, 7, 6, 5}}, [](const Tensors& x) {
     using enum kernel::Pool;
     return Tensors{kernel::pool2d(maximum, x[0], {.size = 3, .stride = 2}),
@@ -125,10 +98,6 @@ std::vector<Row> table() {
                    kernel::pool2d(mean, x[0], {.size = {4, 1}, .stride = {3, 2}, .padding = {2, 0}})};
   });
   rows.back().in_bf16 = true;
-  for (auto [x, w] : {std::pair(Shape{2, 6, 8, 5}, kernel::Window{.size = 2, .stride = 2}),
-                      {{1, 7, 6, 3}, {.size = 3, .stride = 2}},
-                      {{2, 5, 5, 4}, {.size = {3, 2}, .stride = 1, .padding = {1, 1}}}})
-    op("max_pool2d " + x.str(), {x}, [w = w](V v) { return max_pool2d(v[0], w); });
   add_row("max_pool2d of NaN and ties", {{2, 6, 5, 3}}, [](const Tensors& x) {
     Tensor ties = kernel::unary<Sign>(x[0]);  // and where x > 0, NaN in every second row
     Tensor nan = kernel::binary(kernel::Binary::mul, ties, Tensor::full({}, NAN, x[0].options()));
@@ -137,35 +106,17 @@ std::vector<Row> table() {
                    kernel::max_pool2d(nan, w).index.to(DType::f64),
                    kernel::max_pool2d(kernel::concat(std::vector{ties, nan}, 1), w).index.to(DType::f64)};
   });
-  op("pad2d", {{2, 3, 4, 2}}, [](V x) { return pad2d(x[0], {.left = 1, .right = -1, .top = 2, .bottom = 0}); });
-  for (auto [x, groups] :
-       {std::pair(Shape{2, 5, 6, 12}, 3),
-        {{3, 1, 1, 6}, 2},
-        {{2, 9, 40}, 1},
-        {{2, 8, 8, 64}, 32},
-        {{2, 7, 5, 12}, 12},
-        {{3, 1, 1, 8}, 2},
-        {{1, 90, 80, 3}, 1},       // of the three derivatives some fit into shared memory, by dtype
-        {{1, 240, 250, 2}, 1}}) {  // none does; sums of more pixels would measure the rounding of f32
-    Shape nc{x[0], x.back()};
-    add_row(fmt::format("group_norm {} groups {} without dx", x.str(), groups), {x, nc, nc, x},
-            [groups = groups](const Tensors& v) {
-              kernel::GroupNormOptions p{.groups = groups, .silu = true};
+  for (const NormCase& c : norm_cases()) {
+    Shape nc{c.x[0], c.x.back()};
+    add_row(fmt::format("group_norm {} groups {} without dx", c.x.str(), c.groups), {c.x, nc, nc, c.x},
+            [c](const Tensors& v) {
+              kernel::GroupNormOptions p{.groups = c.groups, .silu = true};
               DType stored = compute_dtype(v[0].dtype());
               Tensor a = v[1].to(stored), s = v[2].to(stored);
               auto out = kernel::group_norm_vjp(v[0], a, s, v[3], kernel::group_norm(v[0], a, s, p), p, false);
               return Tensors{out.da, out.ds};
             });
     rows.back().in_bf16 = true;
-    for (int kind = 0; kind < 3; ++kind)
-      op(fmt::format("group_norm {} groups {} kind {}", x.str(), groups, kind), {x, nc, nc},
-         [=, groups = groups](V v) {
-           kernel::GroupNormOptions p{.groups = groups, .silu = kind > 0};
-           DType stored = compute_dtype(v[0].dtype());
-           if (kind > 1)
-             p.mask = kernel::dropout_mask(v[0].shape(), 0.3, {.seed = 3}, v[0].device()), p.mask_scale = 1.4;
-           return group_norm_fused(v[0], to(v[1], stored), to(v[2], stored), p);
-         });
   }
   // where f32 is short of digits or of range: of −1, 0 and 1, so that both sides begin with the same bits
   for (const Shape& shape : {Shape{2, 5, 6, 12}, Shape{1, 240, 250, 2}})
@@ -184,7 +135,6 @@ std::vector<Row> table() {
     Tensor large = kernel::affine(x[0], 1e20, 0);
     return Tensors{kernel::norm(large, {1}, false), kernel::sum_squares(std::vector{large})};
   });
-  op("softmax", {{7, 300}}, [](V x) { return softmax(x[0], {-1}); });
   add_row("no elements", {{0, 5}, {0, 3, 3, 4}, {0, 4}}, [](const Tensors& x) {
     return Tensors{kernel::softmax(x[0]),
                    kernel::softmax_vjp(x[0], x[0]),
@@ -197,16 +147,6 @@ std::vector<Row> table() {
                    kernel::permute(x[1], {3, 0, 1, 2}),
                    kernel::conv2d(x[1], Tensor::ones({2, 3, 3, 4}, x[1].options()), {}, {.padding = 1})};
   });
-  op("attention", {{2, 9, 8}, {2, 9, 8}, {2, 9, 8}}, [](V x) { return attention(x[0], x[1], x[2], 2); });
-  op("permute", {{2, 3, 4, 5}}, [](V x) { return permute(x[0], {3, 1, 0, 2}); });
-  op("concat and slice", {{2, 3, 4}, {2, 5, 4}}, [](V x) {
-    return slice(concat({x[0], x[1]}, 1), 1, {.start = 1, .step = 3});
-  });
-  Tensor index = Tensor::from(std::vector<int64_t>{4, 0, 4, 2}, {4});
-  op("index_select", {{2, 5, 3}}, [index](V x) { return index_select(x[0], 1, index); });
-  Tensor repeats = Tensor::from(std::vector<int64_t>{1, 0, 3, 3, 1, 1, 4, 4, 4, 0, 0, 2}, {2, 3, 2});
-  op("gather", {{2, 5, 3}}, [repeats](V x) { return gather(x[0], 1, repeats); });
-  op("scatter_add", {{2, 5, 3}, {2, 4, 2}}, [repeats](V x) { return scatter_add(x[0], 1, repeats, x[1]); });
   add_row("scatter_add of many, gather of bytes", {{3000}, {40, 50, 3}}, [](const Tensors& x) {
     std::vector<int64_t> at(3000), of_columns(40 * 50 * 3);
     for (size_t i = 0; i < at.size(); ++i) at[i] = static_cast<int64_t>(i * i % 7);
@@ -252,6 +192,9 @@ std::vector<Row> table() {
         kernel::lamb_update(slots, u);
       return state;
     });
+  for (const OpCase& c : op_cases())
+    rows.push_back(
+        {c.name(), [&c](DType t) { return c.inputs(t); }, with_derivatives(c.f), c.traits.bf16 > 0, c.traits.bf16});
   return rows;
 }
 
@@ -281,11 +224,10 @@ int main() {
       double bound = t == DType::f32 ? 1e-10 : t == DType::f64 ? 1e-24 : row.bf16_bound, worst = 0;
       std::string wrong;
       try {
-        Tensors cpu, gpu;
-        for (size_t i = 0; i < row.shapes.size(); ++i) {
-          cpu.push_back(randn(row.shapes[i], {.seed = 5, .step = i}, t));
-          gpu.push_back(cpu.back().to(Device::cuda));
-          cpu.back() = cpu.back().to(compute_dtype(t));  // of the same values
+        Tensors cpu = row.inputs(t), gpu;
+        for (Tensor& x : cpu) {
+          gpu.push_back(x.to(Device::cuda));
+          x = x.to(compute_dtype(t));  // of the same values
         }
         Tensors here = row.f(cpu), there = row.f(gpu);
         for (size_t i = 0; i < here.size(); ++i) {
