@@ -23,7 +23,7 @@ int64_t step_of(const Json& line) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(file) {
+MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step, const std::string& without) : file_(file) {
   std::error_code error;
   std::string kept;
   if (std::filesystem::exists(file, error)) {
@@ -35,6 +35,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, int64_t step) : file_(
       begin = end + 1;
       Json parsed = Json::parse(line, nullptr, false);
       int64_t of = parsed.is_object() ? step_of(parsed) : INT64_MAX;
+      if (of == step && parsed.contains(without)) continue;
       if (of <= step) {
         kept += line + "\n";
         if (auto machine = parsed.find("machine"); machine != parsed.end() && machine->is_string())

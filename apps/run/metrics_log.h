@@ -13,8 +13,9 @@ namespace vapo::app {
 // One JSON object a line. Each line is one write, taken back whole where it fails; throws IoError.
 class MetricsLog {
  public:
-  // Keeps the lines up to `step` (a resumed run) and appends after them.
-  MetricsLog(const std::filesystem::path& file, int64_t step);
+  // Keeps the lines up to `step` (a resumed run), but for those of `step` itself with the key `without`, and appends
+  // after them.
+  MetricsLog(const std::filesystem::path& file, int64_t step, const std::string& without = {});
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;

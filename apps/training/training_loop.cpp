@@ -52,7 +52,9 @@ TrainingLoop::TrainingLoop(Trainer& trainer, const Config& config, const RunFold
       config_(config),
       folder_(folder),
       device_(device),
-      metrics_(folder.metrics(), trainer.steps_done()),
+      // a line whose picture is not there: it is drawn again
+      metrics_(folder.metrics(), trainer.steps_done(),
+               std::filesystem::exists(folder.samples(trainer.steps_done())) ? "" : "grid"),
       saved_(trainer.steps_done()) {
   if (config.run.tensorboard) events_ = std::make_unique<data::EventWriter>(folder.path());
 }
@@ -108,33 +110,32 @@ void TrainingLoop::validate() {
   scalar("loss/validation", loss);
 }
 
-// samples-STEP.png, and a line in the log that says how it was drawn. Written when it is finished: a run that was
-// stopped while it was drawn draws it when resumed.
+// samples-STEP.png, then a line in the log that says how it was drawn: no line without its picture. Where a stop left no
+// line, resuming draws the picture, with the sampler of now.
 void TrainingLoop::draw_grid() {
-  std::filesystem::path file = folder_.samples(trainer_.steps_done());
-  if (std::filesystem::exists(file)) return;
+  int64_t step = trainer_.steps_done(), n = config_.run.grid, classes = config_.classes();
+  std::filesystem::path file = folder_.samples(step);
+  if (metrics_.kept(step, "grid")) return;
   const vapo::Model& model = trainer_.averaged();
-  int64_t n = config_.run.grid, classes = config_.classes();
   SampleRequest request{.n = n, .seed = static_cast<uint64_t>(config_.train.seed), .before = stop_if_asked};
   if (classes > 0) request.labels = classes_in_turn(n, classes);
   SamplerOptions how = config_.sample.of_the_flow();
   TimedSamples drawn = timed_samples(model, how, request);
   if (!kernel::all_finite(drawn.x)) {
-    note(fmt::format("the samples of step {} are not finite: no {}", trainer_.steps_done(), file.string()));
+    note(fmt::format("the samples of step {} are not finite: no {}", step, file.string()));
     return;
-  }
-  if (!metrics_.kept(trainer_.steps_done(), "grid")) {
-    SamplerFlags flags;
-    flags.seed = config_.train.seed;
-    Json facts = sampler_facts(how, flags);
-    facts.update({{"n", n}, {"weights", model.averaged ? "ema" : "last"}});
-    metrics_.append({{"step", trainer_.steps_done()}, {"grid", facts}, {"nfe", drawn.nfe}});
   }
   Tensor grid = data::image_grid(data::to_pixels(drawn.x));
   data::write_png(file, grid);
-  if (!events_) return;
-  events_->image("samples", read_whole_file(file), grid.dim(0), grid.dim(1), grid.dim(2), trainer_.steps_done());
-  events_->flush();
+  if (events_) {
+    events_->image("samples", read_whole_file(file), grid.dim(0), grid.dim(1), grid.dim(2), step);
+    events_->flush();
+  }
+  SamplerFlags flags;
+  flags.seed = config_.train.seed;
+  Json facts = sampler_facts(how, flags);
+  facts.update({{"n", n}, {"weights", model.averaged ? "ema" : "last"}});
+  metrics_.append({{"step", step}, {"grid", facts}, {"nfe", drawn.nfe}});
 }
 
 int TrainingLoop::run() {

@@ -67,6 +67,40 @@ expect 0 "$vapo" train --out stopped --resume --set sample.steps=4
 cmp plain/samples-10.png stopped/samples-10.png || fail "the grid after the stop is another one"
 [ "$(timeless plain/metrics.jsonl)" = "$(timeless stopped/metrics.jsonl)" ] || fail "other metrics after the stop"
 
+# A kill beside a grid's picture and its line, then another sampler: the picture first, then its line, each of the
+# sampler that drew it, and no line twice.
+grid_line() { grep -c '"step":10,"grid"' "$1/metrics.jsonl"; }
+method() { grep '"step":10,"grid"' "$1/metrics.jsonl" | grep -o '"method":"[a-z]*"'; }
+expect 0 "$vapo" train images.toml --out heun --set train.steps=10
+expect 0 "$vapo" train images.toml --out euler --set train.steps=10 --set sample.method=euler
+cmp -s heun/samples-10.png euler/samples-10.png && fail "the sampler makes no difference to a grid"
+other=(--resume --set sample.method=euler)
+cp -r heun whole
+expect 0 "$vapo" train --out whole "${other[@]}"
+cmp whole/samples-10.png heun/samples-10.png || fail "a grid that was finished is drawn again"
+cmp whole/metrics.jsonl heun/metrics.jsonl || fail "a grid that was finished has another line"
+for lost in picture line half; do
+  cp -r heun "no-$lost"
+  case $lost in
+    picture) rm "no-$lost/samples-10.png" ;;
+    line) sed -i '/"step":10,"grid"/d' "no-$lost/metrics.jsonl" ;;
+    half) truncate -s -20 "no-$lost/metrics.jsonl" ;;
+  esac
+  expect 0 "$vapo" train --out "no-$lost" "${other[@]}"
+  cmp "no-$lost/samples-10.png" euler/samples-10.png || fail "without its $lost the grid is not of the sampler of now"
+  [ "$(grid_line "no-$lost") $(method "no-$lost")" = '1 "method":"euler"' ] ||
+    fail "without its $lost: $(grid_line "no-$lost") lines, $(method "no-$lost")"
+  [ "$(timeless "no-$lost/metrics.jsonl" | sort)" = "$(timeless euler/metrics.jsonl | sort)" ] || fail "without its $lost: other metrics"
+done
+expect 0 "$vapo" train images.toml --out in-the-way --set train.steps=9
+mkdir in-the-way/samples-10.png  # a picture that cannot be written
+expect 5 "$vapo" train --out in-the-way --resume --set train.steps=10
+[ "$(grid_line in-the-way)" = 0 ] || fail "a line without its picture"
+rmdir in-the-way/samples-10.png
+expect 0 "$vapo" train --out in-the-way --resume
+cmp in-the-way/samples-10.png heun/samples-10.png || fail "the grid that had no room is another one"
+[ "$(timeless in-the-way/metrics.jsonl)" = "$(timeless heun/metrics.jsonl)" ] || fail "other metrics after a grid that had no room"
+
 # What a run would cost.
 expect 0 "$vapo" train images.toml --out nothing --dry-run --json
 [ "$(value parameters <out)" -gt 1000 ] || fail "no parameters"
