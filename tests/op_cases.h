@@ -22,8 +22,6 @@ struct OpTraits {
   int order = any_order;    // of the highest derivative that exists; 0: the result is a constant
   bool linear = false;      // in the first input
   bool differences = true;  // false: too large to be compared with differences, or a kink within their reach
-  double bf16 =
-      1e-4;  // bound of the normalised mean square error where results are rounded to 8 bits; 0: not compared
 };
 
 struct OpCase {
