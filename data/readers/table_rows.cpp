@@ -59,7 +59,8 @@ std::string_view Rows::take_line() {
 bool Rows::next() {
   while (!text_.empty()) {
     std::string_view line = take_line(), trimmed = trim(line);
-    if (trimmed.empty() || trimmed[0] == '#') continue;
+    bool of_excel = lines_ == 1 && trimmed.starts_with("sep=") && trimmed.size() <= 5;  // which separator it wrote
+    if (trimmed.empty() || trimmed[0] == '#' || of_excel) continue;
     line_ = lines_;
     fields_.clear();
     begins_quoted_ = trimmed[0] == '"';

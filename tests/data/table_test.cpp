@@ -56,7 +56,8 @@ TEST_CASE("text: separators, header, line ends, byte-order mark, comments, blank
        {"1,2.5\n-3e-2,4\n", "1;2.5\n-3e-2;4", "1\t2.5\r\n-3e-2\t+4\r\n", "1 2.5\n-3e-2   4\n", "1|2.5\n-.03|4",
         "\xEF\xBB\xBF"
         "1,2.5\n-.03,4\n",
-        "# made by hand\n\n1 , 2.5\n\n -3e-2 ,4\n\n", "1,2.5\r-0.03,4\r", " 1   2.5 \n -0.03\t4.0e0"}) {
+        "# made by hand\n\n1 , 2.5\n\n -3e-2 ,4\n\n", "sep=;\r\n1;2.5\r\n-0.03;4", "1,2.5\r-0.03,4\r",
+        " 1   2.5 \n -0.03\t4.0e0"}) {
     CAPTURE(text);
     check_table(text, {2, 2}, v);
   }
