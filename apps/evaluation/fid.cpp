@@ -11,6 +11,7 @@
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/measures/sample_scores.h"
+#include "data/writers/save.h"
 #include "tensor/kernels.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
@@ -175,6 +176,7 @@ void add_table(Evaluation& evaluation, const FeatureNetwork& network, const Json
 int fid(FidOptions options) {
   if (options.samples.empty() && !options.halves && options.save.empty())
     throw UsageError("fid: what of the images? Hint: --samples, --halves or --save-ref");
+  if (!options.save.empty()) data::check_target(options.save, data::Contents::statistics, "--save-ref");
   Device device = options.common.apply();
   options.network.resize = data::feature_resize_from_name(options.resize);
   std::unique_ptr<FeatureNetwork> network = open_feature_network(options.network, device);

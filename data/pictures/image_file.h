@@ -16,6 +16,7 @@ Tensor read_image(const std::filesystem::path& file);
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name);
 void write_png(const std::filesystem::path& file, const Tensor& image);  // atomically
 std::string encode_png(const Tensor& image);
+std::string encode_jpeg(const Tensor& image);  // quality 95, colours at full resolution
 
 Tensor centre_crop(const Tensor& image, int64_t height, int64_t width);
 // Bilinear with the support widened by the scale where it shrinks (as PIL's and torchvision's antialiased resize).
