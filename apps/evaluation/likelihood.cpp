@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "apps/evaluation/image_likelihood.h"
 #include "apps/evaluation/model_images.h"
+#include "apps/evaluation/row_scores.h"
 #include "apps/run/command.h"
 #include "apps/run/dataset.h"
 #include "apps/run/evaluation.h"
@@ -15,6 +17,7 @@
 #include "data/measures/histogram.h"
 #include "data/measures/statistics.h"
 #include "data/pictures/figure.h"
+#include "data/writers/save.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/io/npy.h"
@@ -26,7 +29,7 @@ namespace {
 
 struct LikelihoodCommand {
   CommonOptions common;
-  std::string model, data, trace, out;
+  std::string model, data, trace, out, save;
   int64_t probes = 1, seed = 0, limit = 0, dequantizations = 2, batch_size = 64;
   double tolerance = 1e-5;
   bool last_weights = false, with_labels = false;
@@ -50,6 +53,12 @@ Tensor points_of(const LikelihoodCommand& options, const Model& model, std::stri
   return dataset.held_out_rows();
 }
 
+Tensor numbers_of(int64_t rows) {
+  std::vector<int64_t> numbers(static_cast<size_t>(rows));
+  std::iota(numbers.begin(), numbers.end(), 1);
+  return Tensor::from(numbers, {rows});
+}
+
 int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
   if (options.with_labels || !options.out.empty())
     throw InputError(
@@ -70,8 +79,10 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
   if (auto bad = non_finite(result.log_likelihood))
     throw DivergedError(fmt::format("{}: the log-likelihood is {} {}", what, bad->name(), bad->where()));
   data::Estimate nats = data::mean_of(result.log_likelihood);
+  if (!options.save.empty())
+    save_point_scores(options.save, model, x, result.log_likelihood, {"row", numbers_of(x.dim(0))});
   double bits = std::numbers::ln2 * static_cast<double>(model.dims());
-  print_result({{"checkpoint", model.file.string()},
+  Json found = {{"checkpoint", model.file.string()},
                 {"weights", model.averaged ? "ema" : "last"},
                 {"data", what},
                 {"n", x.dim(0)},
@@ -80,8 +91,9 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
                 {"bits_per_dim", -nats.mean / bits},
                 {"trace", trace},
                 {"nfe", result.nfe},
-                {"seconds", result.seconds}},
-               options.common.json);
+                {"seconds", result.seconds}};
+  if (!options.save.empty()) found["saved"] = options.save;
+  print_result(found, options.common.json);
   return 0;
 }
 
@@ -179,12 +191,19 @@ int likelihood_of_images(LikelihoodCommand options, const Model& model) {
                                                .seed = static_cast<uint64_t>(options.seed)},
                                               evaluation.folder(), "log_likelihood");
   report(evaluation, options, model, images, result);
+  if (!options.save.empty()) {
+    Tensor energies =
+        image_energies(model, images.pixels, images.labels, options.batch_size, evaluation.file("energies.npy"));
+    save_image_scores(options.save, model, result.mean_bits(), energies, {"image", images.index});
+    evaluation.summary("saved", options.save);
+  }
   evaluation.finish(options.common.json);
   return 0;
 }
 
 int likelihood(const LikelihoodCommand& options) {
   Device device = options.common.apply();
+  if (!options.save.empty()) data::check_target(options.save, data::Contents::rows, "--save");
   Model model = open_model(options.model, options.last_weights, device);
   return model.of_images() ? likelihood_of_images(options, model) : likelihood_of_points(options, model);
 }
@@ -211,6 +230,11 @@ void add_likelihood(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{1}, int64_t{65'536}))
       ->capture_default_str();
   command->add_option("--out", o->out, "Folder for the result (default: evaluations/likelihood… beside the model)");
+  command->add_option(
+      "--save", o->save,
+      fmt::format("Write {} of the file, as {}: a row has its number (from 1), an image its file or "
+                  "its number in the set (from 0)",
+                  kRowScores, data::endings_of(data::Contents::rows)));
   command->add_option("--probes", o->probes, "Of hutchinson: random vectors per point")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}))
       ->capture_default_str();
