@@ -21,6 +21,6 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS gnuplot-nox)
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME libvapo-dev)
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_DEPENDS "libfmt-dev, libhwy-dev, libdnnl-dev, ocl-icd-opencl-dev, nlohmann-json3-dev, libtomlplusplus-dev, \
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_DEPENDS "libcsv-dev, libfmt-dev, libhwy-dev, libdnnl-dev, ocl-icd-opencl-dev, nlohmann-json3-dev, libtomlplusplus-dev, \
 libjpeg62-turbo-dev, liblapacke-dev, libpng-dev, libprotobuf-dev, libzip-dev, zlib1g-dev")
 include(CPack)

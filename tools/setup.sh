@@ -5,7 +5,7 @@
 set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package looks for OpenCL and does not depend on it
-build=(g++ cmake ninja-build libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
+build=(g++ cmake ninja-build libcsv-dev libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
   libtomlplusplus-dev libkainjow-mustache-dev gnuplot-nox
   libjpeg62-turbo-dev
   liblapacke-dev
@@ -20,7 +20,7 @@ optional=(clang-format-14 chromium-headless-shell)
 
 # The same by what a compiler and a shell find, for other systems: programs, and headers with the library's name.
 build_programs=(cmake ninja protoc)
-build_headers=(fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
+build_headers=(csv.h:libcsv fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
   CLI/CLI.hpp:CLI11 toml++/toml.h:toml++ kainjow/mustache.hpp:mustache jpeglib.h:libjpeg lapacke.h:LAPACKE png.h:libpng
   google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib)
 test_programs=(git pkg-config xz)

@@ -27,8 +27,11 @@ struct Choice {
   std::function<void(const std::string&)> set;
 };
 
+using NamesOrNumbers = std::vector<std::variant<int64_t, std::string>>;
+
 struct Key {
-  using Value = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, Choice>;
+  using Value =
+      std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, NamesOrNumbers*, Choice>;
   std::string name;  // "section.name"
   Value value;       // where it lies: valid as long as the options are
   std::string help;
@@ -52,6 +55,7 @@ inline Key key(const char* name, std::vector<int64_t>& values, Range range, cons
                bool may_be_empty = false) {
   return {name, &values, help, range, may_be_empty};
 }
+inline Key key(const char* name, NamesOrNumbers& values, const char* help) { return {name, &values, help}; }
 template <Named E>
 Key key(const char* name, E& value, const char* help) {
   return {name,

@@ -100,6 +100,22 @@ class Reader {
     place->clear();
     for (const toml::node& item : *array) place->push_back(integer(key, item));
   }
+  void take(const Key& key, const toml::node& node, NamesOrNumbers* place) const {
+    NamesOrNumbers taken;
+    auto take_one = [&](const toml::node& item) {
+      if (auto number = item.value_exact<int64_t>(); number && *number > 0)
+        taken.push_back(*number);
+      else if (auto name = item.value_exact<std::string>())
+        taken.push_back(*name);
+      else
+        wrong(key, node, "must be a name, or an array of names in quotes and of numbers from 1");
+    };
+    if (const toml::array* array = node.as_array())
+      for (const toml::node& item : *array) take_one(item);
+    else
+      take_one(node);
+    *place = taken;
+  }
   void take(const Key& key, const toml::node& node, const Choice& choice) const {
     std::string chosen = text(key, node);
     if (!std::count(choice.names.begin(), choice.names.end(), chosen))
@@ -179,6 +195,7 @@ std::string possible_values(const Key& key) {
                  [](std::string*) -> std::string { return "text"; }, [&](int64_t*) { return number("integer"); },
                  [&](double*) { return number("number"); },
                  [&](std::vector<int64_t>*) { return number("integers"); },
+                 [](NamesOrNumbers*) -> std::string { return "a name, or names and numbers from 1 in []"; },
                  [](const Choice& choice) { return joined(choice.names); }},
       key.value);
 }
@@ -228,6 +245,13 @@ std::string toml_value(const Key& key) {
       Overloaded{[](const bool* v) -> std::string { return *v ? "true" : "false"; },
                  [](const std::string* v) { return quoted(*v); },
                  [](const std::vector<int64_t>* v) { return fmt::format("[{}]", fmt::join(*v, ", ")); },
+                 [](const NamesOrNumbers* v) {
+                   auto one = Overloaded{[](int64_t number) { return fmt::format("{}", number); },
+                                         [](const std::string& name) { return quoted(name); }};
+                   std::string out;
+                   for (const auto& item : *v) out += (out.empty() ? "" : ", ") + std::visit(one, item);
+                   return "[" + out + "]";
+                 },
                  [](const Choice& v) { return quoted(v.get()); },
                  [](const auto* v) { return fmt::format("{}", *v); }},
       key.value);

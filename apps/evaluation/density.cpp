@@ -96,7 +96,7 @@ Reference reference_for(const DensityOptions& options, const Model& model) {
   uint64_t seed = static_cast<uint64_t>(options.seed);
   int64_t n = model.config.density.points;
   if (!options.data.empty()) {
-    r.points = data::read_table(options.data).values;
+    r.points = read_table_for(model, options.data).values;
     r.name = options.data;
   } else {
     r.dataset = std::make_unique<PointDataset>(model.config);

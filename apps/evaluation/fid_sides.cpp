@@ -109,7 +109,7 @@ Side side_of(const SideRequest& request, const std::string& name, const std::str
              std::optional<int64_t> most) {
   NamedImages images{name, {}};
   if (name.ends_with(".npz")) {
-    data::Arrays arrays = data::read_npz(name);
+    data::Arrays arrays = data::read_npz(name, {"arr_0", "arr_1", "mu", "sigma", "count"});
     if (!arrays.contains("arr_0")) {
       Side side{name, data::feature_statistics_of(arrays, name)};
       if (int64_t width = side.statistics.mean.dim(0); width != request.network.width())

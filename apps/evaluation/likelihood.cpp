@@ -40,7 +40,7 @@ Tensor points_of(const LikelihoodCommand& options, const Model& model, std::stri
   constexpr int64_t kFreshPoints = 2000;
   if (!options.data.empty()) {
     what = options.data;
-    return data::read_table(options.data).values;
+    return read_table_for(model, options.data).values;
   }
   PointDataset dataset(model.config);
   if (dataset.set()) {

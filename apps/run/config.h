@@ -8,16 +8,20 @@
 #include <string_view>
 #include <vector>
 
+#include "data/readers/table.h"
 #include "vapo/recipe.h"
 
 namespace vapo::app {
 
 struct Config : Recipe {
   struct Data {
-    std::string set;     // of points: two_moons, eight_gaussians, …; of images: mnist, cifar10, image_folder, …
-    std::string path;    // of images: the set's folder; else a table (.csv, .npy), which wins over `set`
-    double noise = 0.1;  // of a synthetic set
-    int64_t points = 0;  // of a synthetic set: size of the training set; 0 = fresh points at every step
+    std::string set;   // of points: two_moons, eight_gaussians, …; of images: mnist, cifar10, image_folder, …
+    std::string path;  // of images: the set's folder; else a table (.csv, .npy), which wins over `set`
+    // Of a table: which, in this order (data/readers/table.h); none: all.
+    std::vector<data::NameOrNumber> columns;
+    data::Missing missing = data::Missing::refuse;  // of a table: rows without a value in a column that is used
+    double noise = 0.1;                             // of a synthetic set
+    int64_t points = 0;            // of a synthetic set: size of the training set; 0 = fresh points at every step
     double held_out = 0.2;         // fraction of a table's rows or of the training images that training never sees
     bool standardize = true;       // train on (x − mean)/scale per column
     double jitter = 0;             // standard deviation of noise added to every training row, after standardisation

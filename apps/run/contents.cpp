@@ -1,6 +1,7 @@
 #include "apps/run/contents.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <zlib.h>
 
 #include <nlohmann/json.hpp>
@@ -31,8 +32,23 @@ std::string from_first_difference(const Json& names, const Json& others) {
 
 }  // namespace
 
-std::string contents_of(const Tensor& table) {
-  return text_of({{"rows", table.dim(0)}, {"columns", table.dim(1)}, {"values", checksum<double>(0, table)}});
+std::string contents_of(const data::Table& table) {
+  Json out = {{"rows", table.values.dim(0)},
+              {"columns", table.values.dim(1)},
+              {"values", checksum<double>(0, table.values)}};
+  if (!table.columns.empty()) out["names"] = table.columns;
+  return text_of(out);
+}
+
+std::vector<std::string> columns_of(const std::string& contents) {
+  Json json = Json::parse(contents, nullptr, false);
+  std::vector<std::string> out;
+  if (!json.is_object() || !json.contains("names") || !json["names"].is_array()) return out;
+  for (const Json& name : json["names"]) {
+    if (!name.is_string()) return {};
+    out.push_back(name.get<std::string>());
+  }
+  return out;
 }
 
 std::string contents_of(const data::ImageSet& images) {
@@ -58,6 +74,9 @@ std::string stored_contents(const nn::CheckpointInfo& info) {
 std::string what_changed(const std::string& then, const std::string& now) {
   Json before = Json::parse(then, nullptr, false), after = Json::parse(now, nullptr, false);
   if (!before.is_object() || !after.is_object()) return "";
+  if (auto names = columns_of(now), had = columns_of(then); names != had && !names.empty() && !had.empty())
+    return fmt::format("columns {}, and it had {}", printable(fmt::format("{}", fmt::join(names, ", "))),
+                       printable(fmt::format("{}", fmt::join(had, ", "))));
   for (const char* key : {"classes", "rows", "columns", "images", "shape"}) {
     if (before.contains(key) != after.contains(key)) return "another kind of data";
     if (!before.contains(key) || before[key] == after[key]) continue;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "data/readers/table.h"
 #include "data/sets/images.h"
 #include "nn/checkpoint.h"
 
@@ -12,13 +13,16 @@ namespace vapo::app {
 
 // As JSON text: counts, names of classes, and a checksum of all values. The place and the format of the files do
 // not matter, the order of rows and classes does.
-std::string contents_of(const Tensor& table);  // (rows, columns) f64
+std::string contents_of(const data::Table& table);
 std::string contents_of(const data::ImageSet& images);
 
 // In a checkpoint: extra.data.contents, the bytes of the text. "" stands for data without contents, a synthetic
 // set, and for a checkpoint that was written without.
 void store_contents(const std::string& contents, std::map<std::string, Tensor>& extra);
 std::string stored_contents(const nn::CheckpointInfo& info);
+
+// The names of a table's columns in contents; empty where it had none, or was no table.
+std::vector<std::string> columns_of(const std::string& contents);
 
 // "" where both are the same or either is ""; else what differs first, as "60 rows, and it had 50".
 std::string what_changed(const std::string& then, const std::string& now);

@@ -1,19 +1,25 @@
 #include "apps/run/dataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
 #include "apps/run/image_dataset.h"
 #include "apps/run/model.h"
 #include "tensor/check.h"
+#include "tensor/io/printable.h"
 #include "vapo/streams.h"
 
 namespace vapo::app {
 
 std::unique_ptr<Dataset> open_dataset(const Config& config) {
   if (is_of_images(config)) return std::make_unique<ImageDataset>(config);
-  return std::make_unique<PointDataset>(config);
+  auto points = std::make_unique<PointDataset>(config);
+  tell_notes(points->name(), points->table().notes);
+  return points;
 }
 
 void Dataset::store(std::map<std::string, Tensor>& extra) const {
@@ -28,6 +34,64 @@ void tell_if_changed(const Model& model, const Dataset& dataset) {
                    dataset.name(), model.file.string(), change));
 }
 
+void tell_notes(const std::string& file, const std::vector<std::string>& notes) {
+  for (const std::string& line : notes) note(fmt::format("{}: {}", file, line));
+}
+
+namespace {
+
+std::string listed(const std::vector<std::string>& names) {
+  return printable(fmt::format("{}", fmt::join(names, ", ")), 300);
+}
+
+std::vector<std::string> names_in(const data::TableFile& file) {
+  std::vector<std::string> out;
+  for (const data::Column& c : file.columns()) out.push_back(c.name);
+  return out;
+}
+
+std::vector<data::NameOrNumber> found_by_name(const Model& model, const data::TableFile& file,
+                                              std::vector<std::string>& notes) {
+  std::vector<std::string> there = names_in(file), lacking, others;
+  for (const std::string& name : model.columns)
+    if (std::count(there.begin(), there.end(), name) == 0) lacking.push_back(name);
+  if (!lacking.empty())
+    throw InputError(
+        fmt::format("{}: no column {}: it has {}, and {} was trained on {}. Hint: name the columns alike",
+                    file.name(), listed(lacking), listed(there), model.file.string(), listed(model.columns)));
+  for (const std::string& name : there)
+    if (std::count(model.columns.begin(), model.columns.end(), name) == 0) others.push_back(name);
+  if (!others.empty()) notes.push_back(fmt::format("columns that the model has not: {}", listed(others)));
+  std::erase_if(there, [&](const std::string& name) { return std::count(others.begin(), others.end(), name) > 0; });
+  if (there != model.columns)
+    notes.push_back(fmt::format("its columns are brought into the model's order: {}", listed(model.columns)));
+  return {model.columns.begin(), model.columns.end()};
+}
+
+}  // namespace
+
+data::Table read_table_for(const Model& model, const std::string& path) {
+  data::TableFile file(path);
+  data::TableOptions options{.missing = model.config.data.missing};
+  std::vector<std::string> notes;
+  auto width = static_cast<int64_t>(file.columns().size());
+  if (!model.columns.empty() && file.has_header()) {
+    options.columns = found_by_name(model, file, notes);
+  } else {
+    if (width != model.dims()) options.columns = model.config.data.columns;
+    if (!model.columns.empty() || file.has_header())
+      notes.push_back(fmt::format("columns are taken by their places: {}",
+                                  file.has_header() ? listed(names_in(file)) : "as " + listed(model.columns)));
+  }
+  data::Table table = file.choose(options);
+  if (table.values.dim(1) != model.dims())
+    throw InputError(fmt::format("{}: {} columns, the model has {}{}", path, table.values.dim(1), model.dims(),
+                                 model.columns.empty() ? "" : ": " + listed(model.columns)));
+  tell_notes(path, table.notes);
+  tell_notes(path, notes);
+  return table;
+}
+
 PointDataset::PointDataset(const Config& config) {
   const Config::Data& d = config.data;
   PointOptions options{.batch_size = config.train.batch_size,
@@ -36,9 +100,10 @@ PointDataset::PointDataset(const Config& config) {
                        .jitter = d.jitter,
                        .name = d.path.empty() ? d.set : d.path};
   if (!d.path.empty()) {
-    Tensor table = data::read_table(d.path).values;
-    contents_ = contents_of(table.to(DType::f64));
-    data::Split split = data::split_rows(table, d.held_out, options.seed);
+    table_ = data::read_table(d.path, {.columns = d.columns, .missing = d.missing});
+    contents_ = contents_of(table_);
+    data::Split split = data::split_rows(table_.values, d.held_out, options.seed);
+    table_.values = {};
     train_rows_ = split.train;
     held_out_rows_ = split.held_out;
   } else if (!d.set.empty()) {

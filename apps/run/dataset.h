@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/run/config.h"
+#include "data/readers/table.h"
 #include "data/sets/points.h"
 #include "vapo/training/point_batches.h"
 
@@ -28,6 +29,14 @@ std::unique_ptr<Dataset> open_dataset(const Config& config);
 // A note where the model was trained on other rows or images: what is held out now may have been trained on.
 void tell_if_changed(const Model& model, const Dataset& dataset);
 
+// What is to be said of a table (data::Table::notes), a line each.
+void tell_notes(const std::string& file, const std::vector<std::string>& notes);
+
+// A file's rows as points of the model: its columns found by name where both have names, by place where not. Throws
+// what TableFile throws, and InputError naming the columns where those of the model are not all there. Tells what was
+// guessed, matched or left out.
+data::Table read_table_for(const Model& model, const std::string& file);
+
 // A synthetic set or a table, standardised for training.
 class PointDataset : public Dataset {
  public:
@@ -41,12 +50,14 @@ class PointDataset : public Dataset {
   void restore(const nn::CheckpointInfo& info, const std::string& file) override;
 
   const data::PointSet* set() const { return set_.get(); }  // null for a table
+  const data::Table& table() const { return table_; }       // less its values; of a table
   // f64, original units; undefined for a set of fresh points
   const Tensor& train_rows() const { return train_rows_; }
   const Tensor& held_out_rows() const { return held_out_rows_; }  // the same; of a table
 
  private:
   std::unique_ptr<data::PointSet> set_;
+  data::Table table_;
   Tensor train_rows_, held_out_rows_;
   std::unique_ptr<PointBatches> batches_;
 };

@@ -89,7 +89,7 @@ bool names_a_set(const std::string& name) {
 NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
                               const data::ImageOptions& options) {
   if (name.ends_with(".npy")) return {name, data::read_image_array(name)};
-  if (name.ends_with(".npz")) return {name, data::image_set_of(data::read_npz(name), name)};
+  if (name.ends_with(".npz")) return {name, data::image_set_of(data::read_npz(name, {"arr_0", "arr_1"}), name)};
   std::error_code error;
   if (!names_a_set(name) && std::filesystem::is_directory(name, error))
     return {name, data::read_image_folder(name, options)};

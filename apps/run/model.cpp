@@ -19,6 +19,8 @@ Model open_model(const std::filesystem::path& dir_or_file, bool last_weights, De
     Config config = parse_config(reader.info().config, file.string() + " (its config)");
     Model model{vapo::open_model(reader, file, {.last_weights = last_weights, .device = device}), config,
                 stored_contents(reader.info())};
+    std::vector<std::string> columns = columns_of(model.contents);
+    if (static_cast<int64_t>(columns.size()) == model.dims()) model.columns = columns;
     return model;
   });
 }

@@ -9,6 +9,7 @@ namespace vapo::app {
 struct Model : vapo::Model {
   Config config;         // its recipe is `recipe`
   std::string contents;  // of the data that it was trained on, where the checkpoint says (contents.h)
+  std::vector<std::string> columns = {};  // the names of its dimensions, where its table had names
 };
 // `dir_or_file` as find_checkpoint takes it. Weights: the averages where there are any, unless `last_weights`.
 Model open_model(const std::filesystem::path& dir_or_file, bool last_weights = false, Device device = Device::cpu);

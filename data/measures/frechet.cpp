@@ -114,7 +114,7 @@ void write_feature_statistics(const std::filesystem::path& file, const FeatureSt
 }
 
 FeatureStatistics read_feature_statistics(const std::filesystem::path& file) {
-  return feature_statistics_of(read_npz(file), file.string());
+  return feature_statistics_of(read_npz(file, {"mu", "sigma", "count"}), file.string());
 }
 
 FeatureStatistics feature_statistics_of(const Arrays& arrays, const std::string& file) {

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <zip.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/printable.h"
 
 namespace vapo::data {
 namespace {
@@ -55,6 +57,30 @@ std::string read_entry(zip_t* archive, uint64_t index, const std::string& file) 
   return bytes;
 }
 
+// f(name without ".npy", a function that unpacks its bytes) of every entry.
+template <class F>
+void for_entries(const std::filesystem::path& file, const F& f) {
+  std::string name = file.string(), bytes = read_whole_file(file);
+  if (bytes.empty()) throw InputError(fmt::format("{}: no .npz file: it is empty", name));  // an archive to libzip
+  ZipError error;
+  zip_source_t* memory = zip_source_buffer_create(bytes.data(), bytes.size(), 0, error.get());
+  if (!memory) throw IoError(fmt::format("{}: {}", name, error.text()));
+  Archive archive(zip_open_from_source(memory, ZIP_RDONLY, error.get()));
+  if (!archive) {
+    zip_source_free(memory);
+    throw InputError(fmt::format("{}: no .npz file: {}", name, error.text()));
+  }
+  zip_int64_t count = zip_get_num_entries(archive.get(), 0);
+  for (zip_int64_t i = 0; i < count; ++i) {
+    auto index = static_cast<uint64_t>(i);
+    const char* raw = zip_get_name(archive.get(), index, 0);
+    std::string entry = raw ? raw : "";
+    if (!entry.ends_with(".npy"))
+      throw InputError(fmt::format("{}: entry '{}' is no .npy file", name, printable(entry)));
+    f(entry.substr(0, entry.size() - 4), [&] { return read_entry(archive.get(), index, name); });
+  }
+}
+
 }  // namespace
 
 void write_npz(const std::filesystem::path& file, const Arrays& arrays) {
@@ -94,26 +120,18 @@ void write_npz(const std::filesystem::path& file, const Arrays& arrays) {
   write_file_atomically(file, pieces);
 }
 
-Arrays read_npz(const std::filesystem::path& file) {
-  std::string name = file.string(), bytes = read_whole_file(file);
-  if (bytes.empty()) throw InputError(fmt::format("{}: no .npz file: it is empty", name));  // an archive to libzip
-  ZipError error;
-  zip_source_t* memory = zip_source_buffer_create(bytes.data(), bytes.size(), 0, error.get());
-  if (!memory) throw IoError(fmt::format("{}: {}", name, error.text()));
-  Archive archive(zip_open_from_source(memory, ZIP_RDONLY, error.get()));
-  if (!archive) {
-    zip_source_free(memory);
-    throw InputError(fmt::format("{}: no .npz file: {}", name, error.text()));
-  }
+std::vector<std::string> npz_names(const std::filesystem::path& file) {
+  std::vector<std::string> names;
+  for_entries(file, [&](const std::string& name, const auto&) { names.push_back(name); });
+  return names;
+}
+
+Arrays read_npz(const std::filesystem::path& file, const std::vector<std::string>& names) {
   Arrays arrays;
-  zip_int64_t count = zip_get_num_entries(archive.get(), 0);
-  for (zip_int64_t i = 0; i < count; ++i) {
-    const char* raw = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0);
-    std::string entry = raw ? raw : "";
-    if (!entry.ends_with(".npy")) throw InputError(fmt::format("{}: entry '{}' is no .npy file", name, entry));
-    entry.resize(entry.size() - 4);
-    arrays[entry] = parse_npy(read_entry(archive.get(), static_cast<uint64_t>(i), name), name + ":" + entry);
-  }
+  for_entries(file, [&](const std::string& name, const auto& bytes) {
+    bool asked = names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+    if (asked) arrays[name] = parse_npy(bytes(), file.string() + ":" + name);
+  });
   return arrays;
 }
 

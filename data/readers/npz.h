@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -13,7 +14,9 @@ using Arrays = std::map<std::string, Tensor>;  // by name, without ".npy"
 
 // Compressed. Written whole or not at all; throws IoError naming the file.
 void write_npz(const std::filesystem::path& file, const Arrays& arrays);
-// Throws IoError where it cannot be read, InputError where it is no zip archive or an entry is no array.
-Arrays read_npz(const std::filesystem::path& file);
+// Those of `names` that are there, or all: others are not parsed, whatever they hold. Throws IoError where it cannot
+// be read, InputError where it is no zip archive of .npy files or an array that is asked for is none of numbers.
+Arrays read_npz(const std::filesystem::path& file, const std::vector<std::string>& names = {});
+std::vector<std::string> npz_names(const std::filesystem::path& file);  // of all arrays; throws the same
 
 }  // namespace vapo::data

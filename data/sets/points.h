@@ -1,5 +1,5 @@
 #pragma once
-// D-dimensional points: synthetic sets in the plane, tables from files.
+// D-dimensional points: synthetic sets in the plane, and the split of rows.
 
 #include <filesystem>
 #include <functional>
@@ -27,17 +27,6 @@ class PointSet {
 // that are curves (moons, spirals, rings) have one while the noise is above about 0.005.
 std::unique_ptr<PointSet> make_point_set(const std::string& name, double noise);
 std::vector<std::string> point_set_names();
-
-// A table of numbers: rows × columns, f64.
-struct Table {
-  Tensor values;                     // (rows, columns)
-  std::vector<std::string> columns;  // from a header line; empty where there is none
-};
-// .npy (rank 2; rank 1 = one column) or text (comma, semicolon, tab or space separated; a first line of words alone
-// is a header; lines that begin with # are skipped; no quotes among the numbers). Throws IoError/InputError naming
-// file, line and column: not a number, NaN or infinite, ragged rows, fewer than 2 rows.
-Table read_table(const std::filesystem::path& path);
-Table parse_csv(std::string_view text, const std::string& name);
 
 // Rows for training and rows held out, a function of the seed alone. fraction in [0,1).
 struct Split {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 
+#include "data/readers/table.h"
 #include "data/sets/points.h"
 #include "tensor/io/npy.h"
 

@@ -12,7 +12,7 @@
 #include "data/pictures/image_file.h"
 #include "data/readers/archives.h"
 #include "data/readers/npz.h"
-#include "data/sets/points.h"
+#include "data/readers/table.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
 #include "tests/fuzz/target.h"
