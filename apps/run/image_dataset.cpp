@@ -4,6 +4,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
+#include "apps/run/image_features.h"
 #include "apps/run/model.h"
 #include "data/pictures/image_file.h"
 #include "tensor/check.h"
@@ -12,14 +13,19 @@
 
 namespace vapo::app {
 
+data::ImageOptions image_options(const Config& config) {
+  const Config::Data& d = config.data;
+  return {.size = d.size,
+          .crop = d.crop,
+          .skip_unreadable = d.skip_unreadable,
+          .skip_hint = "--set data.skip_unreadable=true",
+          .size_hint = "--set data.size=64 brings all to one size"};
+}
+
 data::ImageSet read_images(const Config& config, data::Subset subset) {
   const Config::Data& d = config.data;
-  data::ImageSet set = data::read_images(d.set, d.path, subset,
-                                         {.size = d.size, .crop = d.crop, .skip_unreadable = d.skip_unreadable});
-  if (!set.skipped.empty()) {
-    note(fmt::format("{}: {} files could not be read and are left out, the first of them {}", d.set,
-                     set.skipped.size(), set.skipped.front()));
-  }
+  data::ImageSet set = data::read_images(d.set, d.path, subset, image_options(config));
+  tell(d.set, set);
   return set;
 }
 

@@ -25,7 +25,8 @@ class ImageDataset : public Dataset {
   std::unique_ptr<data::ImageLoader> loader_;
 };
 
-// The images of a config's set; its training part unless told otherwise.
+data::ImageOptions image_options(const Config& config);  // with the hints of a command that takes --set
+// The images of a config's set, and notes of what a person must be told of them; its training part unless told otherwise.
 data::ImageSet read_images(const Config& config, data::Subset subset = data::Subset::train);
 
 }  // namespace vapo::app

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "apps/run/command.h"
 #include "apps/run/json_file.h"
 #include "data/pictures/image_file.h"
 #include "data/readers/npz.h"
@@ -86,26 +87,49 @@ bool names_a_set(const std::string& name) {
   return std::find(sets.begin(), sets.end(), name.substr(0, name.find(':'))) != sets.end();
 }
 
-NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
-                              const data::ImageOptions& options) {
-  if (name.ends_with(".npy")) return {name, data::read_image_array(name)};
-  if (name.ends_with(".npz")) return {name, data::image_set_of(data::read_npz(name, {"arr_0", "arr_1"}), name)};
+void tell(const std::string& name, const data::ImageSet& set) {
+  if (!set.skipped.empty())
+    note(fmt::format("{}: {} files could not be read and are left out, the first of them {}", name,
+                     set.skipped.size(), set.skipped.front()));
+  int64_t left_out = 0;
+  for (const data::LeftOut& kind : set.left_out) left_out += kind.count;
+  if (left_out > 0)
+    note(fmt::format("{}: {} files left out that are no images, or of kinds that are not read: {}", name, left_out,
+                     data::text_of(set.left_out)));
+  for (const std::string& remark : set.remarks) note(fmt::format("{}: {}", name, remark));
+}
+
+namespace {
+
+data::ImageSet read_named(const std::string& name, const std::string& path, data::Subset usual,
+                          const data::ImageOptions& options) {
+  if (name.ends_with(".npy")) return data::read_image_array(name);
+  if (name.ends_with(".npz")) return data::image_set_of(data::read_npz(name, {"arr_0", "arr_1"}), name);
   std::error_code error;
   if (!names_a_set(name) && std::filesystem::is_directory(name, error))
-    return {name, data::read_image_folder(name, options)};
+    return data::read_image_folder(name, options);
   if (!names_a_set(name) && std::filesystem::is_regular_file(name, error)) {
     Tensor x = data::read_image(name);
-    return {name, {.pixels = x.reshape({1, x.dim(0), x.dim(1), x.dim(2)})}};
+    return {.pixels = x.reshape({1, x.dim(0), x.dim(1), x.dim(2)})};
   }
   if (name.find('/') != std::string::npos) throw IoError(fmt::format("{}: no such file or folder", name));
   size_t colon = name.find(':');
-  if (colon == std::string::npos) return {name, data::read_images(name, path, usual, options)};
+  if (colon == std::string::npos) return data::read_images(name, path, usual, options);
   std::string part = name.substr(colon + 1);
   using data::Subset;
   for (auto [known, subset] :
        {std::pair{"train", Subset::train}, {"validation", Subset::validation}, {"test", Subset::test}})
-    if (part == known) return {name, data::read_images(name.substr(0, colon), path, subset, options)};
+    if (part == known) return data::read_images(name.substr(0, colon), path, subset, options);
   throw InputError(fmt::format("{}: '{}' is no part of a set: train, validation, test", name, part));
+}
+
+}  // namespace
+
+NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
+                              const data::ImageOptions& options) {
+  NamedImages images{name, read_named(name, path, usual, options)};
+  tell(name, images.set);
+  return images;
 }
 
 Tensor as_input(const Tensor& pixels) { return kernel::affine(pixels.to(DType::f32), 1 / 127.5, -1); }

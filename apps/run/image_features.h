@@ -26,6 +26,8 @@ struct NamedImages {
   std::string name;  // as it was asked for
   data::ImageSet set;
 };
+// A note for each: files that could not be read, files left out by kind, other remarks.
+void tell(const std::string& name, const data::ImageSet& set);
 // "NAME" of a set or "NAME:train", "NAME:validation", "NAME:test" (of `path`, empty: below $VAPO_DATA); or a folder
 // of PNG and JPEG files, perhaps in subfolders by class; one such file; .npy of u8 pixels; .npz with them as arr_0.
 bool names_a_set(const std::string& name);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "apps/run/command.h"
+#include "apps/run/contents.h"
 #include "apps/run/exit_code.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/doubts.h"
@@ -40,12 +41,18 @@ RunRequest request_of(const TrainOptions& options, Device device) {
           .recorded = !options.no_graph};
 }
 
+void tell_classes(const Dataset& dataset) {
+  std::string classes = text_of_classes(class_names(dataset.contents()));
+  if (!classes.empty()) note("classes: " + classes);
+}
+
 int cost(const TrainOptions& options, Device device) {
   if (options.config.empty()) throw UsageError("--dry-run needs the config: vapo train CONFIG --dry-run");
   Config config = fresh_config(request_of(options, device), options.config);
   std::unique_ptr<Dataset> dataset = open_dataset(config);
   note(circumstances(device));
   for (const std::string& doubt : doubts_about(config)) note(doubt);
+  tell_classes(*dataset);
   print_result(dry_run(config, *dataset, device), options.common.json);
   return 0;
 }
@@ -63,6 +70,7 @@ int train(const TrainOptions& options) {
   for (const std::string& doubt : doubts_about(run.config)) note(doubt);
   note(fmt::format("{} parameters, data {}, steps {} to {}", trainer.parameters(), run.dataset->description(),
                    first, c.steps));
+  tell_classes(*run.dataset);
 
   Stopwatch watch;
   reset_peak_memory(device);

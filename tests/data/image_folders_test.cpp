@@ -68,7 +68,7 @@ TEST_CASE("a folder: its PNG and JPEG files in the order of their names, all els
   CHECK_THROWS_WITH_AS(read_image_folder(folder.path / "none", {}), doctest::Contains("none"), IoError);
   CHECK_THROWS_AS(read_image_folder(folder.path / "a.jpg", {}), IoError);
   CHECK_THROWS_WITH_AS(read_image_folder(folder.path / "empty", {}),
-                       doctest::Contains("no .png, .jpg or .jpeg file"), InputError);
+                       doctest::Contains("no image in it or below (PNG, JPEG"), InputError);
 }
 
 TEST_CASE("a folder of folders: classes, in the order of their names") {
@@ -80,13 +80,16 @@ TEST_CASE("a folder of folders: classes, in the order of their names") {
   write(folder.path / "birds" / "none.txt", "");
   ImageSet set = read_image_folder(folder.path, {});
   CHECK(levels(set) == Levels{2, 1, 3});
-  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{0, 0, 1});
-  CHECK(set.classes == Names{"cats", "dogs"});
+  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{1, 1, 2});
+  CHECK(set.classes == Names{"birds", "cats", "dogs"});
+  CHECK(set.class_counts() == std::vector<int64_t>{0, 2, 1});
+  CHECK(set.remarks == Names{"1 of 3 classes without images, which keep their numbers: 0 = birds"});
+  CHECK(text_of(set.left_out) == "1 .txt");
 
   write(folder.path / "cats" / "a.png", "broken");
   set = read_image_folder(folder.path, {.skip_unreadable = true});
   CHECK(levels(set) == Levels{2, 1, 3});
-  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{0, 0, 1});
+  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{1, 1, 2});
   CHECK(set.skipped == Names{(folder.path / "cats" / "a.png").string()});
 
   add(folder.path / "stray.png", flat(2, 2, 3, 0));
