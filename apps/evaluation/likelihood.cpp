@@ -35,28 +35,30 @@ struct LikelihoodCommand {
   bool last_weights = false, with_labels = false;
 };
 
+struct ChosenPoints {
+  Tensor x;
+  std::vector<int64_t> numbers;  // of their rows in the table
+};
+
 // The points asked about: a file's rows, or the run's own held-out rows, or fresh points of its synthetic set.
-Tensor points_of(const LikelihoodCommand& options, const Model& model, std::string& what) {
+ChosenPoints points_of(const LikelihoodCommand& options, const Model& model, std::string& what) {
   constexpr int64_t kFreshPoints = 2000;
   if (!options.data.empty()) {
     what = options.data;
-    return read_table_for(model, options.data).values;
+    data::Table table = read_table_for(model, options.data);
+    return {table.values, table.rows};
   }
   PointDataset dataset(model.config);
   if (dataset.set()) {
     what = "fresh points of " + dataset.name();
-    return dataset.set()->sample(options.limit > 0 ? options.limit : kFreshPoints,
-                                 {static_cast<uint64_t>(options.seed), kFreshStream, 0}, DType::f64);
+    int64_t n = options.limit > 0 ? options.limit : kFreshPoints;
+    std::vector<int64_t> numbers(static_cast<size_t>(n));
+    std::iota(numbers.begin(), numbers.end(), 1);
+    return {dataset.set()->sample(n, {static_cast<uint64_t>(options.seed), kFreshStream, 0}, DType::f64), numbers};
   }
   what = "held-out rows of " + dataset.name();
   tell_if_changed(model, dataset);
-  return dataset.held_out_rows();
-}
-
-Tensor numbers_of(int64_t rows) {
-  std::vector<int64_t> numbers(static_cast<size_t>(rows));
-  std::iota(numbers.begin(), numbers.end(), 1);
-  return Tensor::from(numbers, {rows});
+  return {dataset.held_out_rows(), dataset.held_out_numbers()};
 }
 
 int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
@@ -64,7 +66,7 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
     throw InputError(
         fmt::format("{}: a model of points; --with-labels and --out are for images", model.file.string()));
   std::string what, trace = options.trace.empty() ? "exact" : options.trace;
-  Tensor x = points_of(options, model, what);
+  auto [x, numbers] = points_of(options, model, what);
   if (!x.defined() || x.dim(0) == 0) throw InputError(fmt::format("{}: there are none. Hint: --data FILE", what));
   if (x.dim(1) != model.dims()) {
     throw InputError(fmt::format("{}: {} columns, the model has {}", what, x.dim(1), model.dims()));
@@ -79,8 +81,10 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
   if (auto bad = non_finite(result.log_likelihood))
     throw DivergedError(fmt::format("{}: the log-likelihood is {} {}", what, bad->name(), bad->where()));
   data::Estimate nats = data::mean_of(result.log_likelihood);
-  if (!options.save.empty())
-    save_point_scores(options.save, model, x, result.log_likelihood, {"row", numbers_of(x.dim(0))});
+  if (!options.save.empty()) {
+    numbers.resize(static_cast<size_t>(x.dim(0)));
+    save_point_scores(options.save, model, x, result.log_likelihood, {"row", Tensor::from(numbers, {x.dim(0)})});
+  }
   double bits = std::numbers::ln2 * static_cast<double>(model.dims());
   Json found = {{"checkpoint", model.file.string()},
                 {"weights", model.averaged ? "ema" : "last"},
@@ -99,13 +103,16 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
 
 struct ChosenImages {
   std::string name;
-  Tensor pixels, labels, index;  // index: their places in the set
+  Tensor pixels, labels, index;    // index: their places in the set
+  std::vector<std::string> files;  // their files, where each has one
 };
 
 ChosenImages images_of(const LikelihoodCommand& options, const Model& model) {
   NamedImages images = images_for(model, options.data);
   Tensor index = some_of(images.set.count(), options.limit, static_cast<uint64_t>(options.seed));
-  ChosenImages out{images.name, kernel::index_select(images.set.pixels, 0, index), {}, index};
+  ChosenImages out{images.name, kernel::index_select(images.set.pixels, 0, index), {}, index, {}};
+  for (int64_t i : index.to_vector<int64_t>())
+    if (!images.set.files.empty()) out.files.push_back(images.set.files[static_cast<size_t>(i)]);
   if (!options.with_labels) return out;
   int64_t classes = model.recipe.classes();
   if (classes == 0)
@@ -194,7 +201,7 @@ int likelihood_of_images(LikelihoodCommand options, const Model& model) {
   if (!options.save.empty()) {
     Tensor energies =
         image_energies(model, images.pixels, images.labels, options.batch_size, evaluation.file("energies.npy"));
-    save_image_scores(options.save, model, result.mean_bits(), energies, {"image", images.index});
+    save_image_scores(options.save, model, result.mean_bits(), energies, {"image", images.index, images.files});
     evaluation.summary("saved", options.save);
   }
   evaluation.finish(options.common.json);

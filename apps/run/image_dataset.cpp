@@ -4,6 +4,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
+#include "apps/run/described.h"
 #include "apps/run/image_features.h"
 #include "apps/run/model.h"
 #include "data/pictures/image_file.h"
@@ -36,8 +37,10 @@ ImageDataset::ImageDataset(const Config& config) : name_(config.data.set) {
   if (all.labels.defined())
     classes_ = static_cast<int64_t>(kernel::amax(all.labels.to(DType::f64), {}, false).item()) + 1;
   contents_ = contents_of(all);
+  facts_ = facts_of(all);
   data::ImageSplit split = data::split_images(all, config.data.held_out, seed);
   held_out_ = std::move(split.held_out);
+  facts_["held_out"] = held_out_count();
   train_ = std::make_shared<const data::ImageSet>(std::move(split.train));
   loader_ = std::make_unique<data::ImageLoader>(train_, data::LoaderOptions{.batch_size = t.batch_size,
                                                                             .seed = seed,

@@ -25,8 +25,8 @@ struct SampleOptions {
   int64_t columns = 0;
 };
 
-void add_points(Json& result, const SampleOptions& options, const Tensor& x) {
-  if (!options.save.empty()) data::save_rows(options.save, {.values = x});
+void add_points(Json& result, const SampleOptions& options, const Model& model, const Tensor& x) {
+  if (!options.save.empty()) data::save_rows(options.save, {.values = x, .columns = model.columns});
   Json mean = Json::array(), deviation = Json::array();
   for (int64_t k = 0; k < x.dim(1); ++k) {
     data::Estimate column = data::mean_of(kernel::slice(x, 1, k, k + 1, 1));
@@ -82,7 +82,7 @@ int sample(const SampleOptions& options) {
   if (model.of_images())
     add_images(result, options, samples.x, request.labels);
   else
-    add_points(result, options, samples.x);
+    add_points(result, options, model, samples.x);
   result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
   print_result(result, options.common.json);
   return 0;

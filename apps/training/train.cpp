@@ -5,8 +5,8 @@
 #include <csignal>
 #include <optional>
 
-#include "apps/run/command.h"
 #include "apps/run/contents.h"
+#include "apps/run/described.h"
 #include "apps/run/exit_code.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/doubts.h"
@@ -53,7 +53,10 @@ int cost(const TrainOptions& options, Device device) {
   note(circumstances(device));
   for (const std::string& doubt : doubts_about(config)) note(doubt);
   tell_classes(*dataset);
-  print_result(dry_run(config, *dataset, device), options.common.json);
+  Json found = {{"data", dataset->description()}};
+  found.update(dataset->facts());
+  found.update(dry_run(config, *dataset, device));
+  print_result(options.common.json ? found : for_a_person(found), options.common.json);
   return 0;
 }
 

@@ -126,6 +126,7 @@ ImageSet read_files(const Files& files, const ImageOptions& options, const Prepa
       continue;
     }
     kept.push_back(i);
+    set.files.push_back(files.names[static_cast<size_t>(i)]);
     if (!files.labels.empty()) labels.push_back(files.labels[static_cast<size_t>(i)]);
   }
   int64_t count = static_cast<int64_t>(kept.size()), channels = colour ? 3 : 1;

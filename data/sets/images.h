@@ -24,6 +24,7 @@ struct ImageSet {
   Tensor pixels;                          // u8 (N,H,W,C), C = 1 or 3
   Tensor labels = {};                     // i64 (N), undefined where the files have none
   std::vector<std::string> classes = {};  // the name of label i, where the set names them
+  std::vector<std::string> files = {};    // of each image, where each has one of its own
   std::vector<std::string> skipped = {};  // files that could not be read, where that was asked for
   std::vector<LeftOut> left_out = {};     // by kind, the most frequent first; without hidden files
   std::vector<std::string> remarks = {};  // what else a person must be told, a line each
