@@ -71,7 +71,8 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
       run.before_last_quarter += share;
     }
     if (r.step % trail_every == 0 && static_cast<int64_t>(run.trails.size()) < kTrailLength) {
-      run.trails.push_back(model.standardization.undo(first_rows(r.x, kTrailParticles).to(Device::cpu)));
+      run.trails.push_back(
+          model.standardization.undo(first_rows(r.x, kTrailParticles).to(Device::cpu).to(DType::f64)));
     }
     if (r.step > burn_in && (d.sgld_steps - 1 - r.step) % every == 0 &&
         static_cast<int64_t>(taken.size()) < snapshots) {
@@ -79,7 +80,8 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
     }
   };
   sgld(energy, prior_noise(model, d.sgld_particles, seed + 1), options, observe);
-  run.samples = first_rows(model.standardization.undo(kernel::concat(taken, 0).to(Device::cpu)), d.points);
+  run.samples =
+      first_rows(model.standardization.undo(kernel::concat(taken, 0).to(Device::cpu).to(DType::f64)), d.points);
   run.seconds = watch.seconds();
   return run;
 }

@@ -33,8 +33,9 @@ void draw_flow(Evaluation& evaluation, const Model& model, uint64_t seed) {
   for (int i = 1; i <= 40; ++i) options.times.push_back(i / 40.0);
   OdeResult flow = integrate(flow_field(*model.potential), noise, model.recipe.sample.t_start, 1, options);
 
-  std::vector<Tensor> positions = {model.standardization.undo(noise.to(Device::cpu))};
-  for (const Tensor& x : flow.at_times) positions.push_back(model.standardization.undo(x.to(Device::cpu)));
+  std::vector<Tensor> positions = {model.standardization.undo(noise.to(Device::cpu).to(DType::f64))};
+  for (const Tensor& x : flow.at_times)
+    positions.push_back(model.standardization.undo(x.to(Device::cpu).to(DType::f64)));
   Grid window = Grid::around(positions.front(), 100);
   data::Figure figure("Potential flow dx/dt = grad Phi(x,t): from noise to data", 2, 3);
   figure.add("trajectories, t from 0 to 1", "x1", "x2")

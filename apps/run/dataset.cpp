@@ -84,7 +84,15 @@ data::Table read_table_for(const Model& model, const std::string& path) {
       notes.push_back(fmt::format("columns are taken by their places: {}",
                                   file.has_header() ? listed(names_in(file)) : "as " + listed(model.columns)));
   }
-  data::Table table = file.choose(options);
+  data::Table table;
+  try {
+    table = file.choose(options);
+  } catch (const InputError& e) {  // whose hint is how to train on other columns
+    std::string what = e.what();
+    throw InputError(fmt::format("{}. Hint: {} must hold a number in every row",
+                                 what.substr(0, what.find(". Hint:")),
+                                 model.columns.empty() ? "its columns" : listed(model.columns)));
+  }
   if (table.values.dim(1) != model.dims())
     throw InputError(fmt::format("{}: {} columns, the model has {}{}", path, table.values.dim(1), model.dims(),
                                  model.columns.empty() ? "" : ": " + listed(model.columns)));

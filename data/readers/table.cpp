@@ -1,5 +1,8 @@
 // Files of tables: what their bytes are, and arrays as tables.
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "data/readers/archives.h"
@@ -10,6 +13,7 @@
 #include "data/readers/table_column.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/printable.h"
 
 namespace vapo::data {
 
@@ -17,16 +21,28 @@ using detail::refuse;
 
 namespace {
 
-// The one 2-D array of a file of arrays, as a TableFile has it.
-Tensor array_in(const std::filesystem::path& path, bool is_npz) {
-  if (!is_npz) return read_npy(path);
+std::string unpacked(std::string_view packed, const std::string& name) {
+  constexpr size_t piece = 1 << 20;
+  detail::Inflater inflater(packed, detail::Inflater::Format::gzip, name);
+  std::string out, part;
+  do {
+    part = inflater.read(piece);
+    out += part;
+  } while (part.size() == piece);
+  return out;
+}
+
+// The only array of a file of arrays, or the one that numpy.savez gives no name.
+Tensor array_in(const std::filesystem::path& path, std::vector<std::string>& notes) {
   std::vector<std::string> names = npz_names(path);
-  if (names.size() != 1)
+  std::string chosen = names.size() == 1 ? names[0] : "arr_0";
+  if (std::count(names.begin(), names.end(), chosen) == 0)
     refuse(
-        "'{}' is a NumPy archive (.npz) of {} arrays ({}), of which none can be chosen. Hint: "
+        "'{}' is a NumPy archive (.npz) of {} arrays, and none is arr_0: {}. Hint: "
         "numpy.save(\"NEW.npy\", ARCHIVE[NAME])",
-        path.string(), names.size(), fmt::join(names, ", "));
-  return read_npz(path).begin()->second;
+        path.string(), names.size(), printable(fmt::format("{}", fmt::join(names, ", ")), 200));
+  if (names.size() > 1) notes.push_back(fmt::format("of its {} arrays, arr_0 is read", names.size()));
+  return read_npz(path, {chosen}).at(chosen);
 }
 
 }  // namespace
@@ -38,21 +54,19 @@ TableFile::TableFile(const std::filesystem::path& path) {
         "'{}' is a folder, not a table. Hint: name the file; for a folder of pictures: data.set = \"image_folder\"",
         name);
   std::string bytes = read_whole_file(path);
-  bool packed = bytes.starts_with("\x1f\x8b"),
-       is_npz = bytes.starts_with("PK\x03\x04") && bytes.find(".npy") < 4096;
-  if (packed) {
-    bytes = detail::Inflater(bytes, detail::Inflater::Format::gzip, name).read(bytes.max_size());
-    bytes.shrink_to_fit();
-  }
-  if (is_npz || (!packed && (bytes.starts_with("\x93NUMPY") || path.extension() == ".npy"))) {
-    bytes = {};
-    *this = of_array(array_in(path, is_npz), name);
+  if (bytes.starts_with("PK\x03\x04") && bytes.find(".npy") < 4096) {
+    std::vector<std::string> notes;
+    *this = of_array(array_in(path, notes), name);
+    notes_ = notes;
     return;
   }
+  bool packed = bytes.starts_with("\x1f\x8b");
+  if (packed) bytes = unpacked(bytes, name);
   if (std::optional<FileKind> kind = kind_of(bytes))
-    refuse("'{}' is {}{}, no table of text. Hint: {}", name, packed ? "gzipped, and in it is " : "", kind->name,
-           kind->instead);
-  *this = parse(bytes, name);
+    refuse("'{}' is {}{}, and no table that can be read. Hint: {}", name, packed ? "gzipped, and in it is " : "",
+           kind->name, kind->instead);
+  bool is_array = bytes.starts_with("\x93NUMPY") || path.extension() == ".npy";
+  *this = is_array ? of_array(parse_npy(bytes, name), name) : parse(bytes, name);
 }
 
 TableFile TableFile::of_array(const Tensor& array, const std::string& name) {

@@ -73,7 +73,7 @@ std::string how_to_choose(const TableFile& file) {
   bool comma = c.first_text.text.find_first_not_of("0123456789+-,. ") == std::string::npos &&
                c.first_text.text.find(',') != std::string::npos;
   if (comma) what += ": a comma of decimals or of thousands? Write numbers with a point and no other separator";
-  if (c.numbers > 0) what += fmt::format("; {} other cells of the column are", c.numbers);
+  if (c.numbers > 0 && !comma) what += fmt::format("; {} other cells of the column are", c.numbers);
   refuse("'{}' line {}, {}: '{}' {}{}. {}", file.name(), c.first_text.line, place_of(c, index),
          printable(c.first_text.text), what, more, how_to_choose(file));
 }
@@ -174,6 +174,7 @@ void tell_doubts(const TableFile& file, const std::vector<size_t>& places, const
 }  // namespace
 
 Table TableFile::choose(const TableOptions& options) const {
+  if (rows_ == 0) refuse("'{}': 0 rows of numbers, at least 2 are needed", name_);
   Table table{.values = {}, .columns = {}, .places = {}, .rows = {}, .notes = notes_};
   std::vector<size_t> places = places_of(*this, options.columns, table.notes);
   std::vector<char> whole(static_cast<size_t>(rows_), 1);

@@ -13,7 +13,7 @@ struct Reading {
   Column column;
   std::vector<double> values;             // of its cells, NaN where missing; none once there was text
   Column::Cell first_comma, first_point;  // in numbers
-  bool digits_alone = false;              // in a cell below the first line
+  bool digits_alone = false, other_than_digits = false;  // in a cell below the first line
 
   // A number, which may be infinite, or NaN where the cell has none. Cells may come in any order.
   void see(double value, std::string_view cell, int64_t line);

@@ -69,7 +69,7 @@ bool Rows::next() {
     } else {
       split_quoted(line);
     }
-    return true;
+    if (!fields_.empty()) return true;
   }
   return false;
 }

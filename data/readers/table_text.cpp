@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <optional>
 #include <set>
 
@@ -106,13 +105,20 @@ class TableBuilder {
  private:
   // The number of fields that most of the first rows have.
   void count_fields() {
-    constexpr int64_t enough = 100;
-    std::map<size_t, int64_t> counts;
+    constexpr size_t enough = 100;
+    std::vector<size_t> sizes;
     Rows rows(text_, separator_, table_.name_);
-    int64_t most = 0;
-    for (int64_t i = 0; i < enough && rows.next(); ++i) ++counts[rows.fields().size()];
-    for (auto [fields, n] : counts)
-      if (n > most) width_ = fields, most = n;
+    while (sizes.size() < enough && rows.next()) sizes.push_back(rows.fields().size());
+    auto most = std::max_element(sizes.begin(), sizes.end(), [&](size_t a, size_t b) {
+      return std::count(sizes.begin(), sizes.end(), a) < std::count(sizes.begin(), sizes.end(), b);
+    });
+    if (most != sizes.end()) width_ = *most;
+  }
+
+  // Separators alone, as sheets write rows below their last; of one field it is a value in quotes that is missing.
+  static bool is_hollow(const Fields& fields) {
+    return fields.size() > 1 && fields[0].empty() &&
+           std::all_of(fields.begin(), fields.end(), [](std::string_view f) { return f.empty(); });
   }
 
   bool fits(const Fields& fields) const {  // a separator at the end of the line adds nothing
@@ -125,6 +131,10 @@ class TableBuilder {
     std::string what;
     while (rows.next()) {
       const Fields& f = rows.fields();
+      if (is_hollow(f)) {
+        ++hollow_;
+        continue;
+      }
       if (fits(f)) {
         if (skipped > 0)
           table_.notes_.push_back(fmt::format("left out, for the lines below have {} field{}: {}{}", width_,
@@ -132,7 +142,7 @@ class TableBuilder {
                                               skipped > 1 ? fmt::format(" and {} more", skipped - 1) : ""));
         return true;
       }
-      auto is_text = [](std::string_view cell) { return !is_missing(cell) && !number(cell); };
+      auto is_text = [this](std::string_view cell) { return !is_missing(cell) && !read(cell); };
       if (std::none_of(f.begin(), f.end(), is_text)) ragged(rows);
       if (f.size() + 1 == width_)
         short_names_.assign(f.begin(), f.end());
@@ -152,24 +162,30 @@ class TableBuilder {
   void take(const Rows& rows) {
     const Fields& fields = rows.fields();
     if (!fits(fields)) ragged(rows);
-    if (fields[0].empty() && std::all_of(fields.begin(), fields.end(), [](auto f) { return f.empty(); })) {
+    if (is_hollow(fields)) {
       ++hollow_;
       return;
     }
     for (size_t i = 0; i < width_; ++i) {
       Reading& c = columns_[i];
       see(c, fields[i], rows.line());
-      if (!c.digits_alone) c.digits_alone = all_digits(fields[i]);
+      if (!c.digits_alone || !c.other_than_digits)
+        (all_digits(fields[i]) ? c.digits_alone : c.other_than_digits) = true;
     }
     ++table_.rows_;
     names_quoted_ += rows.only_first_quoted();
     if (rows.all_quoted()) ++rows_in_quotes_;
   }
 
+  std::optional<double> read(std::string_view cell) const {
+    std::optional<double> v = number(cell);
+    return v || separator_ == ',' ? v : number_with_comma(cell);
+  }
+
   void see(Reading& c, std::string_view cell, int64_t line) const {
     std::optional<double> v = number(cell);
     if (v && c.first_point.line == 0 && cell.find('.') != std::string_view::npos) c.keep(c.first_point, cell, line);
-    if (!v && separator_ != ',' && (v = number_with_comma(cell))) c.keep(c.first_comma, cell, line);
+    if (!v && (v = read(cell))) c.keep(c.first_comma, cell, line);
     if (v)
       c.see(*v, cell, line);
     else if (is_missing(cell))
@@ -180,16 +196,18 @@ class TableBuilder {
 
   // Whether the first line holds names, by its own cells and by what is below them.
   bool is_header() const {
-    size_t over_numbers = 0, texts = 0, unlike_below = 0;
+    size_t over_numbers = 0, texts = 0, unlike_all = 0, unlike_some = 0;
     std::vector<double> numbers, below;
     for (size_t i = 0; i < width_; ++i) {
       const Reading& c = columns_[i];
       if (is_missing(first_[i])) continue;
-      if (number(first_[i])) {
+      if (std::optional<double> v = read(first_[i])) {
         if (!all_digits(first_[i])) return false;
-        numbers.push_back(*number(first_[i]));
+        numbers.push_back(*v);
         below.push_back(c.values.empty() ? none : c.values[0]);
-        unlike_below += !c.digits_alone;
+        bool of_numbers = c.column.numbers > 0 && !c.has_text();
+        unlike_all += of_numbers && !c.digits_alone;
+        unlike_some += of_numbers && c.other_than_digits;
       } else {
         ++texts;
         over_numbers += c.column.numbers > 0 && !c.has_text();
@@ -201,7 +219,7 @@ class TableBuilder {
     if (!count_on(numbers)) return false;
     if (first_[0].empty() && columns_[0].column.missing == 0) return true;  // pandas: no name for the index
     size_t n = numbers.size();
-    return n == 2 ? unlike_below == 2 : n > 2 && (unlike_below > 0 || (n > 4 && !in_equal_steps(below)));
+    return n == 2 ? unlike_all == 2 : n > 2 && (unlike_some > 0 || (n > 4 && !in_equal_steps(below)));
   }
 
   static bool in_equal_steps(const std::vector<double>& x) {
@@ -229,7 +247,7 @@ class TableBuilder {
   }
 
   void tell_header() {
-    auto is_number = [](const std::string& cell) { return number(cell).has_value(); };
+    auto is_number = [this](const std::string& cell) { return read(cell).has_value(); };
     bool any = std::any_of(first_.begin(), first_.end(), is_number);
     std::string cells = listed({first_.begin(), first_.end()});
     if (!table_.header_)
@@ -286,10 +304,10 @@ class TableBuilder {
     tell_header();
     settle_commas();
     if (hollow_ > 0) tell("{} line{} of separators alone: left out", hollow_, hollow_ == 1 ? "" : "s");
-    if (width_ > 1 && !columns_.back().column.named && columns_.back().is_empty()) {
-      tell("the last column is empty, a separator ends each line: left out");
-      columns_.pop_back();
-    }
+    while (columns_.size() > 1 && !columns_.back().column.named && columns_.back().is_empty()) columns_.pop_back();
+    if (size_t empty = width_ - columns_.size(); empty > 0)
+      tell("{} empty and without a name, for separators end the lines: left out",
+           empty == 1 ? "the last column is" : fmt::format("the last {} columns are", empty));
     std::set<std::string> taken;
     for (size_t i = 0; i < columns_.size(); ++i) {
       Column& c = columns_[i].column;

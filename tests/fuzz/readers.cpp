@@ -4,6 +4,7 @@
 
 #include <zlib.h>
 
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,7 @@
 #include "data/measures/frechet.h"
 #include "data/pictures/image_file.h"
 #include "data/readers/archives.h"
+#include "data/readers/file_kind.h"
 #include "data/readers/npz.h"
 #include "data/readers/table.h"
 #include "tensor/io/npy.h"
@@ -89,11 +91,42 @@ void use_arrays(const data::Arrays& arrays, const std::string& file) {
   use_arrays(arrays, "the input");
 }
 
+// What can be chosen of a table is finite, and the same after being written.
+void use_table(const data::TableFile& file, const std::string& name) {
+  for (const data::TableOptions& options :
+       {data::TableOptions{}, data::TableOptions{{"numeric"}, data::Missing::drop},
+        data::TableOptions{{2, 1}, {}}}) {
+    data::Table table;
+    try {
+      table = file.choose(options);
+    } catch (const InputError& e) {
+      fuzz::require_message(e, name);
+      continue;
+    }
+    int64_t rows = table.values.dim(0), columns = table.values.dim(1);
+    require(rows >= 2 && rows + table.rows_dropped == file.rows(), "rows that are lost");
+    require(table.columns.size() == (file.has_header() ? table.places.size() : 0) &&
+                static_cast<int64_t>(table.places.size()) == columns,
+            "more names than columns");
+    for (const std::string& note : table.notes) require(note.find('\n') == note.npos, "a note of several lines");
+    std::string text = "x";
+    for (int64_t k = 1; k < columns; ++k) text += ",x";
+    for (int64_t i = 0; i < table.values.numel(); ++i) {
+      require(std::isfinite(table.values.at(i)), "a value that is not finite");
+      text += fmt::format("{}{}", i % columns == 0 ? '\n' : ',', table.values.at(i));
+    }
+    require(data::parse_csv(text, name).values.to_vector<double>() == table.values.to_vector<double>(),
+            "another table after writing");
+  }
+}
+
+// As text, and, where the bytes are packed or of arrays, as a file.
 [[maybe_unused]] void read_csv(std::string_view bytes) {
-  data::Table table = data::parse_csv(bytes, "the input");
-  require(table.values.rank() == 2 && table.values.dim(0) >= 2, "a table without rows");
-  require(table.columns.empty() || static_cast<int64_t>(table.columns.size()) == table.values.dim(1),
-          "more names than columns");
+  auto kind = data::kind_of(bytes);
+  require(!kind || (!kind->name.empty() && !kind->instead.empty()), "a kind without a name");
+  if (kind || bytes.starts_with("\x1f\x8b") || bytes.starts_with("\x93NUMPY"))
+    fuzz::accepts(bytes, [](const std::string& path) { use_table(data::TableFile(path), path); });
+  use_table(data::TableFile::parse(bytes, "the input"), "the input");
 }
 
 [[maybe_unused]] void read_config(std::string_view bytes) {

@@ -111,7 +111,8 @@ Samples draw_samples(const Model& model, const SamplerOptions& o, const SampleRe
     out.rtol = std::max(out.rtol, result.rtol), out.atol = std::max(out.atol, result.atol);
     return result.x;
   });
-  if (!model.of_images()) out.x = model.standardization.undo(out.x);
+  // In f64: what f32 tells apart by scale, a column far from 0 would not.
+  if (!model.of_images()) out.x = model.standardization.undo(out.x.to(DType::f64));
   return out;
 }
 

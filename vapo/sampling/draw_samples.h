@@ -32,7 +32,7 @@ struct SampleRequest {
   std::function<std::shared_ptr<Potential>(int64_t begin, int64_t count)> potential = {};
 };
 struct Samples {
-  Tensor x;         // f32: (n,D) in the data's units, or images (n,H,W,C) in [−1,1] and somewhat beyond
+  Tensor x;         // (n,D) f64 in the data's units, or images (n,H,W,C) f32 in [−1,1] and somewhat beyond
   int64_t nfe = 0;  // gradient evaluations that a sample took (ODE: of its batch; the largest over batches)
   double rtol = 0, atol = 0;  // rk23, rk45: what was integrated with (vapo/ode.h)
 };
