@@ -136,10 +136,11 @@ Json draw(const DataOptions& options, Understood& data) {
   std::string file = options.picture.empty() ? fmt::format("vapo-data-{}.png", stem) : options.picture, why_not;
   try {
     if (data.rows.defined()) {
-      std::string title = fmt::format("{}: {} rows, {} columns", options.what, data.rows.dim(0), data.rows.dim(1));
+      std::string title = fmt::format("{}: {} rows, {} columns", stem, data.rows.dim(0), data.rows.dim(1));
       why_not = draw_rows(file, title, data.rows, data.columns, data.equal_units);
     } else {
-      draw_images(file, *data.dataset, data.facts.value("images", int64_t{64}));
+      int64_t held_out = data.facts.value("held_out", int64_t{0});
+      draw_images(file, *data.dataset, data.facts.value("images", int64_t{64}) - held_out);
     }
   } catch (const IoError& e) {
     if (!options.picture.empty()) throw;  // it was asked for

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t most_points = 5000, most_pairs = 5, most_histograms = 36, most_images = 64;
 constexpr int64_t most_pixels = 4'000'000;  // of a grid of images
+constexpr int few = 3;                      // tics of a small panel
 constexpr const char* colour = "#2171b5";
 
 // A folder for gnuplot's files, which go with it.
@@ -48,32 +49,44 @@ Tensor some_rows(const Tensor& x) {
   return kernel::index_select(x, 0, Tensor::from(places, {most_points}));
 }
 
-void add_histogram(data::Panel& panel, const Tensor& values) {
-  std::vector<double> v = values.reshape({values.numel()}).to_vector<double>();
+struct Range {
+  double low, high;
+};
+// Of values, with room where all are the same.
+Range range_of(const std::vector<double>& v) {
   auto [low, high] = std::minmax_element(v.begin(), v.end());
-  double a = *low, b = *high;
-  if (a == b) a -= 0.5, b += 0.5;
-  auto bins = std::clamp<int64_t>(std::llround(std::sqrt(static_cast<double>(v.size()))), 5, 50);
-  data::Histogram h = data::histogram(v, a, b, bins);
-  panel.from_zero().curve(h.outline_x(), h.outline_y(), "", colour);
+  double room = *low < *high ? 0 : std::max(0.5, 1e-6 * std::abs(*low));
+  return {*low - room, *high + room};
 }
 
-void add_points(data::Panel& panel, const Tensor& x, const Tensor& y) {
+std::vector<double> values_of(const Tensor& x) { return x.reshape({x.numel()}).to_vector<double>(); }
+
+void add_histogram(data::Panel& panel, const Tensor& column, int tics) {
+  std::vector<double> v = values_of(column);
+  Range r = range_of(v);
+  auto bins = std::clamp<int64_t>(std::llround(std::sqrt(static_cast<double>(v.size()))), 5, 50);
+  data::Histogram h = data::histogram(v, r.low, r.high, bins);
+  panel.from_zero().axis('x', r.low, r.high, tics).curve(h.outline_x(), h.outline_y(), "", colour);
+}
+
+void add_points(data::Panel& panel, const Tensor& x, const Tensor& y, int tics) {
   Tensor both[] = {x, y};
+  Range across = range_of(values_of(x)), up = range_of(values_of(y));
+  panel.axis('x', across.low, across.high, tics).axis('y', up.low, up.high, tics);
   panel.points(kernel::concat(both, 1), colour, x.dim(0) < 500 ? 0.6 : 0.3);
 }
 
 data::Figure one(const std::string& title, const Tensor& rows, const std::vector<std::string>& names) {
   data::Figure figure(title, 1, 1, 720, 520);
-  add_histogram(figure.add("", names[0], "density"), rows);
+  add_histogram(figure.add("", names[0], "density"), rows, 6);
   return figure;
 }
 
 data::Figure two(const std::string& title, const Tensor& rows, const std::vector<std::string>& names, bool equal) {
   data::Figure figure(title, 1, 1, 720, 640);
   data::Panel& panel = figure.add("", names[0], names[1]);
+  add_points(panel, column(rows, 0), column(rows, 1), 6);
   if (equal) panel.square(data::Grid::around(rows, 1));
-  add_points(panel, column(rows, 0), column(rows, 1));
   return figure;
 }
 
@@ -85,9 +98,9 @@ data::Figure pairs(const std::string& title, const Tensor& rows, const std::vect
       auto name = [&](int k) { return names[static_cast<size_t>(k)]; };
       data::Panel& panel = figure.add("", i == d - 1 || i == j ? name(j) : "", j == 0 && i != j ? name(i) : "");
       if (i == j)
-        add_histogram(panel, column(rows, i));
+        add_histogram(panel, column(rows, i), few);
       else
-        add_points(panel, column(rows, j), column(rows, i));
+        add_points(panel, column(rows, j), column(rows, i), few);
     }
   return figure;
 }
@@ -98,7 +111,7 @@ data::Figure histograms(const std::string& title, const Tensor& rows, const std:
   int down = static_cast<int>((shown + across - 1) / across);
   data::Figure figure(title, down, across, 300, 240);
   for (int64_t k = 0; k < shown; ++k)
-    add_histogram(figure.add("", names[static_cast<size_t>(k)], ""), column(rows, k));
+    add_histogram(figure.add("", names[static_cast<size_t>(k)], ""), column(rows, k), few);
   return figure;
 }
 

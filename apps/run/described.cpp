@@ -45,10 +45,24 @@ Json left_out_of(const std::vector<data::LeftOut>& kinds) {
   return out;
 }
 
+// UTF-8 as it is, less what would act on a terminal.
+std::string shown(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    bool control = static_cast<unsigned char>(text[i]) < 32 || text[i] == 127;
+    bool of_two_bytes = text[i] == '\xC2' && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    out += control || of_two_bytes ? printable(text.substr(i, 1)) : text.substr(i, 1);
+  }
+  return out;
+}
+size_t width_of(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 std::string cell(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_number_float()) return fmt::format("{:.10g}", value.get<double>());
-  return printable(value.is_string() ? value.get<std::string>() : value.dump(), 200);
+  return shown(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 // A line of names and one for each object, in columns: numbers to the right.
@@ -58,15 +72,15 @@ std::string as_table(const Json& objects) {
   std::vector<std::string> lines(objects.size() + 1);
   for (const std::string& name : names) {
     bool numbers = true, empty = true;
-    size_t width = name.size();
+    size_t width = width_of(name);
     for (const Json& o : objects) {
       numbers = numbers && (o[name].is_number() || o[name].is_null());
       empty = empty && cell(o[name]).empty();
-      width = std::max(width, cell(o[name]).size());
+      width = std::max(width, width_of(cell(o[name])));
     }
     if (empty) continue;
     auto add = [&](std::string& line, const std::string& text) {
-      std::string gap(width - text.size(), ' ');
+      std::string gap(width - width_of(text), ' ');
       line += "  " + (numbers ? gap + text : text + gap);
     };
     add(lines[0], name);
@@ -174,8 +188,9 @@ Json facts_of_folder(const std::string& folder) {
 Json for_a_person(const Json& facts) {
   Json out = Json::object();
   for (const auto& [name, value] : facts.items()) {
+    if (name == "notes") continue;
     if (!value.is_array()) {
-      out[name] = value.is_string() ? Json(printable(value.get<std::string>(), 500)) : value;
+      out[name] = value.is_string() ? Json(shown(value.get<std::string>())) : value;
     } else if (!value.empty() && value.front().is_object()) {
       out[name] = as_table(value);
     } else if (!value.empty()) {

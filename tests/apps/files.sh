@@ -73,8 +73,8 @@ refused 3 'a picture is written as \.png, \.jpg or \.jpeg' "$vapo" sample images
 
 # --- what is there, by vapo info
 facts() { expect 0 "$vapo" info "$1" --json; shift; value "$@" <out | tr '\n' ' '; }
-[ "$(facts x.npz kind elements bytes)" = "npz 80 320 " ] || fail "info x.npz: $(cat out)"
-value tensors <out | grep -qF '{"bytes":320,"dtype":"f32","elements":80,"name":"arr_0","shape":[40,2]}' || fail "its array"
+[ "$(facts x.npz kind elements bytes)" = "npz 80 640 " ] || fail "info x.npz: $(cat out)"
+value tensors <out | grep -qF '{"bytes":640,"dtype":"f64","elements":80,"name":"arr_0","shape":[40,2]}' || fail "its array"
 [ "$(facts i.png kind format height width channels)" = "picture PNG 18 28 1 " ] || fail "info i.png: $(cat out)"
 [ "$(facts i.jpg format height width channels)" = "JPEG 18 28 1 " ] || fail "info i.jpg: $(cat out)"
 [ "$(facts x.csv kind rows header)" = "table 40 true " ] || fail "info x.csv: $(cat out)"

@@ -58,8 +58,10 @@ using fuzz::require;
   } catch (const InputError& e) {
     fuzz::require_message(e, "table.npy");
   }
+  NpyHeader header = parse_npy_header(bytes, "the input");
   Tensor x = parse_npy(bytes, "the input");
   require(x.bytes() <= 8 * bytes.size(), "a tensor larger than its file");
+  require(header.readable && header.shape == x.shape() && header.bytes <= bytes.size(), "another header");
 }
 
 // What is made of arrays: images with labels, and statistics of features.
