@@ -29,10 +29,13 @@ void add_keys(Keys& keys, Config::Data& d) {
   add(keys,
       {key_of_set(d.set),
        key("data.path", d.path,
-           "Of images: where the set lies; else a table (.csv, .npy), which wins over data.set"),
+           "Of images: where the set lies; else a table (text, gzipped or not, .npy, .npz of one array or arr_0), "
+           "which "
+           "wins over data.set"),
        key("data.columns", d.columns,
            "Of a table: its columns by name or by number; \"numeric\": all that hold numbers; none: all there are"),
-       key("data.missing", d.missing, "Of a table: what becomes of rows without a value in a column that is used"),
+       key("data.missing", d.missing,
+           "Of a table: what becomes of rows without a value (empty, NA, NaN, null, ?) in a column that is used"),
        key("data.noise", d.noise, from(0, kHuge), "Of a set of points: deviation of the noise on each"),
        key("data.points", d.points, from(0, kMost),
            "Of a set of points: how many to train on; 0: fresh ones at every step"),

@@ -18,9 +18,7 @@ namespace vapo::app {
 
 std::unique_ptr<Dataset> open_dataset(const Config& config) {
   if (is_of_images(config)) return std::make_unique<ImageDataset>(config);
-  auto points = std::make_unique<PointDataset>(config);
-  tell_notes(points->name(), points->table().notes);
-  return points;
+  return std::make_unique<PointDataset>(config);
 }
 
 void Dataset::store(std::map<std::string, Tensor>& extra) const {
@@ -33,10 +31,6 @@ void tell_if_changed(const Model& model, const Dataset& dataset) {
   if (change.empty()) return;
   note(fmt::format("{} has changed since {} was trained: {}. What is held out of it now may have been trained on",
                    dataset.name(), model.file.string(), change));
-}
-
-void tell_notes(const std::string& file, const std::vector<std::string>& notes) {
-  for (const std::string& line : notes) note(fmt::format("{}: {}", file, line));
 }
 
 namespace {
@@ -96,8 +90,8 @@ data::Table read_table_for(const Model& model, const std::string& path) {
   if (table.values.dim(1) != model.dims())
     throw InputError(fmt::format("{}: {} columns, the model has {}{}", path, table.values.dim(1), model.dims(),
                                  model.columns.empty() ? "" : ": " + listed(model.columns)));
-  tell_notes(path, table.notes);
-  tell_notes(path, notes);
+  notes.insert(notes.begin(), table.notes.begin(), table.notes.end());
+  for (const std::string& line : notes) note(fmt::format("{}: {}", path, line));
   return table;
 }
 
@@ -136,6 +130,12 @@ PointDataset::PointDataset(const Config& config) {
 }
 
 std::string PointDataset::description() const { return fmt::format("{} of {} columns", name(), sample_shape()[0]); }
+
+std::vector<std::string> PointDataset::notes() const {
+  std::vector<std::string> out;
+  for (const std::string& line : table_.notes) out.push_back(fmt::format("{}: {}", name(), line));
+  return out;
+}
 
 void PointDataset::store(std::map<std::string, Tensor>& extra) const {
   batches_->store(extra);

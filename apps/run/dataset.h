@@ -21,6 +21,8 @@ class Dataset : public BatchSource {
   virtual std::string description() const = 0;                    // name, count and shape, for a person
   const std::string& contents() const { return contents_; }       // contents.h; "" of a synthetic set
   const nlohmann::ordered_json& facts() const { return facts_; }  // what was understood (described.h)
+  // What was guessed of its files, left out or dropped: lines for a person.
+  virtual std::vector<std::string> notes() const { return {}; }
   void store(std::map<std::string, Tensor>& extra) const override;
 
  protected:
@@ -32,9 +34,6 @@ std::unique_ptr<Dataset> open_dataset(const Config& config);
 
 // A note where the model was trained on other rows or images: what is held out now may have been trained on.
 void tell_if_changed(const Model& model, const Dataset& dataset);
-
-// What is to be said of a table (data::Table::notes), a line each.
-void tell_notes(const std::string& file, const std::vector<std::string>& notes);
 
 // A file's rows as points of the model: its columns found by name where both have names, by place where not. Throws
 // what TableFile throws, and InputError naming the columns where those of the model are not all there. Tells what was
@@ -54,7 +53,8 @@ class PointDataset : public Dataset {
   void restore(const nn::CheckpointInfo& info, const std::string& file) override;
 
   const data::PointSet* set() const { return set_.get(); }  // null for a table
-  const data::Table& table() const { return table_; }       // less its values; of a table
+  std::vector<std::string> notes() const override;
+  const data::Table& table() const { return table_; }  // less its values; of a table
   // f64, original units; undefined for a set of fresh points
   const Tensor& train_rows() const { return train_rows_; }
   const Tensor& held_out_rows() const { return held_out_rows_; }                      // the same; of a table

@@ -33,6 +33,10 @@ std::vector<std::string> doubts_about(const Config& config) {
       t.batch_size > config.data.points)
     doubt(fmt::format("train.batch_size = {}: a batch shows each of data.points = {} more than once", t.batch_size,
                       config.data.points));
+  if (is_of_images(config) || config.data.path.empty())
+    for (const auto& [key, set] : {std::pair{"data.columns", !config.data.columns.empty()},
+                                   std::pair{"data.missing", config.data.missing != data::Missing::refuse}})
+      if (set) doubt(fmt::format("{}: of tables alone, and not used for {}", key, config.data.set));
   if (is_of_images(config) && config.run.validate_every > 0 && config.data.held_out == 0)
     doubt("train.validate_every is set and data.held_out = 0: there is nothing to validate on");
   return out;

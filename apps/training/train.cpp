@@ -51,6 +51,7 @@ int cost(const TrainOptions& options, Device device) {
   Config config = fresh_config(request_of(options, device), options.config);
   std::unique_ptr<Dataset> dataset = open_dataset(config);
   note(circumstances(device));
+  for (const std::string& line : dataset->notes()) note(line);
   for (const std::string& doubt : doubts_about(config)) note(doubt);
   tell_classes(*dataset);
   Json found = {{"data", dataset->description()}};
@@ -70,6 +71,7 @@ int train(const TrainOptions& options) {
   const TrainingOptions& c = run.config.train;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
+  for (const std::string& line : run.dataset->notes()) note(line);
   for (const std::string& doubt : doubts_about(run.config)) note(doubt);
   note(fmt::format("{} parameters, data {}, steps {} to {}", trainer.parameters(), run.dataset->description(),
                    first, c.steps));

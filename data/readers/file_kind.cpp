@@ -36,7 +36,7 @@ constexpr Magic binary_magics[] = {
     {0, "\x89HDF\r\n\x1A\n", {"HDF5", as_table}},
     {0, "CDF\x01", {"NetCDF", as_table}},
     {0, "CDF\x02", {"NetCDF", as_table}},
-    {0, "MATLAB 5.0 MAT-file", {"a MATLAB file (.mat)", as_table}},
+    {0, "MATLAB ", {"a MATLAB file (.mat)", as_table}},
     {0, "RDX", {"an R workspace (.RData)", "write.csv(DATA, \"NEW.csv\", row.names = FALSE) in R"}},
     {0, "X\n\0\0\0"sv, {"an R object (.rds)", "write.csv(DATA, \"NEW.csv\", row.names = FALSE) in R"}},
     {0, "$FL2", {"an SPSS file (.sav)", "save it as CSV"}},

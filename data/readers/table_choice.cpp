@@ -159,14 +159,17 @@ void tell_doubts(const TableFile& file, const std::vector<size_t>& places, const
     while (i < table.values.dim(0) && x[i * width + static_cast<int64_t>(k)] == x[k]) ++i;
     if (i == table.values.dim(0))
       notes.push_back(fmt::format("{} holds {} in every row", place_of(c, places[k]), x[k]));
-    if (!c.counts || places.size() < 2) continue;
+    bool without_name = file.has_header() && places[k] == 0 && !c.named;
+    if (!(c.counts || without_name) || places.size() < 2) continue;
     std::vector<NameOrNumber> others;
     for (size_t place : places)
       if (place != places[k]) others.push_back(asked_for(file.columns()[place], place));
-    std::string setting = as_setting(others);
+    std::string setting = as_setting(others), what = c.named ? "" : " has no name";
+    if (c.counts)
+      what +=
+          fmt::format("{} counts {}, {}, {}, … down the rows", c.named ? "" : " and", c.low, c.low + 1, c.low + 2);
     notes.push_back(fmt::format(
-        "{}{} counts {}, {}, {}, … down the rows: an index? {} leaves it out", place_of(c, places[k]),
-        c.named ? "" : " has no name and", c.low, c.low + 1, c.low + 2,
+        "{}{}: an index? {} leaves it out", place_of(c, places[k]), what,
         setting.size() < 300 ? fmt::format("--set 'data.columns={}'", setting) : "data.columns without it"));
   }
 }

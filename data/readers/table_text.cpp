@@ -216,9 +216,10 @@ class TableBuilder {
     if (texts > 0 && (numbers.empty() || over_numbers > 0)) return true;
     if (numbers.empty() || table_.rows_ == 0) return false;
     if (first_in_quotes_ && rows_in_quotes_ == 0) return true;
+    size_t n = numbers.size();
+    if (n > 3 && unlike_all == n && in_equal_steps(numbers) && numbers[1] > numbers[0]) return true;  // wavelengths
     if (!count_on(numbers)) return false;
     if (first_[0].empty() && columns_[0].column.missing == 0) return true;  // pandas: no name for the index
-    size_t n = numbers.size();
     return n == 2 ? unlike_all == 2 : n > 2 && (unlike_some > 0 || (n > 4 && !in_equal_steps(below)));
   }
 

@@ -69,9 +69,9 @@ expect 0 "$vapo" sample run -n 7 --save samples.npy
 cp samples.npy samples.bin
 for file in samples.npy samples.bin; do
   info $file --json
-  [ "$(value kind elements bytes <out | tr '\n' ' ')" = "npy 14 $((14 * 4)) " ] || fail "info $file"
+  [ "$(value kind elements bytes <out | tr '\n' ' ')" = "npy 14 $((14 * 8)) " ] || fail "info $file"
   info $file
-  says ' f32 \(7,2\)$'
+  says ' f64 \(7,2\)$'
 done
 echo 'not an array' >wrong.npy
 refused 3 'wrong.npy' "$vapo" info wrong.npy

@@ -89,6 +89,8 @@ TEST_CASE("text: numbers in the first line are names where they count on, and it
   check_table("\"10\",\"20\"\n1,2\n3,4\n", {2, 2}, {1, 2, 3, 4}, {"10", "20"});  // in quotes, and no value is
   check_table("0,1,2,3,4\n5,0,7,1,2\n3,4,1,2,9\n", {2, 5}, {5, 0, 7, 1, 2, 3, 4, 1, 2, 9},
               {"0", "1", "2", "3", "4"});
+  check_table("400,410,420,430\n1.5,2.5,3.5,4.5\n.1,.2,.3,.4\n", {2, 4}, {1.5, 2.5, 3.5, 4.5, .1, .2, .3, .4},
+              {"400", "410", "420", "430"});
   check_table("2000,x\n1.5,2\n3,4\n", {2, 2}, {1.5, 2, 3, 4}, {"2000", "x"});
   for (const char* text : {"0,1\n1.5,2.5\n3.5,4.5\n", "2019,2020,2021\n1.5,2,3\n4,5,6\n", "2000,x\n1.5,2\n3,4\n"})
     CHECK_NOTED(text, taken);
@@ -113,6 +115,7 @@ TEST_CASE("text: an index and names of rows are named as such") {
   CHECK(parse_csv(pandas, "f", numeric).columns == std::vector<std::string>{"a", "b"});
   CHECK_NOTED("id,x\n1,5.5\n2,6\n3,7\n", "column 1 (id) counts 1, 2, 3");
   CHECK(notes_of("id,x\n1,5.5\n2,6\n4,7\n").empty());
+  CHECK_NOTED(",x\n31,5.5\n7,6\n", "column 1 has no name: an index? --set 'data.columns=[\"x\"]' leaves it out");
   CHECK_NOTED(",0,1\n0,5,6\n1,7,8\n2,9,9\n", "line 1 is taken for the names");
   CHECK_NOTED("Unnamed: 0,x\n0,5\n1,6\n2,9\n", "column 1 has no name and counts");
 
