@@ -24,6 +24,7 @@ struct FidOptions {
   SamplerFlags sampler;
   ClassOptions of_class;
   FeatureChoice network;
+  FolderFlags images;
   std::string reference, samples, resize = "tf1", data, save, out;
   std::optional<int64_t> n;
   bool halves = false;
@@ -73,6 +74,8 @@ Json request_of(const FidOptions& options, const FeatureNetwork& network) {
                   {"samples", options.samples},
                   {"halves", options.halves}};
   if (network.is_inception()) request["resize"] = options.resize;
+  if (options.images.size > 0) request["size"] = options.images.size;
+  if (options.images.skip_unreadable) request["skip_unreadable"] = true;
   return request;
 }
 
@@ -214,7 +217,7 @@ int fid(FidOptions options) {
     evaluation.emplace(options.out, "fid", request);
   Outcome outcome(std::move(evaluation), request);
 
-  SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref"};
+  SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images};
   Side real = side_of(asked, options.reference, options.data, {});
   outcome.add("features", network->file());
   outcome.add("width", network->width());
@@ -268,7 +271,7 @@ void add_fid(CLI::App& app, Action& action) {
   command
       ->add_option(
           "--ref", o->reference,
-          "Real images: NAME, NAME:train (the default), NAME:test, a folder of PNG or JPEG, .npy or .npz; or "
+          "Real images: NAME, NAME:train (the default), NAME:test, a folder of pictures, .npy or .npz; or "
           "their statistics, .npz with mu and sigma")
       ->required();
   command->add_option("--samples", o->samples,
@@ -284,6 +287,7 @@ void add_fid(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--data", o->data,
                       "Where the set lies, of --ref where the two differ (default: $VAPO_DATA/…)");
+  o->images.add_to(*command, true);
   command->add_option("--save-ref", o->save,
                       "Write the statistics of the real images: .npz with mu, sigma and count");
   command->add_flag("--halves", o->halves, "Also between two random halves of the real images: a floor");

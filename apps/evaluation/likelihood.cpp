@@ -33,6 +33,7 @@ struct LikelihoodCommand {
   int64_t probes = 1, seed = 0, limit = 0, dequantizations = 2, batch_size = 64;
   double tolerance = 1e-5;
   bool last_weights = false, with_labels = false;
+  FolderFlags images;
 };
 
 struct ChosenPoints {
@@ -108,20 +109,13 @@ struct ChosenImages {
 };
 
 ChosenImages images_of(const LikelihoodCommand& options, const Model& model) {
-  NamedImages images = images_for(model, options.data);
+  NamedImages images = images_for(model, options.data, options.images);
   Tensor index = some_of(images.set.count(), options.limit, static_cast<uint64_t>(options.seed));
   ChosenImages out{images.name, kernel::index_select(images.set.pixels, 0, index), {}, index, {}};
   for (int64_t i : index.to_vector<int64_t>())
     if (!images.set.files.empty()) out.files.push_back(images.set.files[static_cast<size_t>(i)]);
   if (!options.with_labels) return out;
-  int64_t classes = model.recipe.classes();
-  if (classes == 0)
-    throw InputError(fmt::format("{}: the model has no classes; leave out --with-labels", model.file.string()));
-  if (!images.set.labels.defined()) throw InputError(fmt::format("{}: its images have no labels", images.name));
-  out.labels = kernel::index_select(images.set.labels, 0, index);
-  for (int64_t label : out.labels.to_vector<int64_t>())
-    if (label < 0 || label >= classes)
-      throw InputError(fmt::format("{}: label {}, the model has classes 0 to {}", images.name, label, classes - 1));
+  out.labels = kernel::index_select(labels_for(model, images), 0, index);
   return out;
 }
 
@@ -225,6 +219,7 @@ void add_likelihood(CLI::App& app, Action& action) {
   command->add_option("--data", o->data,
                       "Table of points, .csv or .npy (default: the run's held-out rows, or fresh points); images: "
                       "NAME[:train|validation|test], u8 .npy, a folder (default: the run's test part)");
+  o->images.add_to(*command, false);
   command
       ->add_option("--trace", o->trace,
                    "exact (D Hessian products per evaluation: default of points) or hutchinson (of images)")

@@ -188,7 +188,6 @@ Json facts_of_folder(const std::string& folder) {
 Json for_a_person(const Json& facts) {
   Json out = Json::object();
   for (const auto& [name, value] : facts.items()) {
-    if (name == "notes") continue;
     if (!value.is_array()) {
       out[name] = value.is_string() ? Json(shown(value.get<std::string>())) : value;
     } else if (!value.empty() && value.front().is_object()) {

@@ -22,7 +22,7 @@ Json facts_of_points(bool density_known, double noise, int64_t points);
 // have any sizes. Throws IoError; InputError where there is no picture in it.
 Json facts_of_folder(const std::string& folder);
 
-// The same with lists of objects as lines of a table, and lists of texts as lines; without notes, which have been told.
+// The same with lists of objects as lines of a table, and lists of texts as lines.
 Json for_a_person(const Json& facts);
 
 }  // namespace vapo::app

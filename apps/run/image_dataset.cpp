@@ -5,7 +5,6 @@
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
 #include "apps/run/described.h"
-#include "apps/run/image_features.h"
 #include "apps/run/model.h"
 #include "data/pictures/image_file.h"
 #include "tensor/check.h"
@@ -14,18 +13,18 @@
 
 namespace vapo::app {
 
-data::ImageOptions image_options(const Config& config) {
+data::ImageSet read_images(const Config& config, data::Subset subset, const FolderFlags* flags) {
   const Config::Data& d = config.data;
-  return {.size = d.size,
-          .crop = d.crop,
-          .skip_unreadable = d.skip_unreadable,
-          .skip_hint = "--set data.skip_unreadable=true",
-          .size_hint = "--set data.size=64 brings all to one size"};
-}
-
-data::ImageSet read_images(const Config& config, data::Subset subset) {
-  const Config::Data& d = config.data;
-  data::ImageSet set = data::read_images(d.set, d.path, subset, image_options(config));
+  data::ImageOptions options{.size = d.size,
+                             .crop = d.crop,
+                             .skip_unreadable = d.skip_unreadable,
+                             .skip_hint = "--set data.skip_unreadable=true",
+                             .size_hint = "--set data.size=64 brings all to one size"};
+  if (flags) {
+    options.skip_unreadable |= flags->skip_unreadable;
+    options.skip_hint = flags->options().skip_hint;
+  }
+  data::ImageSet set = data::read_images(d.set, d.path, subset, options);
   tell(d.set, set);
   return set;
 }

@@ -56,6 +56,7 @@ int cost(const TrainOptions& options, Device device) {
   tell_classes(*dataset);
   Json found = {{"data", dataset->description()}};
   found.update(dataset->facts());
+  if (!options.common.json) found.erase("notes");  // which have been told
   found.update(dry_run(config, *dataset, device));
   print_result(options.common.json ? found : for_a_person(found), options.common.json);
   return 0;

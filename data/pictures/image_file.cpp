@@ -30,7 +30,7 @@ Tensor decode_image(std::span<const std::byte> bytes, const std::string& name) {
   const ImageKind* kind = kind_by_bytes(first);
   if (kind && kind->is_read()) return kind->decode(bytes, name);
   if (kind)
-    throw InputError(fmt::format("'{}': a {} image, which is not read. {}", name, kind->name,
+    throw InputError(fmt::format("'{}': a picture of kind {}, which is not read. {}", name, kind->name,
                                  conversion_hint(lower_case_ending(name))));
   throw InputError(fmt::format(
       "'{}': {}", name,

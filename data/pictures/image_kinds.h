@@ -15,7 +15,7 @@ struct ImageKind {
   std::string_view endings;  // ".jpg .jpeg ", a blank after each
   // How files begin, one of those that are not empty; "?" is any byte. Sure where it is longer than two bytes: text
   // may begin with "BM" or "P5".
-  std::string_view beginnings[3];
+  std::string_view beginnings[6];
   Tensor (*decode)(std::span<const std::byte> bytes, const std::string& name);  // null: not read
   bool is_read() const { return decode != nullptr; }
 };

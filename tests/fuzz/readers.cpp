@@ -10,6 +10,7 @@
 
 #include "apps/run/config.h"
 #include "data/measures/frechet.h"
+#include "data/pictures/codecs.h"
 #include "data/pictures/image_file.h"
 #include "data/readers/archives.h"
 #include "data/readers/file_kind.h"
@@ -142,7 +143,13 @@ void use_table(const data::TableFile& file, const std::string& name) {
   return x;
 }
 
-[[maybe_unused]] void read_jpeg(std::string_view bytes) { read_image(bytes); }
+[[maybe_unused]] constexpr auto *read_jpeg = read_image, *read_webp = read_image, *read_gif = read_image,
+                                *read_tiff = read_image, *read_bmp = read_image, *read_pnm = read_image;
+
+[[maybe_unused]] void read_exif(std::string_view bytes) {
+  int orientation = data::detail::exif_orientation(std::as_bytes(std::span(bytes)));
+  require(orientation >= 1 && orientation <= 8, "no orientation");
+}
 
 // PNG's check sums stop most of what is mutated, so they are mended.
 [[maybe_unused]] void read_png(std::string_view bytes) {
