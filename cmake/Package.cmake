@@ -22,5 +22,5 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS gnuplot-nox)
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME libvapo-dev)
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_DEPENDS "libcsv-dev, libfmt-dev, libhwy-dev, libdnnl-dev, ocl-icd-opencl-dev, nlohmann-json3-dev, libtomlplusplus-dev, \
-libjpeg62-turbo-dev, liblapacke-dev, libpng-dev, libprotobuf-dev, libzip-dev, zlib1g-dev")
+libexif-dev, libgif-dev, libjpeg62-turbo-dev, liblapacke-dev, libnetpbm-dev, libpng-dev, libtiff-dev, libwebp-dev, libprotobuf-dev, libzip-dev, zlib1g-dev")
 include(CPack)

@@ -14,8 +14,8 @@ corpora=$PWD/tests/fuzz/corpus
 cd build/fuzz
 mkdir -p findings grown
 # Shares of the executions: those that go through folders, or draw a page, take a millisecond each.
-targets=(safetensors npy npz csv config cifar idx jpeg mat names png metrics result latest checkpoint weights)
-shares=(10 14 10 40 10 16 20 10 12 40 8 2 2 3 2 1)
+targets=(safetensors npy npz csv config cifar idx jpeg mat names png bmp exif gif pnm tiff webp metrics result latest checkpoint weights)
+shares=(10 14 10 40 10 16 20 10 12 40 8 10 10 10 10 6 8 2 2 3 2 1)
 all=0
 for share in "${shares[@]}"; do all=$((all + share)); done
 

@@ -24,7 +24,8 @@ cd "$(dirname "$0")/.."
 bundle=${VAPO_GPU_BUNDLE:-$PWD/.gpu-bundle}
 libdir=usr/lib/x86_64-linux-gnu
 development=(libcsv-dev libfmt-dev libhwy-dev libdnnl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libkainjow-mustache-dev doctest-dev
-  ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler libpng-dev libjpeg62-turbo-dev liblapacke-dev libzip-dev zlib1g-dev)
+  ocl-icd-opencl-dev libprotobuf-dev protobuf-compiler libpng-dev libjpeg62-turbo-dev liblapacke-dev libzip-dev zlib1g-dev
+  libexif-dev libgif-dev libnetpbm-dev libstb-dev libtiff-dev libwebp-dev)
 # What every machine has, or nothing of ours needs; of BLAS the plain one is enough.
 assumed='^(libc6|libc6-dev|libc-bin|libc-dev-bin|linux-libc-dev|libgcc-s1|libstdc\+\+6|gcc-[0-9]+-base|libcrypt.*|debconf.*|cmake.*|.*-doc|libstdc\+\+-.*|libtirpc.*|libnsl.*|rpcsvc-proto|libgssapi.*|libk5.*|libkrb5.*|libkeyutils.*|libcom-err.*|libatlas.*|libblis.*|libopenblas.*)$'
 

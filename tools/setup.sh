@@ -7,9 +7,8 @@ set -euo pipefail
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package looks for OpenCL and does not depend on it
 build=(g++ cmake ninja-build libcsv-dev libfmt-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev nlohmann-json3-dev libcli11-dev
   libtomlplusplus-dev libkainjow-mustache-dev gnuplot-nox
-  libjpeg62-turbo-dev
+  libexif-dev libgif-dev libjpeg62-turbo-dev libnetpbm-dev libpng-dev libstb-dev libtiff-dev libwebp-dev
   liblapacke-dev
-  libpng-dev
   libprotobuf-dev protobuf-compiler
   libzip-dev
   zlib1g-dev)
@@ -22,7 +21,8 @@ optional=(clang-format-14 chromium-headless-shell)
 build_programs=(cmake ninja protoc)
 build_headers=(csv.h:libcsv fmt/format.h:fmt hwy/highway.h:Highway dnnl.hpp:oneDNN omp.h:OpenMP nlohmann/json.hpp:nlohmann-json
   CLI/CLI.hpp:CLI11 toml++/toml.h:toml++ kainjow/mustache.hpp:mustache jpeglib.h:libjpeg lapacke.h:LAPACKE png.h:libpng
-  google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib)
+  google/protobuf/message_lite.h:Protobuf zip.h:libzip zlib.h:zlib libexif/exif-data.h:libexif gif_lib.h:giflib
+  netpbm/pam.h:netpbm stb/stb_image.h:stb tiffio.h:libtiff webp/demux.h:libwebp)
 test_programs=(git pkg-config xz)
 test_headers=(doctest/doctest.h:doctest)
 

@@ -6,7 +6,6 @@
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "vapo/sampling/draw_samples.h"
-#include "vapo/scores.h"
 #include "vapo/streams.h"
 
 namespace vapo {
@@ -36,6 +35,17 @@ Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points)
   Tensor x = seen_by(model, points);
   return in_batches(x.dim(0), kBatch,
                     [&](int64_t begin, int64_t count) { return energy(part(x, begin, count)).value(); });
+}
+
+EnergyScores energy_scores_at(const Energy& energy, const Model& model, const Tensor& points) {
+  Tensor x = seen_by(model, points);
+  Tensor both = in_batches(x.dim(0), kBatch, [&](int64_t begin, int64_t count) {
+    EnergyScores scores = energy_scores(energy, part(x, begin, count));
+    Tensor columns[] = {scores.energy.reshape({count, 1}), scores.mass.reshape({count, 1})};
+    return kernel::concat(columns, 1);
+  });
+  auto column = [&](int64_t k) { return kernel::slice(both, 1, k, k + 1, 1).reshape({x.dim(0)}); };
+  return {column(0), column(1)};
 }
 
 Likelihoods log_density(const Model& model, const Tensor& points, const LogDensityOptions& o) {

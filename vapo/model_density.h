@@ -5,11 +5,14 @@
 
 #include "vapo/likelihood.h"
 #include "vapo/model.h"
+#include "vapo/scores.h"
 
 namespace vapo {
 
 // Energy at points (N,D) in the data's units: (N).
 Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points);
+// The same with the gradient, whose norm is in what the potential sees: standardised columns, all of one unit.
+EnergyScores energy_scores_at(const Energy& energy, const Model& model, const Tensor& points);
 
 struct Likelihoods {
   Tensor log_likelihood;      // (N) f64, nats

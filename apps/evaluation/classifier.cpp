@@ -23,11 +23,13 @@ struct TrainOptions {
   int64_t epochs = 4, batch_size = 128, seed = 0, shift = 2;
   double learning_rate = 1e-3;
   bool flip = false;
+  FolderFlags images;
 };
 
 struct TestOptions {
   CommonOptions common;
   std::string classifier, set, data;
+  FolderFlags images;
 };
 
 // Every image moved by up to `most` pixels either way, its edge repeated: a function of the key.
@@ -62,8 +64,8 @@ int train(const TrainOptions& options) {
   Device device = options.common.apply();
   std::filesystem::path folder = std::filesystem::absolute(options.out).parent_path();
   if (!std::filesystem::is_directory(folder)) throw IoError(fmt::format("{}: no such folder", folder.string()));
-  NamedImages images = read_named_images(options.set, options.data, data::Subset::train);
-  NamedImages test = read_named_images(options.set, options.data, data::Subset::test);
+  NamedImages images = read_named_images(options.set, options.data, data::Subset::train, options.images.options());
+  NamedImages test = read_named_images(options.set, options.data, data::Subset::test, options.images.options());
   auto seed = static_cast<uint64_t>(options.seed);
   ImageClassifier classifier{.file = options.out, .set = options.set, .network = {}, .device = device};
   classifier.network = std::make_unique<Classifier>(options_for(images), seed);
@@ -120,7 +122,7 @@ int train(const TrainOptions& options) {
 int test(const TestOptions& options) {
   Device device = options.common.apply();
   ImageClassifier classifier = open_classifier(options.classifier, device);
-  NamedImages images = read_named_images(options.set, options.data, data::Subset::test);
+  NamedImages images = read_named_images(options.set, options.data, data::Subset::test, options.images.options());
   Stopwatch watch;
   Verdict verdict = judge(classifier, images);
   print_result({{"classifier", classifier.file},
@@ -140,6 +142,7 @@ void add_train_classifier(CLI::App& parent, Action& action) {
       parent.add_subcommand("train", "Learn the classes of a set; its test part is judged each epoch");
   command->add_option("SET", o->set, "mnist, fashion_mnist, cifar10, cifar100 or svhn")->required();
   command->add_option("--data", o->data, "Where the set lies (default: $VAPO_DATA/…)");
+  o->images.add_to(*command, true);
   command->add_option("--out", o->out, "The file to write, .safetensors; after every epoch")->required();
   command->add_option("--epochs", o->epochs, "Times the set is seen")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}))
@@ -174,6 +177,7 @@ void add_classifier(CLI::App& app, Action& action) {
   command->add_option("FILE", o->classifier, "What vapo classifier train wrote")->required();
   command->add_option("SET", o->set, "NAME or NAME:train, NAME:validation, NAME:test (the default)")->required();
   command->add_option("--data", o->data, "Where the set lies (default: $VAPO_DATA/…)");
+  o->images.add_to(*command, true);
   o->common.add_to(*command);
   command->callback([o, &action] { action = [o] { return test(*o); }; });
 }

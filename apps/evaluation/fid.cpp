@@ -11,6 +11,7 @@
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/measures/sample_scores.h"
+#include "data/writers/save.h"
 #include "tensor/kernels.h"
 #include "tensor/precision.h"
 #include "tensor/random.h"
@@ -23,6 +24,7 @@ struct FidOptions {
   SamplerFlags sampler;
   ClassOptions of_class;
   FeatureChoice network;
+  FolderFlags images;
   std::string reference, samples, resize = "tf1", data, save, out;
   std::optional<int64_t> n;
   bool halves = false;
@@ -72,6 +74,8 @@ Json request_of(const FidOptions& options, const FeatureNetwork& network) {
                   {"samples", options.samples},
                   {"halves", options.halves}};
   if (network.is_inception()) request["resize"] = options.resize;
+  if (options.images.size > 0) request["size"] = options.images.size;
+  if (options.images.skip_unreadable) request["skip_unreadable"] = true;
   return request;
 }
 
@@ -175,6 +179,7 @@ void add_table(Evaluation& evaluation, const FeatureNetwork& network, const Json
 int fid(FidOptions options) {
   if (options.samples.empty() && !options.halves && options.save.empty())
     throw UsageError("fid: what of the images? Hint: --samples, --halves or --save-ref");
+  if (!options.save.empty()) data::check_target(options.save, data::Contents::statistics, "--save-ref");
   Device device = options.common.apply();
   options.network.resize = from_name<data::FeatureResize>(options.resize);
   std::unique_ptr<FeatureNetwork> network = open_feature_network(options.network, device);
@@ -212,7 +217,7 @@ int fid(FidOptions options) {
     evaluation.emplace(options.out, "fid", request);
   Outcome outcome(std::move(evaluation), request);
 
-  SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref"};
+  SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images};
   Side real = side_of(asked, options.reference, options.data, {});
   outcome.add("features", network->file());
   outcome.add("width", network->width());
@@ -266,7 +271,7 @@ void add_fid(CLI::App& app, Action& action) {
   command
       ->add_option(
           "--ref", o->reference,
-          "Real images: NAME, NAME:train (the default), NAME:test, a folder of PNG or JPEG, .npy or .npz; or "
+          "Real images: NAME, NAME:train (the default), NAME:test, a folder of pictures, .npy or .npz; or "
           "their statistics, .npz with mu and sigma")
       ->required();
   command->add_option("--samples", o->samples,
@@ -282,6 +287,7 @@ void add_fid(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--data", o->data,
                       "Where the set lies, of --ref where the two differ (default: $VAPO_DATA/…)");
+  o->images.add_to(*command, true);
   command->add_option("--save-ref", o->save,
                       "Write the statistics of the real images: .npz with mu, sigma and count");
   command->add_flag("--halves", o->halves, "Also between two random halves of the real images: a floor");

@@ -119,7 +119,7 @@ Side side_of(const SideRequest& request, const std::string& name, const std::str
     }
     images.set = data::image_set_of(arrays, name);
   } else {
-    images = read_named_images(name, path, data::Subset::train);
+    images = read_named_images(name, path, data::Subset::train, request.images.options());
   }
   if (most && *most > images.set.count())
     throw InputError(fmt::format("{}: -n {}: it has {} images", name, *most, images.set.count()));

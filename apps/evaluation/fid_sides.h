@@ -28,6 +28,7 @@ struct SideRequest {
   const FeatureNetwork& network;
   const Evaluation* evaluation = nullptr;  // where parts are kept; may be null
   std::string part;                        // "ref" or "samples": the beginning of their names
+  FolderFlags images = {};
 };
 // Images as read_named_images has them, or statistics (.npz with mu and sigma) of features as wide as the
 // network's. `most`: of images, the first so many; InputError where there are fewer.

@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "apps/evaluation/image_likelihood.h"
 #include "apps/evaluation/model_images.h"
+#include "apps/evaluation/row_scores.h"
 #include "apps/run/command.h"
 #include "apps/run/dataset.h"
 #include "apps/run/evaluation.h"
@@ -15,6 +17,7 @@
 #include "data/measures/histogram.h"
 #include "data/measures/statistics.h"
 #include "data/pictures/figure.h"
+#include "data/writers/save.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/io/npy.h"
@@ -26,28 +29,37 @@ namespace {
 
 struct LikelihoodCommand {
   CommonOptions common;
-  std::string model, data, trace, out;
+  std::string model, data, trace, out, save;
   int64_t probes = 1, seed = 0, limit = 0, dequantizations = 2, batch_size = 64;
   double tolerance = 1e-5;
   bool last_weights = false, with_labels = false;
+  FolderFlags images;
+};
+
+struct ChosenPoints {
+  Tensor x;
+  std::vector<int64_t> numbers;  // of their rows in the table
 };
 
 // The points asked about: a file's rows, or the run's own held-out rows, or fresh points of its synthetic set.
-Tensor points_of(const LikelihoodCommand& options, const Model& model, std::string& what) {
+ChosenPoints points_of(const LikelihoodCommand& options, const Model& model, std::string& what) {
   constexpr int64_t kFreshPoints = 2000;
   if (!options.data.empty()) {
     what = options.data;
-    return read_table_for(model, options.data).values;
+    data::Table table = read_table_for(model, options.data);
+    return {table.values, table.rows};
   }
   PointDataset dataset(model.config);
   if (dataset.set()) {
     what = "fresh points of " + dataset.name();
-    return dataset.set()->sample(options.limit > 0 ? options.limit : kFreshPoints,
-                                 {static_cast<uint64_t>(options.seed), kFreshStream, 0}, DType::f64);
+    int64_t n = options.limit > 0 ? options.limit : kFreshPoints;
+    std::vector<int64_t> numbers(static_cast<size_t>(n));
+    std::iota(numbers.begin(), numbers.end(), 1);
+    return {dataset.set()->sample(n, {static_cast<uint64_t>(options.seed), kFreshStream, 0}, DType::f64), numbers};
   }
   what = "held-out rows of " + dataset.name();
   tell_if_changed(model, dataset);
-  return dataset.held_out_rows();
+  return {dataset.held_out_rows(), dataset.held_out_numbers()};
 }
 
 int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
@@ -55,7 +67,7 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
     throw InputError(
         fmt::format("{}: a model of points; --with-labels and --out are for images", model.file.string()));
   std::string what, trace = options.trace.empty() ? "exact" : options.trace;
-  Tensor x = points_of(options, model, what);
+  auto [x, numbers] = points_of(options, model, what);
   if (!x.defined() || x.dim(0) == 0) throw InputError(fmt::format("{}: there are none. Hint: --data FILE", what));
   if (x.dim(1) != model.dims()) {
     throw InputError(fmt::format("{}: {} columns, the model has {}", what, x.dim(1), model.dims()));
@@ -70,8 +82,12 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
   if (auto bad = non_finite(result.log_likelihood))
     throw DivergedError(fmt::format("{}: the log-likelihood is {} {}", what, bad->name(), bad->where()));
   data::Estimate nats = data::mean_of(result.log_likelihood);
+  if (!options.save.empty()) {
+    numbers.resize(static_cast<size_t>(x.dim(0)));
+    save_point_scores(options.save, model, x, result.log_likelihood, {"row", Tensor::from(numbers, {x.dim(0)})});
+  }
   double bits = std::numbers::ln2 * static_cast<double>(model.dims());
-  print_result({{"checkpoint", model.file.string()},
+  Json found = {{"checkpoint", model.file.string()},
                 {"weights", model.averaged ? "ema" : "last"},
                 {"data", what},
                 {"n", x.dim(0)},
@@ -80,29 +96,26 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
                 {"bits_per_dim", -nats.mean / bits},
                 {"trace", trace},
                 {"nfe", result.nfe},
-                {"seconds", result.seconds}},
-               options.common.json);
+                {"seconds", result.seconds}};
+  if (!options.save.empty()) found["saved"] = options.save;
+  print_result(found, options.common.json);
   return 0;
 }
 
 struct ChosenImages {
   std::string name;
-  Tensor pixels, labels, index;  // index: their places in the set
+  Tensor pixels, labels, index;    // index: their places in the set
+  std::vector<std::string> files;  // their files, where each has one
 };
 
 ChosenImages images_of(const LikelihoodCommand& options, const Model& model) {
-  NamedImages images = images_for(model, options.data);
+  NamedImages images = images_for(model, options.data, options.images);
   Tensor index = some_of(images.set.count(), options.limit, static_cast<uint64_t>(options.seed));
-  ChosenImages out{images.name, kernel::index_select(images.set.pixels, 0, index), {}, index};
+  ChosenImages out{images.name, kernel::index_select(images.set.pixels, 0, index), {}, index, {}};
+  for (int64_t i : index.to_vector<int64_t>())
+    if (!images.set.files.empty()) out.files.push_back(images.set.files[static_cast<size_t>(i)]);
   if (!options.with_labels) return out;
-  int64_t classes = model.recipe.classes();
-  if (classes == 0)
-    throw InputError(fmt::format("{}: the model has no classes; leave out --with-labels", model.file.string()));
-  if (!images.set.labels.defined()) throw InputError(fmt::format("{}: its images have no labels", images.name));
-  out.labels = kernel::index_select(images.set.labels, 0, index);
-  for (int64_t label : out.labels.to_vector<int64_t>())
-    if (label < 0 || label >= classes)
-      throw InputError(fmt::format("{}: label {}, the model has classes 0 to {}", images.name, label, classes - 1));
+  out.labels = kernel::index_select(labels_for(model, images), 0, index);
   return out;
 }
 
@@ -179,12 +192,19 @@ int likelihood_of_images(LikelihoodCommand options, const Model& model) {
                                                .seed = static_cast<uint64_t>(options.seed)},
                                               evaluation.folder(), "log_likelihood");
   report(evaluation, options, model, images, result);
+  if (!options.save.empty()) {
+    Tensor energies =
+        image_energies(model, images.pixels, images.labels, options.batch_size, evaluation.file("energies.npy"));
+    save_image_scores(options.save, model, result.mean_bits(), energies, {"image", images.index, images.files});
+    evaluation.summary("saved", options.save);
+  }
   evaluation.finish(options.common.json);
   return 0;
 }
 
 int likelihood(const LikelihoodCommand& options) {
   Device device = options.common.apply();
+  if (!options.save.empty()) data::check_target(options.save, data::Contents::rows, "--save");
   Model model = open_model(options.model, options.last_weights, device);
   return model.of_images() ? likelihood_of_images(options, model) : likelihood_of_points(options, model);
 }
@@ -199,6 +219,7 @@ void add_likelihood(CLI::App& app, Action& action) {
   command->add_option("--data", o->data,
                       "Table of points, .csv or .npy (default: the run's held-out rows, or fresh points); images: "
                       "NAME[:train|validation|test], u8 .npy, a folder (default: the run's test part)");
+  o->images.add_to(*command, false);
   command
       ->add_option("--trace", o->trace,
                    "exact (D Hessian products per evaluation: default of points) or hutchinson (of images)")
@@ -211,6 +232,11 @@ void add_likelihood(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{1}, int64_t{65'536}))
       ->capture_default_str();
   command->add_option("--out", o->out, "Folder for the result (default: evaluations/likelihood… beside the model)");
+  command->add_option(
+      "--save", o->save,
+      fmt::format("Write {} of the file, as {}: a row has its number (from 1), an image its file or "
+                  "its number in the set (from 0)",
+                  kRowScores, data::endings_of(data::Contents::rows)));
   command->add_option("--probes", o->probes, "Of hutchinson: random vectors per point")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}))
       ->capture_default_str();

@@ -21,45 +21,51 @@ void check(const Model& model, const NamedImages& images) {
 
 bool is_all_train(const std::string& set) { return set == "image_folder" || set == "image_array"; }
 
-data::ImageSplit own_split(const Model& model) {
+data::ImageSplit own_split(const Model& model, const FolderFlags& flags) {
   const Config& c = model.config;
-  return data::split_images(read_images(c), c.data.held_out, static_cast<uint64_t>(c.train.seed));
+  return data::split_images(read_images(c, data::Subset::train, &flags), c.data.held_out,
+                            static_cast<uint64_t>(c.train.seed));
 }
 
-NamedImages own_images(const Model& model) {
+NamedImages own_images(const Model& model, const FolderFlags& flags) {
   const std::string& set = model.config.data.set;
-  if (!is_all_train(set)) return {set + ":test", read_images(model.config, data::Subset::test)};
-  data::ImageSet held_out = own_split(model).held_out;
+  if (!is_all_train(set)) return {set + ":test", read_images(model.config, data::Subset::test, &flags)};
+  data::ImageSet held_out = own_split(model, flags).held_out;
   if (!held_out.pixels.defined() || held_out.count() == 0)
     throw InputError(fmt::format("{} has no test part, and the run of {} held out none of it. Hint: name a set",
                                  set, model.file.string()));
   return {set + ", held out", held_out};
 }
 
-NamedImages read_for(const Model& model, const std::string& name) {
-  if (name.empty()) return own_images(model);
+NamedImages read_for(const Model& model, const std::string& name, const FolderFlags& flags) {
+  if (name.empty()) return own_images(model, flags);
   bool square = model.sample[0] == model.sample[1];
-  data::ImageOptions options{.size = square ? model.sample[0] : 0};
+  data::ImageOptions options = flags.options(square ? model.sample[0] : 0);
+  options.size_hint = "images of the model's size, " + model.sample.str();
   const Config::Data& own = model.config.data;
   std::string set = name.substr(0, name.find(':'));
   bool is_own = set == own.set;
-  if (is_own) options = {.size = own.size, .crop = own.crop, .skip_unreadable = own.skip_unreadable};
+  if (is_own) {
+    options.size = own.size;
+    options.crop = own.crop;
+    options.skip_unreadable |= own.skip_unreadable;
+  }
   return read_named_images(name, is_own ? own.path : "",
                            is_own && is_all_train(own.set) ? data::Subset::train : data::Subset::test, options);
 }
 
 }  // namespace
 
-NamedImages images_for(const Model& model, const std::string& name) {
+NamedImages images_for(const Model& model, const std::string& name, const FolderFlags& flags) {
   if (!model.of_images())
     throw InputError(fmt::format("{}: a model of points; this is for images", model.file.string()));
-  NamedImages images = read_for(model, name);
+  NamedImages images = read_for(model, name, flags);
   check(model, images);
   return images;
 }
 
-NamedImages training_images_of(const Model& model) {
-  NamedImages images{model.config.data.set + ", trained on", own_split(model).train};
+NamedImages training_images_of(const Model& model, const FolderFlags& flags) {
+  NamedImages images{model.config.data.set + ", trained on", own_split(model, flags).train};
   check(model, images);
   return images;
 }

@@ -12,10 +12,10 @@ namespace vapo::app {
 // `name`: NAME, NAME:train, NAME:validation, NAME:test (the usual part), a file .npy of u8 pixels, or a folder of
 // images; empty: the test part of the set that the model was trained on, or the images that its training held out
 // where there is none. That set is looked for where the run found it, all others below $VAPO_DATA; celeba and
-// folders are brought to the model's size. Throws what the readers throw, and InputError where the model is of
+// folders are brought to the model's size, and `flags` say what of broken files. Throws what the readers throw, and InputError where the model is of
 // points, or the images have another shape than its.
-NamedImages images_for(const Model& model, const std::string& name);
-NamedImages training_images_of(const Model& model);  // without those held out
+NamedImages images_for(const Model& model, const std::string& name, const FolderFlags& flags);
+NamedImages training_images_of(const Model& model, const FolderFlags& flags);  // without those held out
 
 // `limit` of n at random, in their order, i64; all where limit is 0 or n at least.
 Tensor some_of(int64_t n, int64_t limit, uint64_t seed);

@@ -29,6 +29,7 @@ struct OodOptions {
   int64_t limit = 0, likelihood = 0, training = 1000, batch_size = 64, seed = 0;
   std::optional<double> t;
   bool last_weights = false;
+  FolderFlags images;
 };
 
 struct Images {
@@ -49,13 +50,13 @@ struct Sets {
 
 Sets read_sets(const OodOptions& options, const Model& model) {
   auto seed = static_cast<uint64_t>(options.seed);
-  NamedImages in = images_for(model, options.in);
+  NamedImages in = images_for(model, options.in, options.images);
   Sets sets{.in = chosen(in.name, in.set.pixels, options.limit, seed), .training = {}, .out = {}};
   for (const std::string& name : options.out) {
     if (std::count(options.out.begin(), options.out.end(), name) > 1)
       throw InputError(fmt::format("--out {}: named twice", name));
     if (name != "interpolated") {
-      NamedImages out = images_for(model, name);
+      NamedImages out = images_for(model, name, options.images);
       sets.out.push_back(chosen(out.name, out.set.pixels, options.limit, seed));
     } else if (in.set.count() < 3) {
       throw InputError(fmt::format("{}: {} images are too few for means of neighbours", in.name, in.set.count()));
@@ -63,7 +64,7 @@ Sets read_sets(const OodOptions& options, const Model& model) {
       sets.out.push_back(chosen(name, neighbour_means(in.set.pixels.to(DType::f32)), options.limit, seed));
     }
   }
-  NamedImages training = training_images_of(model);
+  NamedImages training = training_images_of(model, options.images);
   sets.training = chosen(training.name, training.set.pixels, options.training, seed);
   for (const Images* images : {&sets.in, &sets.training})
     if (images->index.numel() < 2) throw InputError(fmt::format("{}: fewer than 2 images", images->name));
@@ -223,6 +224,7 @@ void add_ood(CLI::App& app, Action& action) {
   command->add_option("--out", o->out, "The others, with commas between: the same, or interpolated")
       ->required()
       ->delimiter(',');
+  o->images.add_to(*command, false);
   command->add_option("--folder", o->folder, "For the result (default: evaluations/ood… beside the model)");
   command->add_option("--limit", o->limit, "Take only so many images of each set, at random")
       ->check(CLI::Range(int64_t{2}, int64_t{1'000'000'000}));

@@ -74,8 +74,8 @@ void read_checkpoint(RunRecord& run) {
     return read_safetensors_header(found);
   });
   run.checkpoint = file.filename().string();
-  for (const auto& [name, shape] : header.shapes) {
-    if (name.starts_with("param.")) run.parameters += shape.numel();
+  for (const auto& [name, entry] : header.tensors) {
+    if (name.starts_with("param.")) run.parameters += entry.shape.numel();
     run.averaged |= name.starts_with("ema.");
   }
   if (auto step = header.metadata.find("step"); step != header.metadata.end())

@@ -58,6 +58,28 @@ std::string contents_of(const data::ImageSet& images) {
   return text_of({{"classes", images.classes}, {"images", images.count()}, {"shape", shape}, {"values", sum}});
 }
 
+std::vector<std::string> class_names(const std::string& contents) {
+  Json json = Json::parse(contents, nullptr, false);
+  std::vector<std::string> out;
+  if (!json.is_object() || !json.contains("classes") || !json["classes"].is_array()) return out;
+  for (const Json& name : json["classes"])
+    out.push_back(name.is_string() ? name.get<std::string>() : text_of(name));
+  return out;
+}
+
+std::string text_of_classes(const std::vector<std::string>& names) {
+  constexpr size_t first = 16, last = 3;
+  std::string out;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names.size() > first + last && i == first) {
+      out += ", …";
+      i = names.size() - last;
+    }
+    out += fmt::format("{}{} = {}", out.empty() ? "" : ", ", i, printable(names[i], 40));
+  }
+  return out;
+}
+
 void store_contents(const std::string& contents, std::map<std::string, Tensor>& extra) {
   if (contents.empty()) return;
   std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(contents.data()), contents.size());

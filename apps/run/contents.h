@@ -16,6 +16,11 @@ namespace vapo::app {
 std::string contents_of(const data::Table& table);
 std::string contents_of(const data::ImageSet& images);
 
+// The names of classes in such a text, in the order of their numbers; empty where it has none.
+std::vector<std::string> class_names(const std::string& contents);
+// "0 = cat, 1 = dog", of many the first and the last ones; "" without names.
+std::string text_of_classes(const std::vector<std::string>& names);
+
 // In a checkpoint: extra.data.contents, the bytes of the text. "" stands for data without contents, a synthetic
 // set, and for a checkpoint that was written without.
 void store_contents(const std::string& contents, std::map<std::string, Tensor>& extra);

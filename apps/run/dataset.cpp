@@ -7,6 +7,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
+#include "apps/run/described.h"
 #include "apps/run/image_dataset.h"
 #include "apps/run/model.h"
 #include "tensor/check.h"
@@ -106,14 +107,20 @@ PointDataset::PointDataset(const Config& config) {
                        .jitter = d.jitter,
                        .name = d.path.empty() ? d.set : d.path};
   if (!d.path.empty()) {
-    table_ = data::read_table(d.path, {.columns = d.columns, .missing = d.missing});
+    data::TableFile file(d.path);
+    table_ = file.choose({.columns = d.columns, .missing = d.missing});
+    facts_ = facts_of(file, &table_);
     contents_ = contents_of(table_);
     data::Split split = data::split_rows(table_.values, d.held_out, options.seed);
     table_.values = {};
     train_rows_ = split.train;
     held_out_rows_ = split.held_out;
+    for (int64_t place : split.held_out_places.to_vector<int64_t>())
+      held_out_numbers_.push_back(table_.rows[static_cast<size_t>(place)]);
+    facts_["held_out"] = held_out_rows_.dim(0);
   } else if (!d.set.empty()) {
     set_ = data::make_point_set(d.set, d.noise);
+    facts_ = facts_of_points(set_->has_density(), d.noise, d.points);
     if (d.points > 0) train_rows_ = set_->sample(d.points, {options.seed, kTrainingSetStream, 0}, DType::f64);
   } else {
     throw InputError("no data: the config has neither data.set nor data.path. Hint: --set data.path=FILE");

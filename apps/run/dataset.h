@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -17,14 +18,16 @@ struct Model;
 
 class Dataset : public BatchSource {
  public:
-  virtual std::string description() const = 0;               // name, count and shape, for a person
-  const std::string& contents() const { return contents_; }  // contents.h; "" of a synthetic set
+  virtual std::string description() const = 0;                    // name, count and shape, for a person
+  const std::string& contents() const { return contents_; }       // contents.h; "" of a synthetic set
+  const nlohmann::ordered_json& facts() const { return facts_; }  // what was understood (described.h)
   // What was guessed of its files, left out or dropped: lines for a person.
   virtual std::vector<std::string> notes() const { return {}; }
   void store(std::map<std::string, Tensor>& extra) const override;
 
  protected:
   std::string contents_;
+  nlohmann::ordered_json facts_;
 };
 // Of points or of images, as data.set and data.path say. Throws what the readers throw; InputError where neither is named.
 std::unique_ptr<Dataset> open_dataset(const Config& config);
@@ -54,12 +57,14 @@ class PointDataset : public Dataset {
   const data::Table& table() const { return table_; }  // less its values; of a table
   // f64, original units; undefined for a set of fresh points
   const Tensor& train_rows() const { return train_rows_; }
-  const Tensor& held_out_rows() const { return held_out_rows_; }  // the same; of a table
+  const Tensor& held_out_rows() const { return held_out_rows_; }                      // the same; of a table
+  const std::vector<int64_t>& held_out_numbers() const { return held_out_numbers_; }  // their rows in it, from 1
 
  private:
   std::unique_ptr<data::PointSet> set_;
   data::Table table_;
   Tensor train_rows_, held_out_rows_;
+  std::vector<int64_t> held_out_numbers_;
   std::unique_ptr<PointBatches> batches_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/contents.h"
+#include "apps/run/described.h"
 #include "apps/run/model.h"
 #include "data/pictures/image_file.h"
 #include "tensor/check.h"
@@ -12,14 +13,19 @@
 
 namespace vapo::app {
 
-data::ImageSet read_images(const Config& config, data::Subset subset) {
+data::ImageSet read_images(const Config& config, data::Subset subset, const FolderFlags* flags) {
   const Config::Data& d = config.data;
-  data::ImageSet set = data::read_images(d.set, d.path, subset,
-                                         {.size = d.size, .crop = d.crop, .skip_unreadable = d.skip_unreadable});
-  if (!set.skipped.empty()) {
-    note(fmt::format("{}: {} files could not be read and are left out, the first of them {}", d.set,
-                     set.skipped.size(), set.skipped.front()));
+  data::ImageOptions options{.size = d.size,
+                             .crop = d.crop,
+                             .skip_unreadable = d.skip_unreadable,
+                             .skip_hint = "--set data.skip_unreadable=true",
+                             .size_hint = "--set data.size=64 brings all to one size"};
+  if (flags) {
+    options.skip_unreadable |= flags->skip_unreadable;
+    options.skip_hint = flags->options().skip_hint;
   }
+  data::ImageSet set = data::read_images(d.set, d.path, subset, options);
+  tell(d.set, set);
   return set;
 }
 
@@ -30,8 +36,10 @@ ImageDataset::ImageDataset(const Config& config) : name_(config.data.set) {
   if (all.labels.defined())
     classes_ = static_cast<int64_t>(kernel::amax(all.labels.to(DType::f64), {}, false).item()) + 1;
   contents_ = contents_of(all);
+  facts_ = facts_of(all);
   data::ImageSplit split = data::split_images(all, config.data.held_out, seed);
   held_out_ = std::move(split.held_out);
+  facts_["held_out"] = held_out_count();
   train_ = std::make_shared<const data::ImageSet>(std::move(split.train));
   loader_ = std::make_unique<data::ImageLoader>(train_, data::LoaderOptions{.batch_size = t.batch_size,
                                                                             .seed = seed,

@@ -2,6 +2,7 @@
 // A set of images, split into training and validation images by the seed, through a loader that prepares batches ahead.
 
 #include "apps/run/dataset.h"
+#include "apps/run/image_features.h"
 #include "data/sets/image_loader.h"
 
 namespace vapo::app {
@@ -25,7 +26,9 @@ class ImageDataset : public Dataset {
   std::unique_ptr<data::ImageLoader> loader_;
 };
 
-// The images of a config's set; its training part unless told otherwise.
-data::ImageSet read_images(const Config& config, data::Subset subset = data::Subset::train);
+// The images of a config's set, and notes of what a person must be told of them; its training part unless told
+// otherwise. Hints name --set, or the options of `flags` where a command takes those.
+data::ImageSet read_images(const Config& config, data::Subset subset = data::Subset::train,
+                           const FolderFlags* flags = nullptr);
 
 }  // namespace vapo::app

@@ -4,10 +4,14 @@
 
 #include <algorithm>
 
+#include "apps/run/command.h"
+#include "apps/run/contents.h"
 #include "apps/run/json_file.h"
 #include "data/pictures/image_file.h"
+#include "data/pictures/image_kinds.h"
 #include "data/readers/npz.h"
 #include "nn/checkpoint.h"
+#include "tensor/io/printable.h"
 #include "tensor/kernels.h"
 
 namespace vapo::app {
@@ -81,31 +85,94 @@ ImageClassifier open_classifier(const std::filesystem::path& file, Device device
   return out;
 }
 
+void FolderFlags::add_to(CLI::App& command, bool with_size) {
+  command.add_flag("--skip-unreadable", skip_unreadable,
+                   "Of folders and celeba: go on without broken files, and count them");
+  if (with_size)
+    command.add_option("--size", size, "Images of folders and celeba become so many pixels a side")
+        ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+}
+
+data::ImageOptions FolderFlags::options(int64_t of_model) const {
+  return {.size = of_model > 0 ? of_model : size,
+          .skip_unreadable = skip_unreadable,
+          .skip_hint = "--skip-unreadable",
+          .size_hint = "--size 64 brings all to one size"};
+}
+
 bool names_a_set(const std::string& name) {
   std::vector<std::string> sets = data::image_set_names();
   return std::find(sets.begin(), sets.end(), name.substr(0, name.find(':'))) != sets.end();
 }
 
-NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
-                              const data::ImageOptions& options) {
-  if (name.ends_with(".npy")) return {name, data::read_image_array(name)};
-  if (name.ends_with(".npz")) return {name, data::image_set_of(data::read_npz(name, {"arr_0", "arr_1"}), name)};
+void tell(const std::string& name, const data::ImageSet& set) {
+  if (!set.skipped.empty())
+    note(fmt::format("{}: {} files could not be read and are left out, the first of them {}", name,
+                     set.skipped.size(), set.skipped.front()));
+  int64_t left_out = 0;
+  for (const data::LeftOut& kind : set.left_out) left_out += kind.count;
+  if (left_out > 0)
+    note(fmt::format("{}: {} files left out that are no images, or of kinds that are not read: {}", name, left_out,
+                     data::text_of(set.left_out)));
+  for (const std::string& remark : set.remarks) note(fmt::format("{}: {}", name, remark));
+}
+
+namespace {
+
+data::ImageSet read_named(const std::string& name, const std::string& path, data::Subset usual,
+                          const data::ImageOptions& options) {
+  if (name.ends_with(".npy")) return data::read_image_array(name);
+  if (name.ends_with(".npz")) return data::image_set_of(data::read_npz(name, {"arr_0", "arr_1"}), name);
   std::error_code error;
   if (!names_a_set(name) && std::filesystem::is_directory(name, error))
-    return {name, data::read_image_folder(name, options)};
-  if (!names_a_set(name) && std::filesystem::is_regular_file(name, error)) {
+    return data::read_image_folder(name, options);
+  if (!names_a_set(name) && (std::filesystem::is_regular_file(name, error) || data::is_image_name(name))) {
     Tensor x = data::read_image(name);
-    return {name, {.pixels = x.reshape({1, x.dim(0), x.dim(1), x.dim(2)})}};
+    return {.pixels = x.reshape({1, x.dim(0), x.dim(1), x.dim(2)})};
   }
   if (name.find('/') != std::string::npos) throw IoError(fmt::format("{}: no such file or folder", name));
   size_t colon = name.find(':');
-  if (colon == std::string::npos) return {name, data::read_images(name, path, usual, options)};
+  if (colon == std::string::npos) return data::read_images(name, path, usual, options);
   std::string part = name.substr(colon + 1);
   using data::Subset;
   for (auto [known, subset] :
        {std::pair{"train", Subset::train}, {"validation", Subset::validation}, {"test", Subset::test}})
-    if (part == known) return {name, data::read_images(name.substr(0, colon), path, subset, options)};
+    if (part == known) return data::read_images(name.substr(0, colon), path, subset, options);
   throw InputError(fmt::format("{}: '{}' is no part of a set: train, validation, test", name, part));
+}
+
+}  // namespace
+
+NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
+                              const data::ImageOptions& options) {
+  NamedImages images{name, read_named(name, path, usual, options)};
+  tell(name, images.set);
+  return images;
+}
+
+Tensor labels_for(const Model& model, const NamedImages& images) {
+  int64_t classes = model.recipe.classes();
+  if (classes == 0)
+    throw InputError(fmt::format("{}: the model has no classes; leave out --with-labels", model.file.string()));
+  if (!images.set.labels.defined())
+    throw InputError(fmt::format("{}: its images have no labels; leave out --with-labels", images.name));
+  std::vector<int64_t> labels = images.set.labels.to_vector<int64_t>();
+  std::vector<std::string> ours = class_names(model.contents), theirs = images.set.classes;
+  bool by_name = !ours.empty() && !theirs.empty() && ours != theirs;
+  if (by_name) note(fmt::format("{}: classes are matched by name with the model's", images.name));
+  for (int64_t& label : labels) {
+    if (by_name) {
+      const std::string& name = theirs[static_cast<size_t>(label)];
+      auto found = std::find(ours.begin(), ours.end(), name);
+      if (found == ours.end())
+        throw InputError(fmt::format("{}: class '{}' is none of the model's: {}", images.name, printable(name, 40),
+                                     text_of_classes(ours)));
+      label = found - ours.begin();
+    }
+    if (label < 0 || label >= classes)
+      throw InputError(fmt::format("{}: label {}, the model has classes 0 to {}", images.name, label, classes - 1));
+  }
+  return Tensor::from(labels, images.set.labels.shape());
 }
 
 Tensor as_input(const Tensor& pixels) { return kernel::affine(pixels.to(DType::f32), 1 / 127.5, -1); }

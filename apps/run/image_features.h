@@ -1,10 +1,12 @@
 #pragma once
 // Classifiers from files, the images that commands name, and what a classifier says of them.
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <string>
 
+#include "apps/run/model.h"
 #include "data/sets/images.h"
 #include "vapo/networks/classifier.h"
 
@@ -22,15 +24,31 @@ struct ImageClassifier {
 // Throws IoError, or InputError naming the file where it holds something else.
 ImageClassifier open_classifier(const std::filesystem::path& file, Device device);
 
+// What a command that takes no config is told of folders of images.
+struct FolderFlags {
+  bool skip_unreadable = false;
+  int64_t size = 0;
+
+  void add_to(CLI::App& command, bool with_size);  // --skip-unreadable; --size
+  // Of a model that images are brought to the size of; 0: of --size.
+  data::ImageOptions options(int64_t of_model = 0) const;
+};
+
 struct NamedImages {
   std::string name;  // as it was asked for
   data::ImageSet set;
 };
+// A note for each: files that could not be read, files left out by kind, other remarks.
+void tell(const std::string& name, const data::ImageSet& set);
 // "NAME" of a set or "NAME:train", "NAME:validation", "NAME:test" (of `path`, empty: below $VAPO_DATA); or a folder
-// of PNG and JPEG files, perhaps in subfolders by class; one such file; .npy of u8 pixels; .npz with them as arr_0.
+// of pictures, perhaps in subfolders by class; one such file; .npy of u8 pixels; .npz with them as arr_0.
 bool names_a_set(const std::string& name);
 NamedImages read_named_images(const std::string& name, const std::string& path, data::Subset usual,
                               const data::ImageOptions& options = {});
+
+// The labels of images as a model numbers its classes: by name, where both name theirs. Throws InputError where the
+// model has no classes, the images have no labels, or a class is none of the model's.
+Tensor labels_for(const Model& model, const NamedImages& images);
 
 Tensor as_input(const Tensor& pixels);  // u8 → f32 in [−1,1]
 // Of u8 (N,H,W,C), in batches, on the CPU. Throw InputError where the shape is another than the classifier's.

@@ -10,6 +10,7 @@
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/pictures/image_file.h"
+#include "data/pictures/image_kinds.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 #include "vapo/sampling/composition.h"
@@ -26,22 +27,16 @@ struct InpaintOptions {
   std::optional<int64_t> n;
   std::optional<double> guidance;
   bool with_labels = false, published = false, renoised = false;
+  FolderFlags folder;
 };
 
 constexpr double kPublishedStart = 2.5e-5;
 
-bool is_picture(const std::string& name) {
-  return name.ends_with(".png") || name.ends_with(".jpg") || name.ends_with(".jpeg");
-}
-
 NamedImages images_of(const InpaintOptions& options, const Model& model) {
-  NamedImages images;
-  if (is_picture(options.images)) {
-    Tensor one = data::read_image(options.images);
-    images = {options.images, {.pixels = one.reshape({1, one.dim(0), one.dim(1), one.dim(2)})}};
-  } else {
-    images = read_named_images(options.images, options.data, data::Subset::test);
-  }
+  bool square = model.sample[0] == model.sample[1];
+  data::ImageOptions read = options.folder.options(square ? model.sample[0] : 0);
+  read.size_hint = "images of the model's size, " + model.sample.str();
+  NamedImages images = read_named_images(options.images, options.data, data::Subset::test, read);
   Shape shape = images.set.image_shape();
   if (shape != model.sample)
     throw InputError(fmt::format("{}: images of {}, the model {} paints {} (height, width, channels)", images.name,
@@ -54,22 +49,32 @@ NamedImages images_of(const InpaintOptions& options, const Model& model) {
   return images;
 }
 
-// 1 where a pixel is known: (H,W,1), or of each image (n,H,W,1). White pixels of a file are the missing ones.
+// 1 where a pixel is known: (H,W,1), or of each image (n,H,W,1). White pixels of a file are the missing ones; of a file
+// whose values are 0 and 1, the ones.
 Tensor mask_of(const InpaintOptions& options, const Model& model, int64_t n) {
   int64_t h = model.sample[0], w = model.sample[1];
   if (options.mask == "box") return box_mask(h, w);
   if (options.mask == "half") return half_mask(h, w);
   if (options.mask == "random")
     return random_mask(n, h, w, {static_cast<uint64_t>(options.sampler.seed), kMaskStream, 0});
-  if (!is_picture(options.mask))
-    throw InputError(fmt::format("--mask {}: expected box, half, random or a PNG", options.mask));
+  std::error_code error;
+  if (!data::is_image_name(options.mask) && !std::filesystem::is_regular_file(options.mask, error))
+    throw InputError(fmt::format("--mask {}: expected box, half, random or a picture", options.mask));
   Tensor picture = data::read_image(options.mask);
   if (picture.dim(0) != h || picture.dim(1) != w)
     throw InputError(fmt::format("{}: a mask of {}×{}, the images are {}×{} (height × width)", options.mask,
                                  picture.dim(0), picture.dim(1), h, w));
+  const uint8_t* values = picture.data<uint8_t>();
+  int highest = *std::max_element(values, values + picture.numel());
+  if (highest == 1) note(fmt::format("{}: a mask of 0 and 1: missing is where it is 1", options.mask));
   Tensor mask = Tensor::empty({h, w, 1});
-  for (int64_t i = 0; i < h * w; ++i)
-    mask.mutable_data<float>()[i] = picture.data<uint8_t>()[i * picture.dim(2)] < 128 ? 1 : 0;
+  int64_t missing = 0;
+  for (int64_t i = 0; i < h * w; ++i) {
+    bool known = values[i * picture.dim(2)] < (highest == 1 ? 1 : 128);
+    mask.mutable_data<float>()[i] = known ? 1 : 0;
+    missing += known ? 0 : 1;
+  }
+  if (missing == 0) note(fmt::format("{}: nothing is missing: no pixel of it is white", options.mask));
   return mask;
 }
 
@@ -157,19 +162,12 @@ void classify(Evaluation& evaluation, const ImageClassifier& classifier, const T
                    {"original", "inpainted", "masked (grey)", "chance"}, {{original, inpainted, grey, chance}});
 }
 
-void check_labels(const InpaintOptions& options, const Model& model, const NamedImages& images) {
+void check_labels(const InpaintOptions& options, const Model& model, NamedImages& images) {
   if (!options.with_labels) {
     if (options.guidance) throw UsageError("--guidance: towards which class? Hint: --with-labels");
     return;
   }
-  int64_t classes = model.recipe.classes();
-  if (classes == 0)
-    throw InputError(fmt::format("{}: the model has no classes; leave out --with-labels", model.file.string()));
-  if (!images.set.labels.defined())
-    throw InputError(fmt::format("{}: its images have no labels; leave out --with-labels", images.name));
-  for (int64_t y : images.set.labels.to_vector<int64_t>())
-    if (y >= classes)
-      throw InputError(fmt::format("{}: label {}: the model has classes 0 to {}", images.name, y, classes - 1));
+  images.set.labels = labels_for(model, images);
 }
 
 int inpaint(InpaintOptions options) {
@@ -249,13 +247,17 @@ void add_inpaint(CLI::App& app, Action& action) {
   auto o = std::make_shared<InpaintOptions>();
   CLI::App* command = app.add_subcommand("inpaint", "Paint the missing parts of images");
   command->add_option("MODEL", o->model, "Folder of a run, or a checkpoint")->required();
-  command->add_option("--images", o->images, "NAME, NAME:train, NAME:test (the default part); .npy, .png, .jpg")
+  command
+      ->add_option("--images", o->images,
+                   "NAME, NAME:train, NAME:test (the default part); .npy, a picture, a folder")
       ->required();
   command->add_option("--data", o->data, "Where the set lies (default: $VAPO_DATA/…)");
+  o->folder.add_to(*command, false);
   command
-      ->add_option("--mask", o->mask,
-                   "What is missing: box (the middle), half (the right), random (every second pixel); or a PNG, "
-                   "where it is white")
+      ->add_option(
+          "--mask", o->mask,
+          "What is missing: box (the middle), half (the right), random (every second pixel); or a picture, "
+          "where it is white")
       ->capture_default_str();
   CLI::Option* published =
       command->add_flag("--published", o->published, "Known pixels are clean at every t (the default)");

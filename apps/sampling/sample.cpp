@@ -8,10 +8,9 @@
 #include "apps/sampling/sampler_options.h"
 #include "data/measures/statistics.h"
 #include "data/pictures/image_file.h"
-#include "data/readers/npz.h"
+#include "data/writers/save.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
-#include "tensor/io/npy.h"
 #include "tensor/kernels.h"
 
 namespace vapo::app {
@@ -26,8 +25,8 @@ struct SampleOptions {
   int64_t columns = 0;
 };
 
-void add_points(Json& result, const SampleOptions& options, const Tensor& x) {
-  if (!options.save.empty()) write_npy(options.save, x);
+void add_points(Json& result, const SampleOptions& options, const Model& model, const Tensor& x) {
+  if (!options.save.empty()) data::save_rows(options.save, {.values = x, .columns = model.columns});
   Json mean = Json::array(), deviation = Json::array();
   for (int64_t k = 0; k < x.dim(1); ++k) {
     data::Estimate column = data::mean_of(kernel::slice(x, 1, k, k + 1, 1));
@@ -36,24 +35,25 @@ void add_points(Json& result, const SampleOptions& options, const Tensor& x) {
   }
   result["mean"] = mean;
   result["standard_deviation"] = deviation;
-  result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
 }
 
-// 8-bit pixels: (n,H,W,C) to a file of arrays, with the classes asked for, and as one picture.
+// 8-bit pixels: (n,H,W,C) with the classes asked for, and as one picture.
 void add_images(Json& result, const SampleOptions& options, const Tensor& x, const Tensor& labels) {
-  Tensor pixels = data::to_pixels(x);
-  if (std::filesystem::path(options.save).extension() == ".npz") {
-    data::Arrays arrays = {{"arr_0", pixels}};
-    if (labels.defined()) arrays["arr_1"] = labels;
-    data::write_npz(options.save, arrays);
-  } else if (!options.save.empty()) {
-    write_npy(options.save, pixels);
-  }
-  if (!options.grid.empty()) data::write_png(options.grid, data::image_grid(pixels, options.columns));
+  data::SavedImages images{.pixels = data::to_pixels(x), .labels = labels, .columns = options.columns};
+  if (!options.save.empty()) data::save_images(options.save, images);
+  if (!options.grid.empty()) data::save_picture(options.grid, data::image_grid(images.pixels, options.columns));
   Tensor outside = kernel::binary(kernel::Binary::share, kernel::unary<Abs>(x), Tensor::ones({}, x.options()));
   result["outside_pixel_range"] = kernel::sum(outside, {}, false).item() / static_cast<double>(x.numel());
-  result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
   result["grid"] = options.grid.empty() ? Json(nullptr) : Json(options.grid);
+}
+
+void check_targets(const SampleOptions& options, const Model& model) {
+  if (!options.grid.empty() && !model.of_images())
+    throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
+  using data::Contents;
+  if (!options.save.empty())
+    data::check_target(options.save, model.of_images() ? Contents::images : Contents::rows, "--save");
+  if (!options.grid.empty()) data::check_target(options.grid, Contents::picture, "--grid");
 }
 
 int sample(const SampleOptions& options) {
@@ -63,8 +63,7 @@ int sample(const SampleOptions& options) {
   SampleRequest request = options.sampler.request(options.n.value_or(model.of_images() ? 64 : 1000));
   request.labels = options.of_class.labels(model, request.n);
   request.guidance = options.of_class.weight();
-  if (!options.grid.empty() && !model.of_images())
-    throw InputError(fmt::format("{}: a model of points; --grid is for images", model.file.string()));
+  check_targets(options, model);
   TimedSamples samples = timed_samples(model, s, request);
   if (auto bad = non_finite(samples.x)) fail_not_finite(*bad, s);
 
@@ -83,7 +82,8 @@ int sample(const SampleOptions& options) {
   if (model.of_images())
     add_images(result, options, samples.x, request.labels);
   else
-    add_points(result, options, samples.x);
+    add_points(result, options, model, samples.x);
+  result["saved"] = options.save.empty() ? Json(nullptr) : Json(options.save);
   print_result(result, options.common.json);
   return 0;
 }
@@ -100,9 +100,11 @@ void add_sample(CLI::App& app, Action& action) {
   o->sampler.add_to(*command);
   command->add_option(
       "--save", o->save,
-      "Write the samples to this file: points (n,D) .npy; images as 8-bit (n,H,W,C), .npy, or .npz with "
-      "the classes asked for beside");
-  command->add_option("--grid", o->grid, "Images as one picture, a .png file");
+      fmt::format("Write the samples to this file, in the format of its ending: points {}; images {}: 8-bit "
+                  "(n,H,W,C), in .npz with the classes asked for beside, or as one picture",
+                  data::endings_of(data::Contents::rows), data::endings_of(data::Contents::images)));
+  command->add_option("--grid", o->grid,
+                      fmt::format("Images as one picture: {}", data::endings_of(data::Contents::picture)));
   command->add_option("--columns", o->columns, "Of the picture (default: about as many as rows)")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000}));
   o->common.add_to(*command);

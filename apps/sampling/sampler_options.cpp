@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
+#include "apps/run/contents.h"
 #include "apps/run/exit_code.h"
 #include "tensor/precision.h"
 
@@ -13,21 +15,6 @@ namespace {
 template <class T>
 void override_by(T& value, const std::optional<T>& given) {
   if (given) value = *given;
-}
-
-template <class T>
-std::vector<T> list_from(const std::string& text, const std::string& option) {
-  std::vector<T> out;
-  const char *at = text.data(), *end = at + text.size();
-  while (true) {
-    T value{};
-    auto [stop, error] = std::from_chars(at, end, value);
-    if (error != std::errc() || (stop != end && *stop != ','))
-      throw UsageError(fmt::format("{} {}: expected numbers with commas between them", option, text));
-    out.push_back(value);
-    if (stop == end) return out;
-    at = stop + 1;
-  }
 }
 
 }  // namespace
@@ -92,7 +79,8 @@ Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
 }
 
 void ClassOptions::add_to(CLI::App& command) {
-  command.add_option("--class", classes, "Images of this class; of several in turn: 0,3,7 or all (default: none)");
+  command.add_option("--class", classes,
+                     "Images of this class, by number or name; of several in turn: 0,3,7 or all (default: none)");
   add_guidance(command, guidance);
 }
 
@@ -111,22 +99,58 @@ void add_guidance(CLI::App& command, std::optional<double>& guidance) {
       ->check(real_from(-1e4, 1e4));
 }
 
+namespace {
+
+// The number of one class, given as that or by its name.
+int64_t class_from(const std::string& text, const std::vector<std::string>& names, int64_t classes,
+                   const std::string& option) {
+  auto name = std::find(names.begin(), names.end(), text);
+  int64_t number = 0;
+  auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || stop != text.data() + text.size()) {
+    if (name != names.end()) return name - names.begin();
+    if (names.empty())
+      throw UsageError(fmt::format("{} {}: expected numbers with commas between them", option, text));
+    throw InputError(fmt::format("{} {}: the model has classes {}", option, text, text_of_classes(names)));
+  }
+  if (number < 0 || number >= classes)
+    throw InputError(fmt::format("{} {}: the model has classes 0 to {}", option, number, classes - 1));
+  if (name != names.end() && name - names.begin() != number)
+    note(fmt::format("{} {}: the class of that number, '{}'; the class '{}' has number {}", option, number,
+                     names[static_cast<size_t>(number)], text, name - names.begin()));
+  return number;
+}
+
+}  // namespace
+
 std::vector<int64_t> classes_from(const std::string& text, const Model& model, const std::string& option) {
   int64_t classes = model.recipe.classes();
-  std::vector<int64_t> out;
-  if (text != "all") out = list_from<int64_t>(text, option);
   if (classes == 0)
     throw InputError(fmt::format("{}: the model has no classes; leave out {}", model.file.string(), option));
-  if (text == "all")
-    for (int64_t y = 0; y < classes; ++y) out.push_back(y);
-  for (int64_t y : out)
-    if (y < 0 || y >= classes)
-      throw InputError(fmt::format("{} {}: the model has classes 0 to {}", option, y, classes - 1));
+  std::vector<std::string> names = class_names(model.contents);
+  if (static_cast<int64_t>(names.size()) > classes) names.resize(static_cast<size_t>(classes));
+  std::vector<int64_t> out;
+  bool one_name = std::find(names.begin(), names.end(), text) != names.end();  // that may hold a comma
+  for (size_t at = 0, end = 0; text != "all" && at <= text.size(); at = end + 1) {
+    end = one_name ? text.size() : std::min(text.find(',', at), text.size());
+    out.push_back(class_from(text.substr(at, end - at), names, classes, option));
+  }
+  for (int64_t y = 0; text == "all" && y < classes; ++y) out.push_back(y);
   return out;
 }
 
 std::vector<double> numbers_from(const std::string& text, const std::string& option) {
-  return list_from<double>(text, option);
+  std::vector<double> out;
+  const char *at = text.data(), *end = at + text.size();
+  while (true) {
+    double value = 0;
+    auto [stop, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || (stop != end && *stop != ','))
+      throw UsageError(fmt::format("{} {}: expected numbers with commas between them", option, text));
+    out.push_back(value);
+    if (stop == end) return out;
+    at = stop + 1;
+  }
 }
 
 }  // namespace vapo::app

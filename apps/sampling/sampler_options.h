@@ -39,7 +39,8 @@ struct ClassOptions {
 };
 void add_guidance(CLI::App& command, std::optional<double>& guidance);
 
-// "3", "0,1,7" or "all". Throws UsageError, naming `option`, for anything else, InputError as above.
+// "3", "0,1,7", "all"; or names, where the model knows those of its classes: a number is one whatever they are.
+// Throws UsageError, naming `option`, for anything else, InputError as above.
 std::vector<int64_t> classes_from(const std::string& text, const Model& model, const std::string& option);
 // "a,b,c". Throws UsageError naming `option`.
 std::vector<double> numbers_from(const std::string& text, const std::string& option);

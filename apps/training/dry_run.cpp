@@ -89,8 +89,7 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
     if (timed == part) bytes = static_cast<double>(measured.bytes);
   }
   double seconds = seconds_each * static_cast<double>(t.batch_size);
-  return {{"data", dataset.description()},
-          {"parameters", large.parameters},
+  return {{"parameters", large.parameters},
           {"batch_size", t.batch_size},
           {"parts", t.accumulate},
           {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(config.loss)},

@@ -5,7 +5,8 @@
 #include <csignal>
 #include <optional>
 
-#include "apps/run/command.h"
+#include "apps/run/contents.h"
+#include "apps/run/described.h"
 #include "apps/run/exit_code.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/doubts.h"
@@ -40,6 +41,11 @@ RunRequest request_of(const TrainOptions& options, Device device) {
           .recorded = !options.no_graph};
 }
 
+void tell_classes(const Dataset& dataset) {
+  std::string classes = text_of_classes(class_names(dataset.contents()));
+  if (!classes.empty()) note("classes: " + classes);
+}
+
 int cost(const TrainOptions& options, Device device) {
   if (options.config.empty()) throw UsageError("--dry-run needs the config: vapo train CONFIG --dry-run");
   Config config = fresh_config(request_of(options, device), options.config);
@@ -47,7 +53,12 @@ int cost(const TrainOptions& options, Device device) {
   note(circumstances(device));
   for (const std::string& line : dataset->notes()) note(line);
   for (const std::string& doubt : doubts_about(config)) note(doubt);
-  print_result(dry_run(config, *dataset, device), options.common.json);
+  tell_classes(*dataset);
+  Json found = {{"data", dataset->description()}};
+  found.update(dataset->facts());
+  if (!options.common.json) found.erase("notes");  // which have been told
+  found.update(dry_run(config, *dataset, device));
+  print_result(options.common.json ? found : for_a_person(found), options.common.json);
   return 0;
 }
 
@@ -65,6 +76,7 @@ int train(const TrainOptions& options) {
   for (const std::string& doubt : doubts_about(run.config)) note(doubt);
   note(fmt::format("{} parameters, data {}, steps {} to {}", trainer.parameters(), run.dataset->description(),
                    first, c.steps));
+  tell_classes(*run.dataset);
 
   Stopwatch watch;
   reset_peak_memory(device);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 
 #include "tensor/check.h"
@@ -103,7 +104,7 @@ Panel& Panel::points(const Tensor& xy, const std::string& colour, double size) {
   VAPO_CHECK(xy.rank() == 2 && xy.dim(1) == 2, "[figure] points must be (N,2), not {}", xy.shape().str());
   fmt::memory_buffer out;
   for (int64_t i = 0; i < xy.dim(0); ++i) {
-    fmt::format_to(fmt::appender(out), "{:.5g} {:.5g}\n", xy.at(2 * i), xy.at(2 * i + 1));
+    fmt::format_to(fmt::appender(out), "{:.10g} {:.10g}\n", xy.at(2 * i), xy.at(2 * i + 1));
   }
   layers_.push_back({Layer::Kind::points, fmt::to_string(out),
                      fmt::format("using 1:2 with points pt 7 ps {} lc rgb '{}' notitle", size, colour), ""});
@@ -139,6 +140,16 @@ Panel& Panel::square(const Grid& w) {
   aspect_ = (w.y_high - w.y_low) / (w.x_high - w.x_low);
   settings_ += fmt::format("set size ratio -1\nset xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", w.x_low,
                            w.x_high, w.y_low, w.y_high);
+  return *this;
+}
+
+Panel& Panel::axis(char which, double low, double high, int tics) {
+  VAPO_CHECK(low < high && tics >= 1, "[figure] an axis from {} to {} with {} tics", low, high, tics);
+  double step = std::pow(10, std::floor(std::log10((high - low) / tics))), margin = 0.04 * (high - low);
+  for (double factor : {2.0, 2.5, 2.0})  // 1, 2, 5, 10
+    if ((high - low) / step > tics) step *= factor;
+  settings_ += fmt::format("set {0}range [{1}:{2}]\nset {0}tics {3},{4}\nset format {0} '%.10g'\n", which,
+                           low - margin, high + margin, std::ceil(low / step) * step, step);
   return *this;
 }
 
@@ -209,7 +220,8 @@ std::string Figure::draw(const std::filesystem::path& folder, const std::string&
     }
     script += fmt::format("\nset title {}\nset xlabel {}\nset ylabel {}\n{}{}{}\n", quoted(panel.title_),
                           quoted(panel.x_label_), quoted(panel.y_label_), before, panel.settings_, plots);
-    script += "unset logscale\nset format y '% h'\nset size noratio\nset autoscale\nset key top right\n";
+    script +=
+        "unset logscale\nset format '% h'\nset tics autofreq\nset size noratio\nset autoscale\nset key top right\n";
   }
   script += "\nunset multiplot\nunset output\n";
   std::string_view pieces[] = {script};

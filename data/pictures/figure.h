@@ -21,6 +21,8 @@ class Panel {
   Panel& curve(const std::vector<double>& x, const std::vector<double>& y, const std::string& label,
                const std::string& colour);
   Panel& square(const Grid& window);  // equal units on both axes, this window
+  // 'x' or 'y' from low to high and a little beyond, with about so many tics at round numbers, in all their digits.
+  Panel& axis(char which, double low, double high, int tics);
   Panel& logarithmic_y();
   Panel& from_zero();    // the y axis starts at 0
   Panel& legend_left();  // instead of right

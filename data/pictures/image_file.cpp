@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "data/pictures/codecs.h"
+#include "data/pictures/image_kinds.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
 
@@ -26,14 +26,15 @@ Tensor read_image(const std::filesystem::path& file) {
 }
 
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name) {
-  auto begins_with = [&](std::string_view magic) {
-    return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
-  };
-  if (begins_with("\x89PNG\r\n\x1a\n")) return detail::decode_png(bytes, name);
-  if (begins_with("\xff\xd8\xff")) return detail::decode_jpeg(bytes, name);
-  throw InputError(
-      fmt::format("'{}': {}", name,
-                  bytes.empty() ? "the file is empty" : "neither a PNG nor a JPEG image, by its first bytes"));
+  std::string_view first(reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), longest_beginning));
+  const ImageKind* kind = kind_by_bytes(first);
+  if (kind && kind->is_read()) return kind->decode(bytes, name);
+  if (kind)
+    throw InputError(fmt::format("'{}': a picture of kind {}, which is not read. {}", name, kind->name,
+                                 conversion_hint(lower_case_ending(name))));
+  throw InputError(fmt::format(
+      "'{}': {}", name,
+      bytes.empty() ? "the file is empty" : fmt::format("none of {}, by its first bytes", kinds_read())));
 }
 
 Tensor centre_crop(const Tensor& image, int64_t height, int64_t width) {

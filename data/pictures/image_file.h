@@ -1,5 +1,5 @@
 #pragma once
-// Single images: PNG and JPEG files, sizes, and grids of samples. An image is u8 (H,W,C), C = 1 (grey) or 3 (RGB).
+// Single images: files of pictures, sizes, and grids of samples. An image is u8 (H,W,C), C = 1 (grey) or 3 (RGB).
 
 #include <filesystem>
 #include <span>
@@ -10,13 +10,15 @@
 
 namespace vapo::data {
 
-// PNG or JPEG, told by its first bytes; palettes, 16 bits and transparency (over white) become 8-bit grey or RGB.
-// Colour profiles and EXIF's orientation are not applied. Throws IoError or InputError naming the file: of CMYK, of
-// more than 64 million pixels, of the slightest damage.
+// PNG, JPEG, WebP, GIF, TIFF, BMP or PNM (image_kinds.h), told by its first bytes; of an animation or of several pages
+// the first. It stands as the camera was held, where EXIF says how; palettes, 16 bits, inks and transparency (over
+// white) become 8-bit grey or RGB. Colour profiles are not applied. Throws IoError or InputError naming the file: of
+// more than 64 million pixels, of the slightest damage to the pixels.
 Tensor read_image(const std::filesystem::path& file);
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name);
 void write_png(const std::filesystem::path& file, const Tensor& image);  // atomically
 std::string encode_png(const Tensor& image);
+std::string encode_jpeg(const Tensor& image);  // quality 95, colours at full resolution
 
 Tensor centre_crop(const Tensor& image, int64_t height, int64_t width);
 // Bilinear with the support widened by the scale where it shrinks (as PIL's and torchvision's antialiased resize).

@@ -2,6 +2,7 @@
 
 #include <png.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -9,7 +10,6 @@
 #include "data/pictures/codecs.h"
 #include "data/pictures/image_file.h"
 #include "tensor/io/atomic_file.h"
-#include "tensor/io/printable.h"
 
 namespace vapo::data {
 namespace {
@@ -51,18 +51,17 @@ void set_conversions(png_structp png, png_infop info) {
   png_read_update_info(png, info);
 }
 
-// α v + (1 − α) 255 of an image whose last channel is 255 α.
-Tensor over_white(const Tensor& x) {
-  int64_t channels = x.dim(2) - 1, pixels = x.dim(0) * x.dim(1);
-  Tensor out = Tensor::empty({x.dim(0), x.dim(1), channels}, DType::u8);
-  const uint8_t* from = x.data<uint8_t>();
-  uint8_t* to = out.mutable_data<uint8_t>();
-  for (int64_t i = 0; i < pixels; ++i, from += channels + 1)
-    for (int64_t k = 0; k < channels; ++k) {
-      int alpha = from[channels];
-      *to++ = static_cast<uint8_t>((alpha * from[k] + (255 - alpha) * 255 + 127) / 255);
-    }
-  return out;
+// The pixels are all there once the last chunk of them is: what follows may be missing.
+bool stopped_in_pixels(png_structp png) {
+  constexpr png_uint_32 idat = 0x49444154;
+  return (png_get_io_state(png) & PNG_IO_MASK_LOC) != PNG_IO_CHUNK_HDR && png_get_io_chunk_type(png) == idat;
+}
+
+int orientation_of(png_structp png, png_infop info) {
+  png_uint_32 size = 0;
+  png_bytep exif = nullptr;
+  if (png_get_eXIf_1(png, info, &size, &exif) == 0) return 1;
+  return detail::exif_orientation(std::as_bytes(std::span(exif, size)));
 }
 
 }  // namespace
@@ -70,24 +69,22 @@ Tensor over_white(const Tensor& x) {
 Tensor detail::decode_png(std::span<const std::byte> bytes, const std::string& name) {
   Reader r(bytes);
   auto check = [&](bool good) {
-    if (!good) throw InputError(fmt::format("'{}': not a readable PNG image: {}", name, printable(r.message, 128)));
+    if (!good) refuse_image(name, "PNG", r.message);
   };
   check(returns(r.jump, [&] {
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, stop, no_warning);
     if (r.png) r.info = png_create_info_struct(r.png);
     if (!r.info) return;
     png_set_keep_unknown_chunks(r.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+    png_set_keep_unknown_chunks(r.png, PNG_HANDLE_CHUNK_AS_DEFAULT, reinterpret_cast<png_const_bytep>("eXIf"), 1);
     png_set_read_fn(r.png, &r, take);
     png_read_info(r.png, r.info);
   }));
   VAPO_CHECK(r.info, "[decode_image] '{}': libpng found no memory", name);
   int64_t width = png_get_image_width(r.png, r.info), height = png_get_image_height(r.png, r.info);
-  check_size(width, height, name);
   // Deflate makes at most 1032 bytes of one.
-  size_t row = png_get_rowbytes(r.png, r.info);  // as the file has it
-  if (static_cast<size_t>(height) * row / 1032 > bytes.size())
-    throw InputError(fmt::format("'{}': not a readable PNG image: {} × {} pixels cannot come of {} bytes", name,
-                                 width, height, bytes.size()));
+  auto row = static_cast<int64_t>(png_get_rowbytes(r.png, r.info));  // as the file has it
+  check_size(width, height, name, "PNG", bytes.size(), 1032 * width / std::max<int64_t>(row, 1));
   check(returns(r.jump, [&] { set_conversions(r.png, r.info); }));
   int64_t channels = png_get_channels(r.png, r.info);
   VAPO_CHECK(static_cast<int64_t>(png_get_rowbytes(r.png, r.info)) == width * channels,
@@ -97,11 +94,10 @@ Tensor detail::decode_png(std::span<const std::byte> bytes, const std::string& n
   std::vector<png_bytep> rows(static_cast<size_t>(height));
   for (size_t y = 0; y < rows.size(); ++y)
     rows[y] = image.mutable_data<uint8_t>() + static_cast<int64_t>(y) * width * channels;
-  check(returns(r.jump, [&] {
-    png_read_image(r.png, rows.data());
-    png_read_end(r.png, nullptr);
-  }));
-  return channels == 2 || channels == 4 ? over_white(image) : image;
+  check(returns(r.jump, [&] { png_read_image(r.png, rows.data()); }));
+  bool ended = returns(r.jump, [&] { png_read_end(r.png, r.info); });
+  check(ended || !stopped_in_pixels(r.png));
+  return upright(over_white(image), orientation_of(r.png, r.info));
 }
 
 std::string encode_png(const Tensor& image) {

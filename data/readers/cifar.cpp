@@ -10,7 +10,36 @@
 namespace vapo::data {
 namespace detail {
 
+namespace {
+
+[[noreturn]] void refuse_python_version(const std::string& name, int64_t classes) {
+  refuse("'{}': the Python version of CIFAR; the binary one is read. Hint: fetch cifar-{}-binary.tar.gz, unpacked",
+         name, classes);
+}
+
+[[noreturn]] void refuse_archive(const std::string& name, int64_t classes) {
+  if (name.find("python") != name.npos) refuse_python_version(name, classes);
+  refuse("'{}': packed. Hint: tar -xf cifar-{}-binary.tar.gz, and name the folder that comes of it", name, classes);
+}
+
+// A folder without the binary version's files: what else of CIFAR is there.
+void refuse_other_versions(const std::filesystem::path& folder, const std::string& file, int64_t classes) {
+  std::error_code error;
+  auto there = [&](const std::string& name) { return std::filesystem::exists(folder / name, error); };
+  if (there(file)) return;
+  for (const char* archive : {"cifar-{}-binary.tar.gz", "cifar-{}-python.tar.gz"})
+    if (std::string name = fmt::format(fmt::runtime(archive), classes); there(name))
+      refuse_archive((folder / name).string(), classes);
+  std::string pickle = std::filesystem::path(file).stem().string();
+  for (const char* sign : {pickle.c_str(), "batches.meta", "meta", "cifar-10-batches-py", "cifar-100-python"})
+    if (there(sign)) refuse_python_version(folder.string(), classes);
+}
+
+}  // namespace
+
 ImageSet parse_cifar(std::string_view bytes, int64_t label_bytes, int64_t classes, const std::string& name) {
+  if (bytes.starts_with('\x80')) refuse_python_version(name, classes);  // a pickle; no label is as high
+  if (bytes.starts_with("\x1f\x8b")) refuse_archive(name, classes);
   constexpr int64_t plane = 32 * 32;
   const int64_t record = label_bytes + 3 * plane, size = static_cast<int64_t>(bytes.size()), n = size / record;
   if (n == 0 || size % record != 0)
@@ -64,6 +93,7 @@ ImageSet read_records(const std::filesystem::path& path, const std::vector<std::
   bool one_file = std::filesystem::is_regular_file(path, error);
   std::vector<ImageSet> parts;
   if (one_file) parts.push_back(read(path));
+  if (!one_file) refuse_other_versions(path, files[0], classes);
   for (size_t i = 0; i < files.size() && !one_file; ++i) parts.push_back(read(path / files[i]));
   ImageSet set = concatenate(parts);
   set.classes = class_names((one_file ? path.parent_path() : path) / names, static_cast<size_t>(classes));

@@ -1,4 +1,6 @@
-// Image sets whose images are files: folders of PNG and JPEG, CelebA.
+// Image sets whose images are files: folders, CelebA.
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <atomic>
@@ -7,7 +9,9 @@
 #include <mutex>
 
 #include "data/pictures/image_file.h"
+#include "data/pictures/image_kinds.h"
 #include "data/readers/archives.h"
+#include "data/readers/folder_files.h"
 #include "data/sets/images.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
@@ -19,32 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using detail::refuse;
-
-// What a folder holds, in the order of names. Names that begin with a point are not looked at: other programs keep
-// thumbnails and attributes there.
-template <class Iterator>
-std::vector<fs::directory_entry> entries(const fs::path& folder) {
-  std::vector<fs::directory_entry> out;
-  std::error_code error;
-  Iterator i(folder, error);
-  for (; !error && i != Iterator(); i.increment(error)) {
-    if (!i->path().filename().string().starts_with('.'))
-      out.push_back(*i);
-    else if constexpr (std::is_same_v<Iterator, fs::recursive_directory_iterator>)
-      i.disable_recursion_pending();
-  }
-  if (error) throw IoError(fmt::format("cannot read the folder '{}': {}", folder.string(), error.message()));
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-bool is_image(const fs::directory_entry& entry) {
-  std::string ending = entry.path().extension().string();
-  for (char& c : ending)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  std::error_code error;
-  return (ending == ".png" || ending == ".jpg" || ending == ".jpeg") && !entry.is_directory(error);
-}
 
 // The centre square of `crop` pixels a side (0: the largest, where there is a size to bring it to), at that size.
 Tensor centre_square(const Tensor& image, int64_t crop, int64_t size, const std::string& name) {
@@ -66,13 +44,20 @@ struct Files {
   std::vector<int64_t> labels = {};  // of each, or empty
 };
 
+template <class E>
+[[noreturn]] void throw_with_hint(const E& error, const std::string& hint) {
+  std::string what = error.what();
+  throw E(fmt::format("{}{}{}", what, what.find("Hint: ") == what.npos ? ". Hint: " : ", or ", hint));
+}
+
 // The image of a file; undefined where it cannot be read and that is to be skipped.
-Tensor read_or_skip(const std::string& name, bool skip) {
-  if (!skip) return read_image(name);
+Tensor read_or_skip(const std::string& name, const ImageOptions& options) {
   try {
     return read_image(name);
-  } catch (const InputError&) {
-  } catch (const IoError&) {
+  } catch (const InputError& error) {
+    if (!options.skip_unreadable) throw_with_hint(error, options.skip_hint);
+  } catch (const IoError& error) {
+    if (!options.skip_unreadable) throw_with_hint(error, options.skip_hint);
   }
   return {};
 }
@@ -81,16 +66,16 @@ struct FirstImage {
   size_t file;
   Tensor image;
 };
-FirstImage first_image(const Files& files, bool skip) {
+FirstImage first_image(const Files& files, const ImageOptions& options) {
   for (size_t i = 0; i < files.names.size(); ++i)
-    if (Tensor x = read_or_skip(files.names[i], skip); x.defined()) return {i, x};
+    if (Tensor x = read_or_skip(files.names[i], options); x.defined()) return {i, x};
   refuse("'{}': neither it nor any of the {} files after it can be read", files.names[0], files.names.size() - 1);
 }
 
 // All files as one set, decoded in parallel. Grey images among RGB become RGB. Of several files that cannot be used
 // the first is named, whatever thread came upon it.
-ImageSet read_files(const Files& files, bool skip, const Prepare& prepare) {
-  FirstImage first = first_image(files, skip);
+ImageSet read_files(const Files& files, const ImageOptions& options, const Prepare& prepare) {
+  FirstImage first = first_image(files, options);
   const std::string& first_name = files.names[first.file];
   first.image = prepare(first.image, first_name);
   int64_t n = static_cast<int64_t>(files.names.size()), h = first.image.dim(0), w = first.image.dim(1);
@@ -103,15 +88,15 @@ ImageSet read_files(const Files& files, bool skip, const Prepare& prepare) {
   std::mutex lock;
   auto place = [&](int64_t i) {
     const std::string& name = files.names[static_cast<size_t>(i)];
-    Tensor x = read_or_skip(name, skip);
+    Tensor x = read_or_skip(name, options);
     if (!x.defined()) {
       skipped[static_cast<size_t>(i)] = 1;
       return;
     }
     x = prepare(x, name);
     if (x.dim(0) != h || x.dim(1) != w)
-      refuse("'{}' has {} × {} pixels, '{}' {} × {}. Hint: a size, to which all are brought", name, x.dim(1),
-             x.dim(0), first_name, w, h);
+      refuse("'{}' has {} × {} pixels, '{}' {} × {}. Hint: {}", name, x.dim(1), x.dim(0), first_name, w, h,
+             options.size_hint);
     const uint8_t* from = x.data<uint8_t>();
     uint8_t* to = all.mutable_data<uint8_t>() + i * h * w * 3;
     if (x.dim(2) == 3) {
@@ -141,6 +126,7 @@ ImageSet read_files(const Files& files, bool skip, const Prepare& prepare) {
       continue;
     }
     kept.push_back(i);
+    set.files.push_back(files.names[static_cast<size_t>(i)]);
     if (!files.labels.empty()) labels.push_back(files.labels[static_cast<size_t>(i)]);
   }
   int64_t count = static_cast<int64_t>(kept.size()), channels = colour ? 3 : 1;
@@ -161,20 +147,29 @@ ImageSet read_files(const Files& files, bool skip, const Prepare& prepare) {
   return set;
 }
 
-// The files of a part that are there.
-Files celeba_part(const fs::path& table, const fs::path& images, int64_t part) {
+// The files of a part that are there, and how many are not.
+Files celeba_part(const fs::path& table, const fs::path& images, int64_t part, std::vector<std::string>& missing) {
   Files out;
   for (const detail::PartOf& line : detail::parse_partition(read_whole_file(table), table.string())) {
     fs::path file = images / line.name;
     std::error_code error;
-    if (line.part == part && fs::is_regular_file(file, error)) out.names.push_back(file.string());
+    if (line.part != part) continue;
+    (fs::is_regular_file(file, error) ? out.names : missing).push_back(file.string());
   }
   return out;
 }
 
+[[noreturn]] void refuse_without_images(const fs::path& folder, const std::vector<LeftOut>& left_out) {
+  std::string hint;
+  for (const LeftOut& kind : left_out)
+    if (hint.empty() && kind_by_ending(kind.first)) hint = ". " + conversion_hint(lower_case_ending(kind.first));
+  refuse("'{}': no image in it or below ({}){}{}{}", folder.string(), kinds_read(),
+         left_out.empty() ? "" : "; there are ", text_of(left_out), hint);
+}
+
 fs::path celeba_table(const fs::path& folder) {
   fs::path found;
-  for (const fs::directory_entry& entry : entries<fs::directory_iterator>(folder)) {
+  for (const fs::directory_entry& entry : detail::entries(folder)) {
     std::string name = entry.path().filename().string();
     if (name == "list_eval_partition.txt" || name == "list_eval_partition.csv") return entry.path();
     if (found.empty() && name.find("list_eval_partition") != name.npos) found = entry.path();
@@ -211,11 +206,12 @@ ImageSet read_celeba(const fs::path& folder, Subset subset, const ImageOptions& 
   if (fs::is_directory(images / "img_align_celeba", none)) images /= "img_align_celeba";  // one of its mirrors
   if (!fs::is_directory(images, none)) throw IoError(fmt::format("'{}': no such folder", images.string()));
   int64_t part = subset == Subset::train ? 0 : subset == Subset::validation ? 1 : 2;
-  Files files = celeba_part(table, images, part);
+  std::vector<std::string> missing;
+  Files files = celeba_part(table, images, part, missing);
   if (files.names.empty())
     refuse("'{}': none of the files that '{}' assigns to part {} is there", images.string(), table.string(), part);
 
-  FirstImage first = first_image(files, options.skip_unreadable);
+  FirstImage first = first_image(files, options);
   const std::string& first_name = files.names[first.file];
   int64_t h = first.image.dim(0), w = first.image.dim(1), crop = options.crop;
   if (crop == 0 && w == 178 && h == 218) crop = 140;
@@ -224,37 +220,53 @@ ImageSet read_celeba(const fs::path& folder, Subset subset, const ImageOptions& 
     refuse(
         "'{}' has {} × {} pixels, the aligned images of CelebA 178 × 218 or, at half size, 89 × 109. Hint: a crop",
         files.names[0], w, h);
-  return read_files(files, options.skip_unreadable, [&](const Tensor& x, const std::string& name) {
+  ImageSet set = read_files(files, options, [&](const Tensor& x, const std::string& name) {
     if (x.dim(0) != h || x.dim(1) != w)
       refuse("'{}' has {} × {} pixels, '{}' {} × {}", name, x.dim(1), x.dim(0), first_name, w, h);
     return centre_square(x, crop, options.size > 0 ? options.size : 64, name);
   });
+  if (!missing.empty())
+    set.remarks.push_back(fmt::format("{} of {} images that '{}' lists are not there, the first of them {}",
+                                      missing.size(), missing.size() + files.names.size(),
+                                      table.filename().string(), fs::path(missing[0]).filename().string()));
+  return set;
 }
 
 ImageSet read_image_folder(const fs::path& folder, const ImageOptions& options) {
   check_options(options);
   Files files;
-  std::vector<std::string> classes, beside;  // of the images, those outside the subfolders
-  for (const fs::directory_entry& entry : entries<fs::directory_iterator>(folder)) {
+  detail::FolderFiles found;
+  std::vector<std::string> classes, beside, empty;  // of the images, those outside the subfolders
+  for (const fs::directory_entry& entry : detail::entries(folder)) {
     std::error_code error;
-    if (is_image(entry)) beside.push_back(entry.path().string());
+    if (found.take(entry)) beside.push_back(entry.path().string());
     if (!entry.is_directory(error)) continue;
-    size_t before = files.names.size();
-    for (const fs::directory_entry& file : entries<fs::recursive_directory_iterator>(entry.path()))
-      if (is_image(file)) files.names.push_back(file.path().string());
-    if (files.names.size() == before) continue;
-    files.labels.resize(files.names.size(), static_cast<int64_t>(classes.size()));
+    std::vector<std::string> images = found.images_below(entry.path());
     classes.push_back(entry.path().filename().string());
+    if (images.empty()) empty.push_back(fmt::format("{} = {}", classes.size() - 1, printable(classes.back(), 40)));
+    files.names.insert(files.names.end(), images.begin(), images.end());
+    files.labels.resize(files.names.size(), static_cast<int64_t>(classes.size()) - 1);
   }
-  if (!beside.empty() && !classes.empty())
+  if (files.names.empty()) classes.clear(), empty.clear();  // folders of other things, beside the images
+  if (!beside.empty() && !classes.empty()) {
+    const std::string& first = classes[static_cast<size_t>(files.labels[0])];
     refuse("'{}' lies beside '{}', a folder of images and so a class. Hint: move it into one", beside[0],
-           printable(classes[0]));
+           printable(first));
+  }
   if (classes.empty()) files.names = beside;
-  if (files.names.empty()) refuse("'{}': no .png, .jpg or .jpeg file in it or below", folder.string());
-  ImageSet set = read_files(files, options.skip_unreadable, [&](const Tensor& x, const std::string& name) {
+  std::vector<LeftOut> left_out = found.left_out();
+  if (files.names.empty()) refuse_without_images(folder, left_out);
+  ImageSet set = read_files(files, options, [&](const Tensor& x, const std::string& name) {
     return centre_square(x, options.crop, options.size, name);
   });
   set.classes = classes;
+  set.left_out = left_out;
+  if (!empty.empty())
+    set.remarks.push_back(fmt::format("{} of {} classes without images, which keep their numbers: {}", empty.size(),
+                                      classes.size(), fmt::join(empty, ", ")));
+  if (found.not_followed() > 0)
+    set.remarks.push_back(
+        fmt::format("{} links to folders that were read already are not followed", found.not_followed()));
   return set;
 }
 

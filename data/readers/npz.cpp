@@ -120,6 +120,11 @@ void write_npz(const std::filesystem::path& file, const Arrays& arrays) {
   write_file_atomically(file, pieces);
 }
 
+void for_npz_entries(const std::filesystem::path& file,
+                     const std::function<void(const std::string& name, const std::string& bytes)>& f) {
+  for_entries(file, [&](const std::string& name, const auto& bytes) { f(name, bytes()); });
+}
+
 std::vector<std::string> npz_names(const std::filesystem::path& file) {
   std::vector<std::string> names;
   for_entries(file, [&](const std::string& name, const auto&) { names.push_back(name); });

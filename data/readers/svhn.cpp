@@ -149,6 +149,11 @@ std::string unpack(const Element& e, uint32_t& type, const std::string& name) {
 }  // namespace
 
 ImageSet parse_svhn(std::string_view bytes, const std::string& name) {
+  if (bytes.starts_with("MATLAB 7.3") || bytes.starts_with("\x89HDF"))
+    refuse(
+        "'{}': MATLAB's format 7.3 (HDF5), expected format 5. Hint: the file as it is published, or in MATLAB "
+        "save(file, 'X', 'y', '-v7')",
+        name);
   if (bytes.size() < 128 || bytes.substr(124, 4) != std::string_view("\0\1IM", 4))
     refuse("'{}': no file of MATLAB's format 5 (low byte first), by its header", name);
   ImageSet set;

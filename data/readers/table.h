@@ -60,6 +60,7 @@ struct Table {
   Tensor values;                     // (rows, columns) f64, finite
   std::vector<std::string> columns;  // their names; empty where the file has no header
   std::vector<int64_t> places;       // of each in the file's columns, from 0
+  std::vector<int64_t> rows;         // of each in the file's rows of values, from 1
   int64_t rows_dropped = 0;          // for want of a value
   std::vector<std::string> notes;    // a line each: what was guessed, left out or dropped; without the file's name
 };

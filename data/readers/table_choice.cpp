@@ -181,7 +181,7 @@ void tell_doubts(const TableFile& file, const std::vector<size_t>& places, const
 
 Table TableFile::choose(const TableOptions& options) const {
   if (rows_ == 0) refuse("'{}': 0 rows of numbers, at least 2 are needed", name_);
-  Table table{.values = {}, .columns = {}, .places = {}, .notes = notes_};
+  Table table{.values = {}, .columns = {}, .places = {}, .rows = {}, .notes = notes_};
   std::vector<size_t> places = places_of(*this, options.columns, table.notes);
   std::vector<char> whole(static_cast<size_t>(rows_), 1);
   std::vector<std::string> lacking;
@@ -214,8 +214,10 @@ Table TableFile::choose(const TableOptions& options) const {
   table.values = Tensor::zeros({rows, static_cast<int64_t>(places.size())}, DType::f64);
   double* out = table.values.mutable_data<double>();
   for (size_t i = 0; i < whole.size(); ++i)
-    if (whole[i])
+    if (whole[i]) {
       for (size_t place : places) *out++ = values_[place][i];
+      table.rows.push_back(static_cast<int64_t>(i) + 1);
+    }
   for (size_t place : places) {
     table.places.push_back(static_cast<int64_t>(place));
     if (header_) table.columns.push_back(columns_[place].name);

@@ -176,6 +176,8 @@ ImageSplit split_images(const ImageSet& set, double fraction, uint64_t seed) {
     Tensor images = kernel::slice(order, 0, begin, end, 1);
     ImageSet out{.pixels = kernel::index_select(set.pixels, 0, images), .classes = set.classes};
     if (set.labels.defined()) out.labels = kernel::index_select(set.labels, 0, images);
+    for (size_t i = 0; !set.files.empty() && i < static_cast<size_t>(images.numel()); ++i)
+      out.files.push_back(set.files[static_cast<size_t>(images.data<int64_t>()[i])]);
     return out;
   };
   return {part(held, n), part(0, held)};

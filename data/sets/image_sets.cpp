@@ -79,6 +79,17 @@ constexpr Entry entries[] = {
 
 }  // namespace
 
+std::vector<int64_t> ImageSet::class_counts() const {
+  std::vector<int64_t> out;
+  if (!labels.defined()) return out;
+  out.resize(classes.size());
+  for (int64_t label : labels.to_vector<int64_t>()) {
+    if (label >= static_cast<int64_t>(out.size())) out.resize(static_cast<size_t>(label) + 1);
+    ++out[static_cast<size_t>(label)];
+  }
+  return out;
+}
+
 ImageSet read_image_array(const std::filesystem::path& file) {
   return {.pixels = as_pixels(read_npy(file), file.string())};
 }

@@ -31,6 +31,7 @@ std::vector<std::string> point_set_names();
 // Rows for training and rows held out, a function of the seed alone. fraction in [0,1).
 struct Split {
   Tensor train, held_out;
+  Tensor held_out_places;  // i64: in x
 };
 Split split_rows(const Tensor& x, double held_out_fraction, uint64_t seed);
 

@@ -16,8 +16,9 @@ Split split_rows(const Tensor& x, double held_out_fraction, uint64_t seed) {
   held = std::clamp<int64_t>(held, held_out_fraction > 0 ? 1 : 0, n - 1);
   constexpr uint32_t stream = 0x5917;
   Tensor order = randperm(n, {.seed = seed, .stream = stream});
-  return {kernel::index_select(x, 0, kernel::slice(order, 0, held, n, 1)),
-          kernel::index_select(x, 0, kernel::slice(order, 0, 0, held, 1))};
+  Tensor held_out = kernel::slice(order, 0, 0, held, 1);
+  return {kernel::index_select(x, 0, kernel::slice(order, 0, held, n, 1)), kernel::index_select(x, 0, held_out),
+          held_out};
 }
 
 }  // namespace vapo::data

@@ -116,22 +116,27 @@ class HeaderReader {
 };
 
 struct Format {
-  const char* code;
+  const char *code, *called;
   size_t bytes;
   DType dtype;
 };
-constexpr Format formats[] = {{"f4", 4, DType::f32}, {"f8", 8, DType::f64}, {"f2", 2, DType::f32},
-                              {"i8", 8, DType::i64}, {"i4", 4, DType::i64}, {"i2", 2, DType::i64},
-                              {"i1", 1, DType::i64}, {"u1", 1, DType::u8},  {"u2", 2, DType::i64},
-                              {"u4", 4, DType::i64}, {"u8", 8, DType::i64}, {"b1", 1, DType::i64}};
+constexpr Format formats[] = {
+    {"f4", "f32", 4, DType::f32}, {"f8", "f64", 8, DType::f64}, {"f2", "f16", 2, DType::f32},
+    {"i8", "i64", 8, DType::i64}, {"i4", "i32", 4, DType::i64}, {"i2", "i16", 2, DType::i64},
+    {"i1", "i8", 1, DType::i64},  {"u1", "u8", 1, DType::u8},   {"u2", "u16", 2, DType::i64},
+    {"u4", "u32", 4, DType::i64}, {"u8", "u64", 8, DType::i64}, {"b1", "bool", 1, DType::i64}};
+
+const Format* format_or_null(std::string_view code) {
+  if (!code.empty() && std::string_view("<>|=").find(code[0]) != std::string_view::npos) code.remove_prefix(1);
+  const Format* found =
+      std::find_if(std::begin(formats), std::end(formats), [&](const Format& f) { return code == f.code; });
+  return found == std::end(formats) ? nullptr : found;
+}
 
 const Format& format_of(const std::string& descr, const std::string& name) {
   if (descr.find('O') != std::string::npos)
     refuse(name, "it holds Python objects (dtype '{}'); save numbers, e.g. astype(\"float32\")", printable(descr));
-  std::string_view code = descr;
-  if (!code.empty() && std::string_view("<>|=").find(code[0]) != std::string_view::npos) code.remove_prefix(1);
-  for (const Format& f : formats)
-    if (code == f.code) return f;
+  if (const Format* f = format_or_null(descr)) return *f;
   refuse(name, "dtype '{}' is not supported; save numbers, e.g. astype(\"float32\")", printable(descr));
 }
 
@@ -184,9 +189,8 @@ Tensor read_elements(const Format& f, const char* bytes, bool swap, const Shape&
   return out;
 }
 
-}  // namespace
-
-Tensor parse_npy(std::string_view bytes, const std::string& name) {
+// The header of a file's bytes, of which the elements are left.
+Header take_header(std::string_view& bytes, const std::string& name) {
   if (!bytes.starts_with("\x93NUMPY") || bytes.size() < 10) refuse(name, "it does not begin as one");
   int major = static_cast<unsigned char>(bytes[6]);
   if (major < 1 || major > 3) refuse(name, "version {} is unknown", major);
@@ -198,7 +202,19 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
     refuse(name, "its header has {} bytes, the file only {} more: truncated", length, bytes.size());
   Header h = HeaderReader(bytes.substr(0, length), name).read();
   bytes.remove_prefix(length);
+  return h;
+}
 
+}  // namespace
+
+NpyHeader parse_npy_header(std::string_view bytes, const std::string& name) {
+  Header h = take_header(bytes, name);
+  const Format* f = format_or_null(h.descr);
+  return {f ? f->called : printable(h.descr), h.shape, bytes.size(), f != nullptr};
+}
+
+Tensor parse_npy(std::string_view bytes, const std::string& name) {
+  Header h = take_header(bytes, name);
   const Format& f = format_of(h.descr, name);
   uint64_t expected = f.bytes;
   bool empty = false;

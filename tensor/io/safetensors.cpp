@@ -7,6 +7,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -55,13 +56,31 @@ json parse_header(std::string_view text, const std::string& name) {
 
 struct FileType {
   const char* name;
-  size_t bytes;
-  DType dtype;  // after reading
+  uint64_t bits;                    // of an element
+  std::optional<DType> dtype = {};  // after reading
 };
-constexpr FileType file_types[] = {{"F32", 4, DType::f32}, {"F64", 8, DType::f64}, {"I64", 8, DType::i64},
-                                   {"U8", 1, DType::u8},   {"F16", 2, DType::f32}, {"BF16", 2, DType::f32},
-                                   {"I32", 4, DType::i64}, {"I16", 2, DType::i64}, {"I8", 1, DType::i64},
-                                   {"U16", 2, DType::i64}, {"U32", 4, DType::i64}, {"BOOL", 1, DType::i64}};
+constexpr FileType file_types[] = {{"F32", 32, DType::f32},
+                                   {"F64", 64, DType::f64},
+                                   {"I64", 64, DType::i64},
+                                   {"U8", 8, DType::u8},
+                                   {"F16", 16, DType::f32},
+                                   {"BF16", 16, DType::f32},
+                                   {"I32", 32, DType::i64},
+                                   {"I16", 16, DType::i64},
+                                   {"I8", 8, DType::i64},
+                                   {"U16", 16, DType::i64},
+                                   {"U32", 32, DType::i64},
+                                   {"BOOL", 8, DType::i64},
+                                   {"U64", 64},
+                                   {"C64", 64},
+                                   {"F8_E5M2", 8},
+                                   {"F8_E4M3", 8},
+                                   {"F8_E8M0", 8},
+                                   {"F8_E5M2FNUZ", 8},
+                                   {"F8_E4M3FNUZ", 8},
+                                   {"F6_E2M3", 6},
+                                   {"F6_E3M2", 6},
+                                   {"F4", 4}};
 
 struct Entry {
   std::string name;
@@ -79,12 +98,12 @@ Entry read_entry(const std::string& name_in_file, const json& e, uint64_t data_b
   auto type = std::find_if(std::begin(file_types), std::end(file_types),
                            [&](const FileType& t) { return dtype == t.name; });
   if (type == std::end(file_types))
-    refuse(name, "tensor '{}' has dtype '{}', which is not supported; save it as F32, F64, I64 or U8", key,
+    refuse(name, "tensor '{}' has dtype '{}', which is not known; save it as F32, F64, I64 or U8", key,
            printable(dtype.get_ref<const std::string&>()));
   if (!shape.is_array() || shape.size() > Shape::max_rank)
     refuse(name, "tensor '{}': shape must be a list of at most {} sizes", key, Shape::max_rank);
   Entry out{name_in_file, type, {}, 0, 0};
-  uint64_t bytes = type->bytes;
+  uint64_t bits = type->bits;
   bool empty = false;
   for (const json& d : shape) {
     if (!d.is_number_unsigned() || d.get<uint64_t>() > uint64_t{1} << 48)
@@ -92,11 +111,14 @@ Entry read_entry(const std::string& name_in_file, const json& e, uint64_t data_b
     uint64_t n = d.get<uint64_t>();
     out.shape.push_back(static_cast<int64_t>(n));
     empty |= n == 0;
-    if (n > 0 && bytes > std::numeric_limits<int64_t>::max() / n)
+    if (n > 0 && bits > std::numeric_limits<uint64_t>::max() / n)
       refuse(name, "tensor '{}': shape {} is too large", key, out.shape.str());
-    if (n > 0) bytes *= n;
+    if (n > 0) bits *= n;
   }
-  if (empty) bytes = 0;
+  if (empty) bits = 0;
+  if (bits % 8 != 0)
+    refuse(name, "tensor '{}' of shape {} in {} does not fill whole bytes", key, out.shape.str(), type->name);
+  uint64_t bytes = bits / 8;
   if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
       !offsets[1].is_number_unsigned())
     refuse(name, "tensor '{}': data_offsets must be two numbers", key);
@@ -128,7 +150,7 @@ void widen_half(const char* from, const Tensor& to, float (*convert)(uint16_t)) 
 }
 
 Tensor read_elements(const Entry& e, const char* data) {
-  Tensor out = Tensor::empty(e.shape, e.type->dtype);
+  Tensor out = Tensor::empty(e.shape, *e.type->dtype);
   std::string_view t = e.type->name;
   if (t == "F16")
     widen_half(data, out, float_from_half);
@@ -209,15 +231,33 @@ Layout read_layout(std::string_view text, uint64_t data_bytes, const std::string
   return layout;
 }
 
+TensorFileHeader header_of(Layout layout) {
+  TensorFileHeader header{{}, std::move(layout.metadata)};
+  for (const Entry& e : layout.entries)
+    header.tensors[e.name] = {e.type->name, e.shape, e.end - e.begin, e.type->dtype.has_value()};
+  return header;
+}
+
 }  // namespace
 
-TensorFile parse_safetensors(std::string_view bytes, const std::string& name) {
+TensorFile parse_safetensors(std::string_view bytes, const std::string& name, Unreadable others) {
   uint64_t length = header_length(bytes.data(), bytes.size(), name);
   std::string_view data = bytes.substr(8 + length);
   Layout layout = read_layout(bytes.substr(8, length), data.size(), name);
   TensorFile file{{}, std::move(layout.metadata)};
-  for (const Entry& e : layout.entries) file.tensors[e.name] = read_elements(e, data.data() + e.begin);
+  for (const Entry& e : layout.entries) {
+    if (e.type->dtype)
+      file.tensors[e.name] = read_elements(e, data.data() + e.begin);
+    else if (others == Unreadable::refuse)
+      refuse(name, "tensor '{}' has dtype '{}', which is not supported; save it as F32, F64, I64 or U8",
+             printable(e.name), e.type->name);
+  }
   return file;
+}
+
+TensorFileHeader parse_safetensors_header(std::string_view bytes, const std::string& name) {
+  uint64_t length = header_length(bytes.data(), bytes.size(), name);
+  return header_of(read_layout(bytes.substr(8, length), bytes.size() - 8 - length, name));
 }
 
 TensorFileHeader read_safetensors_header(const std::filesystem::path& path) {
@@ -232,10 +272,7 @@ TensorFileHeader read_safetensors_header(const std::filesystem::path& path) {
   uint64_t size = static_cast<uint64_t>(in.tellg());
   in.seekg(0);
   uint64_t length = header_length(take(std::min<uint64_t>(size, 8)).data(), size, path.string());
-  Layout layout = read_layout(take(length), size - 8 - length, path.string());
-  TensorFileHeader header{{}, std::move(layout.metadata)};
-  for (const Entry& e : layout.entries) header.shapes[e.name] = e.shape;
-  return header;
+  return header_of(read_layout(take(length), size - 8 - length, path.string()));
 }
 
 TensorFile read_safetensors(const std::filesystem::path& path) {

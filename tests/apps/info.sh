@@ -53,6 +53,17 @@ info odd.safetensors
 says '^step: +\\x1b\[1m$'
 says '^config: *$'
 
+# --- dtypes by their own names, also of numbers that this program does not compute with
+tensors dtypes.safetensors '{"b":{"dtype":"BF16","shape":[3],"data_offsets":[0,6]},"l":{"dtype":"BOOL","shape":[2,3],"data_offsets":[6,12]},"q":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[12,16]},"u":{"dtype":"U64","shape":[1],"data_offsets":[16,24]},"i":{"dtype":"I32","shape":[2],"data_offsets":[24,32]}}' 32
+info dtypes.safetensors --json
+[ "$(value elements bytes <out | tr '\n' ' ')" = "16 32 " ] || fail "dtypes.safetensors: $(cat out)"
+for one in '"bytes":6,"dtype":"BF16","elements":3' '"bytes":6,"dtype":"BOOL","elements":6' '"bytes":4,"dtype":"F8_E4M3","elements":4' \
+  '"bytes":8,"dtype":"U64","elements":1' '"bytes":8,"dtype":"I32","elements":2'; do
+  value tensors <out | grep -qF "$one" || fail "dtypes.safetensors: no $one: $(cat out)"
+done
+info dtypes.safetensors
+says '^  q +F8_E4M3 \(4\)$'
+
 # --- an array, told by its first bytes
 expect 0 "$vapo" sample run -n 7 --save samples.npy
 cp samples.npy samples.bin

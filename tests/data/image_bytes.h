@@ -25,6 +25,7 @@ struct PngKind {
   std::vector<png_byte> opacity = {};  // of the palette's first colours
   int transparent_grey = -1;           // the grey that is transparent
   bool interlaced = false;
+  std::string exif = "";
 };
 
 // `rows`: the rows as the file has them, packed; 16-bit samples with the high byte first.
@@ -45,6 +46,9 @@ inline std::string png_bytes(const PngKind& k, std::vector<uint8_t> rows) {
   if (k.transparent_grey >= 0) png_set_tRNS(png, info, nullptr, 0, &grey);
   if (!k.opacity.empty())
     png_set_tRNS(png, info, const_cast<png_bytep>(k.opacity.data()), static_cast<int>(k.opacity.size()), nullptr);
+  if (!k.exif.empty())
+    png_set_eXIf_1(png, info, static_cast<png_uint_32>(k.exif.size()),
+                   reinterpret_cast<png_bytep>(const_cast<char*>(k.exif.data())));
   png_set_gAMA(png, info, 1.0);  // the values come back as they are all the same
   png_write_info(png, info);
   std::vector<png_bytep> pointers;
@@ -60,7 +64,20 @@ struct JpegKind {
   int quality = 95;
   bool progressive = false;
   int restart_rows = 0;
+  std::string exif = "";
 };
+
+// What a camera writes of how it was held: the orientation alone, as EXIF's block.
+inline std::string exif_block(int orientation, bool high_first = false, bool long_number = false) {
+  std::string out(high_first ? "MM" : "II");
+  auto number = [&](int bytes, int value) {
+    for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> 8 * (high_first ? bytes - 1 - i : i)));
+  };
+  number(2, 42), number(4, 8), number(2, 1);  // the first directory: one entry
+  number(2, 0x0112), number(2, long_number ? 4 : 3), number(4, 1);
+  number(long_number ? 4 : 2, orientation), number(long_number ? 4 : 6, 0);
+  return out;
+}
 
 // `x`: u8 (H,W,C), C as `from` has it.
 inline std::string jpeg_bytes(const Tensor& x, const JpegKind& kind) {
@@ -81,6 +98,10 @@ inline std::string jpeg_bytes(const Tensor& x, const JpegKind& kind) {
   jpeg.restart_in_rows = kind.restart_rows;
   if (kind.progressive) jpeg_simple_progression(&jpeg);
   jpeg_start_compress(&jpeg, TRUE);
+  std::string exif = std::string("Exif\0\0", 6) + kind.exif;
+  if (!kind.exif.empty())
+    jpeg_write_marker(&jpeg, JPEG_APP0 + 1, reinterpret_cast<const JOCTET*>(exif.data()),
+                      static_cast<unsigned>(exif.size()));
   while (jpeg.next_scanline < jpeg.image_height) {
     JSAMPROW row = x.mutable_data<uint8_t>() + jpeg.next_scanline * x.dim(1) * x.dim(2);
     jpeg_write_scanlines(&jpeg, &row, 1);

@@ -121,27 +121,29 @@ TEST_CASE("PNG: what is transparent lies over white") {
       {1, 4, 1}, {0, 255, 170, 255});
 }
 
-TEST_CASE("JPEG: grey, colour, RGB, progressive, restart marks; CMYK is refused") {
+TEST_CASE("JPEG: grey, colour, RGB, progressive, restart marks") {
   Tensor grey = slopes(19, 37, 1), rgb = slopes(19, 37, 3);
   CHECK(largest_difference(decode(jpeg_bytes(grey, {.from = JCS_GRAYSCALE, .to = JCS_GRAYSCALE})), grey) <= 2);
   CHECK(largest_difference(decode(jpeg_bytes(rgb, {})), rgb) <= 4);
   CHECK(largest_difference(decode(jpeg_bytes(rgb, {.to = JCS_RGB})), rgb) <= 3);
   CHECK(largest_difference(decode(jpeg_bytes(rgb, {.progressive = true})), rgb) <= 4);
   CHECK(largest_difference(decode(jpeg_bytes(rgb, {.restart_rows = 1})), rgb) <= 4);
-  Tensor cmyk = slopes(8, 8, 4);
-  CHECK_REFUSED(jpeg_bytes(cmyk, {.from = JCS_CMYK, .to = JCS_CMYK}), "CMYK");
-  CHECK_REFUSED(jpeg_bytes(cmyk, {.from = JCS_CMYK, .to = JCS_YCCK}), "Hint: convert it to RGB");
 }
 
-TEST_CASE("a file cut short anywhere is refused") {
+TEST_CASE("a file cut short anywhere is refused, of a PNG anywhere in its pixels") {
+  constexpr size_t png_end = 12;  // the bytes of its last chunk, which holds none
   Tensor x = slopes(19, 37, 3);
   for (const std::string& whole :
        {encode_png(x), png_bytes({37, 19, PNG_COLOR_TYPE_RGB, 8, {}, {}, -1, true}, x.to_vector<uint8_t>()),
         jpeg_bytes(x, {}), jpeg_bytes(x, {.progressive = true}), jpeg_bytes(x, {.restart_rows = 1})}) {
     REQUIRE(decode(whole).shape() == x.shape());
+    bool png = whole[1] == 'P';
     for (size_t n = 0; n < whole.size(); ++n) {
       CAPTURE(n);
-      REQUIRE_THROWS_AS(decode(whole.substr(0, n)), InputError);
+      if (png && n >= whole.size() - png_end)
+        REQUIRE(decode(whole.substr(0, n)).to_vector<uint8_t>() == decode(whole).to_vector<uint8_t>());
+      else
+        REQUIRE_THROWS_AS(decode(whole.substr(0, n)), InputError);
     }
   }
 }
@@ -156,7 +158,8 @@ TEST_CASE("JPEG: the mark of the end is asked for, though all pixels are there")
 
 TEST_CASE("what is no image, or broken, is refused in one line") {
   CHECK_REFUSED("", "the file is empty");
-  CHECK_REFUSED("GIF89a......", "neither a PNG nor a JPEG");
+  CHECK_REFUSED("no image", "none of PNG, JPEG, WebP, GIF, TIFF, BMP, PNM, by its first bytes");
+  CHECK_REFUSED("GIF89a......", "not a readable GIF image");
   CHECK_REFUSED("\x89PNG\r\n\x1a\n", "not a readable PNG image: the file is cut short");
   CHECK_REFUSED("\xff\xd8\xff", "not a readable JPEG image: ");
   std::string png = encode_png(slopes(19, 37, 3)), jpeg = jpeg_bytes(slopes(19, 37, 3), {});

@@ -68,7 +68,7 @@ TEST_CASE("a folder: its PNG and JPEG files in the order of their names, all els
   CHECK_THROWS_WITH_AS(read_image_folder(folder.path / "none", {}), doctest::Contains("none"), IoError);
   CHECK_THROWS_AS(read_image_folder(folder.path / "a.jpg", {}), IoError);
   CHECK_THROWS_WITH_AS(read_image_folder(folder.path / "empty", {}),
-                       doctest::Contains("no .png, .jpg or .jpeg file"), InputError);
+                       doctest::Contains("no image in it or below (PNG, JPEG"), InputError);
 }
 
 TEST_CASE("a folder of folders: classes, in the order of their names") {
@@ -80,17 +80,64 @@ TEST_CASE("a folder of folders: classes, in the order of their names") {
   write(folder.path / "birds" / "none.txt", "");
   ImageSet set = read_image_folder(folder.path, {});
   CHECK(levels(set) == Levels{2, 1, 3});
-  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{0, 0, 1});
-  CHECK(set.classes == Names{"cats", "dogs"});
+  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{1, 1, 2});
+  CHECK(set.classes == Names{"birds", "cats", "dogs"});
+  CHECK(set.class_counts() == std::vector<int64_t>{0, 2, 1});
+  CHECK(set.remarks == Names{"1 of 3 classes without images, which keep their numbers: 0 = birds"});
+  CHECK(text_of(set.left_out) == "1 .txt");
 
   write(folder.path / "cats" / "a.png", "broken");
   set = read_image_folder(folder.path, {.skip_unreadable = true});
   CHECK(levels(set) == Levels{2, 1, 3});
-  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{0, 0, 1});
+  CHECK(set.labels.to_vector<int64_t>() == std::vector<int64_t>{1, 1, 2});
   CHECK(set.skipped == Names{(folder.path / "cats" / "a.png").string()});
 
   add(folder.path / "stray.png", flat(2, 2, 3, 0));
   CHECK_THROWS_WITH_AS(read_image_folder(folder.path, {}), doctest::Contains("stray.png' lies beside 'cats'"),
+                       InputError);
+}
+
+TEST_CASE("links are followed, and a folder that leads back is read once") {
+  Folder folder, outside;
+  add(outside.path / "1.png", flat(2, 2, 1, 1));
+  add(outside.path / "deep" / "2.png", flat(2, 2, 1, 2));
+  add(folder.path / "a" / "z.png", flat(2, 2, 1, 3));
+  add(folder.path / "b" / "0.png", flat(2, 2, 1, 4));
+  fs::create_symlink(outside.path, folder.path / "a" / "link");
+  fs::create_symlink(outside.path / "1.png", folder.path / "b" / "9.png");
+  fs::create_symlink(folder.path / "a", outside.path / "deep" / "back");
+  fs::create_symlink(outside.path, folder.path / "c");
+  ImageSet set = read_image_folder(folder.path, {});
+  CHECK(levels(set) == Levels{1, 2, 3, 4, 1, 1, 2, 3});
+  CHECK(set.class_counts() == std::vector<int64_t>{3, 2, 3});
+  CHECK(set.remarks == Names{"2 links to folders that were read already are not followed"});
+}
+
+TEST_CASE("what a file holds counts, not what it is called; other files are counted by kind") {
+  Folder folder;
+  add(folder.path / "a.png", flat(4, 5, 1, 10));
+  write(folder.path / "b", encode_png(flat(4, 5, 1, 20)));
+  write(folder.path / "c.jpg", encode_png(flat(4, 5, 1, 30)));
+  write(folder.path / "d.orig", encode_png(flat(4, 5, 1, 40)));
+  write(folder.path / "e.csv", "BM,P5,P6\n1,2,3\n");
+  for (const char* name : {"f.txt", "g.TXT", "h.txt", "i"}) write(folder.path / name, "text");
+  write(folder.path / "j.bin", std::string("\0\0\0\x1c", 4) + "ftypavif");
+  write(folder.path / "k.heic", "nothing of the kind");
+  write(folder.path / "__MACOSX" / "a.png", "text");
+  fs::create_directories(folder.path / ".git");
+  ImageSet set = read_image_folder(folder.path, {});
+  CHECK(levels(set) == Levels{10, 20, 30, 40});
+  CHECK(text_of(set.left_out) == "3 .txt, 1 .csv, 1 AVIF, 1 HEIC, 1 without an ending");
+  CHECK(set.left_out[0].first == (folder.path / "f.txt").string());
+
+  Folder others;
+  for (const char* name : {"a.1", "b.2", "c.3", "d.4", "e.5", "f.6", "g.7", "h.7"})
+    write(others.path / name, "text");
+  CHECK_THROWS_WITH_AS(read_image_folder(others.path, {}),
+                       doctest::Contains("there are 2 .7, 1 .1, 1 .2, 1 .3, 1 .4, 1 .5, 1 of other kinds"),
+                       InputError);
+  write(others.path / "z.avif", "");
+  CHECK_THROWS_WITH_AS(read_image_folder(others.path, {}), doctest::Contains("mogrify -format png *.avif"),
                        InputError);
 }
 
@@ -132,6 +179,8 @@ TEST_CASE("a broken file: an error that names the first, or skipped and listed")
     write(name(31), "");
     CHECK_THROWS_WITH_AS(read_image_folder(folder.path, {}), doctest::Contains("10.jpg': not a readable JPEG"),
                          InputError);
+    CHECK_THROWS_WITH_AS(read_image_folder(folder.path, {.skip_hint = "--leave-out"}),
+                         doctest::Contains("Premature end of JPEG file. Hint: --leave-out"), InputError);
     ImageSet set = read_image_folder(folder.path, {.skip_unreadable = true});
     CHECK(set.skipped == Names{name(10), name(30), name(31)});
     CHECK(set.pixels.shape() == Shape{37, 16, 16, 3});
@@ -177,6 +226,8 @@ TEST_CASE("CelebA: parts, crops, both sizes, both tables") {
   ImageSet train = read(Subset::train);
   CHECK(train.pixels.shape() == Shape{2, 64, 64, 3});
   CHECK(!train.labels.defined());
+  CHECK(train.remarks ==
+        Names{"1 of 3 images that 'list_eval_partition.txt' lists are not there, the first of them 000009.jpg"});
   CHECK(train.pixels.to_vector<uint8_t>() == [] {
     std::vector<uint8_t> v(2 * 64 * 64 * 3, 50);
     std::fill(v.begin() + 64 * 64 * 3, v.end(), 100);
@@ -192,7 +243,7 @@ TEST_CASE("CelebA: parts, crops, both sizes, both tables") {
   write(images / "000001.jpg", encode_png(portrait(109, 89, 70, 8)));
   CHECK(levels(read(Subset::train)) == Levels{8, 9});
   write(images / "000001.jpg", "no image");
-  CHECK_THROWS_WITH_AS(read(Subset::train), doctest::Contains("000001.jpg': neither a PNG"), InputError);
+  CHECK_THROWS_WITH_AS(read(Subset::train), doctest::Contains("000001.jpg': none of PNG"), InputError);
   CHECK(levels(read(Subset::train, {.skip_unreadable = true})) == Levels{9});
   write(images / "000001.jpg", encode_png(flat(64, 64, 3, 1)));
   CHECK_THROWS_WITH_AS(read(Subset::train), doctest::Contains("64 × 64 pixels, the aligned images of CelebA"),

@@ -241,6 +241,26 @@ TEST_CASE("CIFAR: planes become channels, files are joined in their order, class
   CHECK(fine.pixels.at(0) == 0);
 }
 
+TEST_CASE("CIFAR: the Python version and archives are named, with what to fetch") {
+  auto refused = [](const std::string& file, const std::string& at, const char* part, auto read,
+                    const char* bytes = "\x80\2}q") {
+    Folder f;
+    fs::create_directories((f.path / file).parent_path());
+    f.write(file, bytes);
+    CHECK_SAYS(refusal([&] { read(f.path / at, Subset::train); }), part);
+  };
+  const char *python = "the Python version of CIFAR; the binary one is read. Hint: fetch cifar-10-binary.tar.gz",
+             *packed = "packed. Hint: tar -xf cifar-10-binary.tar.gz", *gzip = "\x1f\x8b\x08";
+  for (const char* file : {"data_batch_1", "batches.meta", "cifar-10-batches-py/data_batch_1", "data_batch_1.bin"})
+    refused(file, "", python, read_cifar10);
+  refused("data_batch_3", "data_batch_3", python, read_cifar10);
+  for (const char* at : {"", "cifar-10-python.tar.gz"})
+    refused("cifar-10-python.tar.gz", at, python, read_cifar10, gzip);
+  for (const char* at : {"", "cifar-10-binary.tar.gz"})
+    refused("cifar-10-binary.tar.gz", at, packed, read_cifar10, gzip);
+  refused("meta", "", "Hint: fetch cifar-100-binary.tar.gz", read_cifar100);
+}
+
 TEST_CASE("CIFAR: cut or mislabelled files are refused, naming file and record") {
   Folder f;
   auto refused = [&](const std::string& bytes, const char* part) {
@@ -295,6 +315,8 @@ TEST_CASE("SVHN: what is another file is refused") {
   };
   std::string x = images_x(1), y = labels_y("\1");
   refused("", "no file of MATLAB's format 5");
+  refused("MATLAB 7.3 MAT-file, Platform: GLNXA64" + std::string(474, ' ') + "\x89HDF\r\n",
+          "MATLAB's format 7.3 (HDF5), expected format 5. Hint: ");
   refused(std::string(124, ' ') + bytes_of({0, 2}) + "IM" + x + y, "no file of MATLAB's format 5");
   refused(std::string(124, ' ') + bytes_of({1, 0}) + "MI" + x + y, "no file of MATLAB's format 5");
   refused(mat(""), "no variable X");

@@ -110,7 +110,10 @@ TEST_CASE("safetensors: the header alone tells names, shapes and metadata, and i
   fs::path path = folder.path / "x.safetensors";
   write_safetensors(path, {{{"a", Tensor::zeros({2, 3})}, {"none", Tensor::zeros({0})}}, {{"step", "12"}}});
   TensorFileHeader header = read_safetensors_header(path);
-  CHECK(header.shapes == std::map<std::string, Shape>{{"a", {2, 3}}, {"none", {0}}});
+  CHECK(header.tensors.size() == 2);
+  CHECK(header.tensors.at("a").shape == Shape{2, 3});
+  CHECK(header.tensors.at("a").bytes == 24);
+  CHECK(header.tensors.at("none").shape == Shape{0});
   CHECK(header.metadata == std::map<std::string, std::string>{{"step", "12"}});
   fs::resize_file(path, fs::file_size(path) - 1);
   CHECK(has(message<InputError>([&] { read_safetensors_header(path); }), "'a' ends at byte 24 of 23"));
@@ -135,6 +138,26 @@ TEST_CASE("safetensors: the layout is the format's, and its other dtypes are wid
   check_values<int64_t>(one("U16", 2, "\xfe\xff"_b), {1}, {65534});
   check_values<int64_t>(one("U32", 4, "\xfe\xff\xff\xff"_b), {1}, {4294967294});
   check_values<int64_t>(one("BOOL", 1, "\0\1"_b), {2}, {0, 1});
+}
+
+TEST_CASE("safetensors: a header names all dtypes of the format, with their bytes; some have no numbers here") {
+  auto four = [](const std::string& dtype, size_t bytes) {
+    std::string header = R"({{"a":{{"dtype":"{}","shape":[4],"data_offsets":[0,{}]}}}})";
+    return safetensors_bytes(fmt::format(fmt::runtime(header), dtype, bytes), std::string(bytes, '\0'));
+  };
+  for (auto [dtype, bits] : std::map<std::string, size_t>{
+           {"F64", 64},    {"F32", 32},    {"F16", 16},    {"BF16", 16},   {"I64", 64},    {"I32", 32}, {"I16", 16},
+           {"I8", 8},      {"U8", 8},      {"U16", 16},    {"U32", 32},    {"BOOL", 8},    {"U64", 64}, {"C64", 64},
+           {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4}}) {
+    TensorEntry entry = parse_safetensors_header(four(dtype, bits / 2), "f").tensors.at("a");
+    CHECK_MESSAGE((entry.dtype == dtype && entry.bytes == bits / 2), dtype);
+    bool known = dtype != "U64" && dtype != "C64" && dtype != "F4" && dtype.find('_') == dtype.npos;
+    TensorFile file = parse_safetensors(four(dtype, bits / 2), "f", Unreadable::leave_out);
+    CHECK_MESSAGE((entry.readable == known && file.tensors.contains("a") == known), dtype);
+  }
+  auto refusal = [&](auto... x) { return message<InputError>([&] { parse_safetensors_header(four(x...), "f"); }); };
+  CHECK(has(refusal("F8_E4M3", 8), "needs 4 bytes"));
+  CHECK(has(refusal("F128", 64), "'F128', which is not known"));
 }
 
 TEST_CASE("safetensors: a damaged or hostile file is refused, naming the file, the tensor and the fault") {
@@ -174,7 +197,7 @@ TEST_CASE("safetensors: a damaged or hostile file is refused, naming the file, t
   CHECK(has(refusal(safetensors_bytes(R"({"two\nlines":[]})")), "'two\\x0alines' lacks"));
   CHECK(has(refusal(safetensors_bytes(R"({"w":{"dtype":"F32","shape":[]}})")), "'w' lacks"));
 
-  CHECK(has(refusal(entry("[2]", "[0,8]", "\"F8_E4M3\"")), "'F8_E4M3', which is not supported"));
+  CHECK(has(refusal(entry("[8]", "[0,8]", "\"F8_E4M3\"")), "'F8_E4M3', which is not supported"));
   CHECK(has(refusal(entry("[2]", "[0,8]", "4")), "dtype is not a string"));
   CHECK(has(refusal(entry("[1,1,1,1,1,1,1,1,2]", "[0,8]")), "at most 8 sizes"));
   CHECK(has(refusal(entry("2", "[0,8]")), "shape must be a list"));
@@ -244,6 +267,10 @@ TEST_CASE("npy: either byte order, either memory order, every version and every 
   check_values<uint8_t>(parse(dict("|u1", "(1, 2, 2)", "True"), "\1\2\3\4"_b), {1, 2, 2}, {1, 3, 2, 4});
   for (int version : {1, 2, 3}) check_values<uint8_t>(parse(dict("|u1", "(2,)"), "\1\2", version), {2}, {1, 2});
   check_values<uint8_t>(parse("{\"shape\":(2,),\"fortran_order\":False,\"descr\":\"|u1\"}", "\1\2"), {2}, {1, 2});
+  auto called = [](const char* code) { return parse_npy_header(npy_bytes(dict(code, "(1,)"), "12345678"), "f"); };
+  CHECK((called(">f2").dtype == "f16" && called("<i4").dtype == "i32" && called("|b1").dtype == "bool"));
+  CHECK((called("<f8").readable && called("<f8").bytes == 8 && called("<f8").shape == Shape{1}));
+  CHECK((called("<U5").dtype == "<U5" && !called("<U5").readable));
 }
 
 TEST_CASE("npy: a damaged or hostile file is refused, naming the file and the fault") {
