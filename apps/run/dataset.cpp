@@ -8,6 +8,7 @@
 #include "apps/run/model.h"
 #include "tensor/check.h"
 #include "vapo/streams.h"
+#include "vapo/training/point_choices.h"
 
 namespace vapo::app {
 
@@ -28,13 +29,20 @@ void tell_if_changed(const Model& model, const Dataset& dataset) {
                    dataset.name(), model.file.string(), change));
 }
 
+namespace {
+PointOptions options_of(const Config& config) {
+  const Config::Data& d = config.data;
+  return {.batch_size = config.train.batch_size,
+          .seed = static_cast<uint64_t>(config.train.seed),
+          .standardize = d.standardize,
+          .jitter = d.jitter,
+          .name = d.path.empty() ? d.set : d.path};
+}
+}  // namespace
+
 PointDataset::PointDataset(const Config& config) {
   const Config::Data& d = config.data;
-  PointOptions options{.batch_size = config.train.batch_size,
-                       .seed = static_cast<uint64_t>(config.train.seed),
-                       .standardize = d.standardize,
-                       .jitter = d.jitter,
-                       .name = d.path.empty() ? d.set : d.path};
+  PointOptions options = options_of(config);
   if (!d.path.empty()) {
     Tensor table = data::read_table(d.path).values;
     contents_ = contents_of(table.to(DType::f64));
@@ -53,6 +61,20 @@ PointDataset::PointDataset(const Config& config) {
     auto draw = [this](int64_t n, RandomKey key, DType dtype) { return set_->sample(n, key, dtype); };
     batches_ = std::make_unique<PointBatches>(draw, options);
   }
+}
+
+void PointDataset::choose_auto(Config& config, Device device, bool with_trial) {
+  PointOptions options = options_of(config);
+  std::function<void(int64_t)> before_trial = [](int64_t trainings) {
+    note(fmt::format("choosing by the likelihood of rows left out of {} short trainings", trainings));
+  };
+  if (!with_trial) before_trial = nullptr;
+  std::string chosen = vapo::choose_auto(config, options, train_rows_, device, before_trial);
+  if (chosen.empty()) return;
+  config.data.standardize = options.standardize;
+  config.data.jitter = options.jitter;
+  batches_ = std::make_unique<PointBatches>(train_rows_, options);
+  note(chosen);
 }
 
 std::string PointDataset::description() const { return fmt::format("{} of {} columns", name(), sample_shape()[0]); }
