@@ -203,9 +203,9 @@ std::string possible_values(const Key& key) {
 }  // namespace
 
 bool is_auto(const Key& key) {
-  return key.may_be_auto && std::visit(Overloaded{[](const int64_t* v) { return *v == kAuto; },
-                                                  [](const double* v) { return *v == kAuto; },
-                                                  [](const std::vector<int64_t>* v) { return v->empty(); },
+  return key.may_be_auto && std::visit(Overloaded{[](int64_t* v) { return *v == kAuto; },
+                                                  [](double* v) { return *v == kAuto; },
+                                                  [](std::vector<int64_t>* v) { return v->empty(); },
                                                   [](const Choice& v) { return v.get() == "auto"; },
                                                   [](const auto&) { return false; }},
                                        key.value);
