@@ -25,6 +25,8 @@ struct Choice {
   std::vector<std::string> names;  // "" stands for none, and is not shown
   std::function<std::string()> get;
   std::function<void(const std::string&)> set;
+  std::vector<std::pair<std::string, std::string>> older =
+      {};  // names of before, true and false too; what they are now
 };
 
 using NamesOrNumbers = std::vector<std::variant<int64_t, std::string>>;
@@ -37,8 +39,12 @@ struct Key {
   std::string help;
   Range range = {0, 0};       // of numbers, and of an array's elements
   bool may_be_empty = false;  // of arrays
+  bool may_be_auto =
+      false;  // "auto", which is kAuto, an empty array or a name: whoever uses the options chooses first
   std::string section() const { return name.substr(0, name.find('.')); }
 };
+inline constexpr int kAuto = -1;
+bool is_auto(const Key& key);
 using Keys = std::vector<Key>;
 std::vector<std::string> sections_of(const Keys& keys);  // in the order in which they first come
 
@@ -56,6 +62,10 @@ inline Key key(const char* name, std::vector<int64_t>& values, Range range, cons
   return {name, &values, help, range, may_be_empty};
 }
 inline Key key(const char* name, NamesOrNumbers& values, const char* help) { return {name, &values, help}; }
+inline Key or_auto(Key key) {
+  key.may_be_auto = true;
+  return key;
+}
 template <Named E>
 Key key(const char* name, E& value, const char* help) {
   return {name,

@@ -1,5 +1,7 @@
 #include "vapo/model.h"
 
+#include <cmath>
+
 #include "tensor/check.h"
 #include "vapo/toml.h"
 
@@ -26,7 +28,17 @@ Standardization standardization_of(const nn::CheckpointInfo& info, const std::st
     throw InputError(
         fmt::format("{}: no extra.data.mean and extra.data.scale of one length: not written by vapo train", file));
   }
-  return {mean->second.to(DType::f64), scale->second.to(DType::f64)};
+  Standardization out{mean->second.to(DType::f64), scale->second.to(DType::f64)};
+  auto factor = info.extra.find("data.factor");
+  if (factor == info.extra.end()) return out;
+  int64_t dims = out.mean.numel();
+  out.factor = factor->second.to(DType::f64);
+  if (out.factor.shape() != Shape{dims, dims})
+    throw InputError(fmt::format("{}: extra.data.factor is {} for {} columns", file, out.factor.shape().str(), dims));
+  for (int64_t k = 0; k < dims; ++k)
+    if (double d = out.factor.at(k * dims + k); !(d > 0 && std::isfinite(d)))
+      throw InputError(fmt::format("{}: extra.data.factor holds {} on its diagonal", file, d));
+  return out;
 }
 
 Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file) {

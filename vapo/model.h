@@ -41,7 +41,7 @@ struct OpenOptions {
 Model open_model(const std::filesystem::path& file, OpenOptions options = {});
 Model open_model(const nn::CheckpointReader& reader, const std::filesystem::path& file, OpenOptions options = {});
 
-// extra.data.mean and extra.data.scale of a checkpoint of points.
+// extra.data.mean and extra.data.scale of a checkpoint of points, and extra.data.factor where there is one.
 Standardization standardization_of(const nn::CheckpointInfo& info, const std::string& file);
 // extra.data.image_shape of a checkpoint of images, (H,W,C). Both throw InputError naming the file.
 Shape image_shape_of(const nn::CheckpointInfo& info, const std::string& file);

@@ -121,7 +121,7 @@ std::unique_ptr<Potential> make_network(const Recipe& r, const Shape& sample) {
 void add_keys(Keys& keys, PotentialOptions& o) {
   add(keys, {key("model.kind", o.network,
                  "The network: mlp of points; unet, wide_resnet of images, each with a table of its own"),
-             key("model.hidden", o.mlp.hidden, from(1, 65536), "mlp: widths of the hidden layers"),
+             or_auto(key("model.hidden", o.mlp.hidden, from(1, 65536), "mlp: widths of the hidden layers")),
              key("model.activation", o.mlp.activation, "mlp: between layers"),
              key("model.time_embedding", o.mlp.time_embedding, from(0, 65536),
                  "mlp: sinusoids of t, an even number; 0: autonomous, Phi does not depend on t"),
@@ -157,8 +157,8 @@ void add_keys(Keys& keys, LossOptions& l) {
 
 void add_keys(Keys& keys, TrainingOptions& t) {
   add(keys,
-      {key("train.steps", t.steps, from(0, kEver), "Of the whole training"),
-       key("train.batch_size", t.batch_size, from(1, 1e7), "Samples a step"),
+      {or_auto(key("train.steps", t.steps, from(0, kEver), "Of the whole training")),
+       or_auto(key("train.batch_size", t.batch_size, from(1, 1e7), "Samples a step")),
        key("train.accumulate", t.accumulate, from(1, 1024),
            "Parts of a batch, one after the other: less memory, the same loss and gradients"),
        key("train.recompute", t.recompute,

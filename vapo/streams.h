@@ -26,6 +26,7 @@ enum Stream : uint32_t {
   kValidationNoiseStream,
   kLoaderStream,  // and the two after it
   kMaskStream = kLoaderStream + 3,
+  kTrialStream,
   // of evaluations
   kChoiceStream = 201,
   kDequantizationStream,

@@ -19,6 +19,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>  // Clang needs it said before its version 17
+Overloaded(F...)->Overloaded<F...>;
 
 std::string as_text(const toml::node& node) {
   std::ostringstream out;
@@ -53,6 +55,13 @@ struct Values {
   }
 };
 
+void set_auto(const Key& key) {
+  std::visit(Overloaded{[](int64_t* v) { *v = kAuto; }, [](double* v) { *v = kAuto; },
+                        [](std::vector<int64_t>* v) { v->clear(); }, [](const Choice& v) { v.set("auto"); },
+                        [](const auto&) {}},
+             key.value);
+}
+
 // Moves the values of a table to where keys lie.
 class Reader {
  public:
@@ -62,7 +71,13 @@ class Reader {
   void read(const Keys& keys) {
     for (const Key& key : keys) {
       auto it = values_.leaves.find(key.name);
-      if (it != values_.leaves.end()) std::visit([&](auto& place) { take(key, *it->second, place); }, key.value);
+      if (it == values_.leaves.end()) continue;
+      const toml::node& node = *it->second;
+      if (key.may_be_auto && node.value_exact<std::string>() == "auto") {
+        set_auto(key);
+      } else {
+        std::visit([&](auto& place) { take(key, node, place); }, key.value);
+      }
     }
   }
 
@@ -117,7 +132,9 @@ class Reader {
     *place = taken;
   }
   void take(const Key& key, const toml::node& node, const Choice& choice) const {
-    std::string chosen = text(key, node);
+    std::string chosen = node.is_boolean() ? as_text(node) : text(key, node);
+    for (const auto& [before, now] : choice.older)
+      if (chosen == before) chosen = now;
     if (!std::count(choice.names.begin(), choice.names.end(), chosen))
       wrong(key, node, fmt::format("must be one of: {}", joined(choice.names)));
     choice.set(chosen);
@@ -141,7 +158,8 @@ class Reader {
     return has_lines_ ? fmt::format("{}:{}", source_, node.source().begin.line) : source_;
   }
   [[noreturn]] void wrong(const Key& key, const toml::node& node, const std::string& what) const {
-    throw InputError(fmt::format("{}: {} = {}: {}", place_of(node), key.name, as_text(node), what));
+    throw InputError(fmt::format("{}: {} = {}: {}{}", place_of(node), key.name, as_text(node), what,
+                                 key.may_be_auto ? ", or 'auto'" : ""));
   }
   [[noreturn]] void unknown(const std::string& name, const toml::node& node, const Keys& keys) const {
     std::string section = name.substr(0, name.find('.'));
@@ -190,7 +208,7 @@ std::string possible_values(const Key& key) {
                                        : fmt::format("{} {} to {}", r.above ? "above" : "from", r.low, r.high);
     return fmt::format("{} {}", what, r.low <= -1e9 ? "of any size" : bounds);
   };
-  return std::visit(
+  std::string values = std::visit(
       Overloaded{[](bool*) -> std::string { return "true or false"; },
                  [](std::string*) -> std::string { return "text"; }, [&](int64_t*) { return number("integer"); },
                  [&](double*) { return number("number"); },
@@ -198,9 +216,19 @@ std::string possible_values(const Key& key) {
                  [](NamesOrNumbers*) -> std::string { return "a name, or names and numbers from 1 in []"; },
                  [](const Choice& choice) { return joined(choice.names); }},
       key.value);
+  return values + (key.may_be_auto ? ", or 'auto': chosen from a table's rows" : "");
 }
 
 }  // namespace
+
+bool is_auto(const Key& key) {
+  return key.may_be_auto &&
+         std::visit(
+             Overloaded{[](int64_t* v) { return *v == kAuto; }, [](double* v) { return *v == kAuto; },
+                        [](std::vector<int64_t>* v) { return v->empty(); },
+                        [](const Choice& v) { return v.get() == "auto"; }, [](const auto&) { return false; }},
+             key.value);
+}
 
 std::vector<std::string> sections_of(const Keys& keys) {
   std::vector<std::string> out;
@@ -241,6 +269,7 @@ void set_value(const Keys& keys, const std::string& key, const std::string& text
 }
 
 std::string toml_value(const Key& key) {
+  if (is_auto(key)) return quoted("auto");
   return std::visit(
       Overloaded{[](const bool* v) -> std::string { return *v ? "true" : "false"; },
                  [](const std::string* v) { return quoted(*v); },

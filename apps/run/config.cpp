@@ -23,6 +23,13 @@ Key key_of_set(std::string& set) {
           "Points drawn from a known density, or images by the name of their set"};
 }
 
+Key key_of_standardize(Standardize& how) {
+  Key out = or_auto(key("data.standardize", how,
+                        "columns: (x - mean)/deviation of each; whiten: and without correlations between them"));
+  std::get<Choice>(out.value).older = {{"true", "columns"}, {"false", "none"}};
+  return out;
+}
+
 void add(Keys& keys, std::initializer_list<Key> more) { keys.insert(keys.end(), more); }
 
 void add_keys(Keys& keys, Config::Data& d) {
@@ -41,8 +48,9 @@ void add_keys(Keys& keys, Config::Data& d) {
            "Of a set of points: how many to train on; 0: fresh ones at every step"),
        key("data.held_out", d.held_out, from(0, 0.99),
            "Share of a table's rows or of images that training never sees"),
-       key("data.standardize", d.standardize, "Train on (x - mean)/deviation of each column"),
-       key("data.jitter", d.jitter, from(0, 10), "Deviation of noise on every training row, after standardisation"),
+       key_of_standardize(d.standardize),
+       or_auto(key("data.jitter", d.jitter, from(0, 10),
+                   "Deviation of noise on every training row, after standardisation")),
        key("data.size", d.size, from(0, 4096), "Images become size x size; 0: as they are (celeba: 64)"),
        key("data.crop", d.crop, from(0, 65536), "The centre square taken first; 0: the set's usual one"),
        key("data.flip", d.flip, "Images are mirrored half of the time"),

@@ -10,6 +10,7 @@
 
 #include "data/readers/table.h"
 #include "vapo/recipe.h"
+#include "vapo/standardization.h"
 
 namespace vapo::app {
 
@@ -23,7 +24,7 @@ struct Config : Recipe {
     double noise = 0.1;                             // of a synthetic set
     int64_t points = 0;            // of a synthetic set: size of the training set; 0 = fresh points at every step
     double held_out = 0.2;         // fraction of a table's rows or of the training images that training never sees
-    bool standardize = true;       // train on (x − mean)/scale per column
+    Standardize standardize = Standardize::columns;
     double jitter = 0;             // standard deviation of noise added to every training row, after standardisation
     int64_t size = 0;              // images become size × size; 0 = as they are (celeba: 64)
     int64_t crop = 0;              // the centre square taken first; 0 = the set's usual one

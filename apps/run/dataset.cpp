@@ -13,6 +13,7 @@
 #include "tensor/check.h"
 #include "tensor/io/printable.h"
 #include "vapo/streams.h"
+#include "vapo/training/point_choices.h"
 
 namespace vapo::app {
 
@@ -67,6 +68,15 @@ std::vector<data::NameOrNumber> found_by_name(const Model& model, const data::Ta
   return places;
 }
 
+PointOptions options_of(const Config& config) {
+  const Config::Data& d = config.data;
+  return {.batch_size = config.train.batch_size,
+          .seed = static_cast<uint64_t>(config.train.seed),
+          .standardize = d.standardize,
+          .jitter = d.jitter,
+          .name = d.path.empty() ? d.set : d.path};
+}
+
 }  // namespace
 
 data::Table read_table_for(const Model& model, const std::string& path) {
@@ -101,11 +111,7 @@ data::Table read_table_for(const Model& model, const std::string& path) {
 
 PointDataset::PointDataset(const Config& config) {
   const Config::Data& d = config.data;
-  PointOptions options{.batch_size = config.train.batch_size,
-                       .seed = static_cast<uint64_t>(config.train.seed),
-                       .standardize = d.standardize,
-                       .jitter = d.jitter,
-                       .name = d.path.empty() ? d.set : d.path};
+  PointOptions options = options_of(config);
   if (!d.path.empty()) {
     data::TableFile file(d.path);
     table_ = file.choose({.columns = d.columns, .missing = d.missing});
@@ -131,6 +137,20 @@ PointDataset::PointDataset(const Config& config) {
     auto draw = [this](int64_t n, RandomKey key, DType dtype) { return set_->sample(n, key, dtype); };
     batches_ = std::make_unique<PointBatches>(draw, options);
   }
+}
+
+void PointDataset::choose_auto(Config& config, Device device, bool with_trial) {
+  PointOptions options = options_of(config);
+  std::function<void(int64_t)> before_trial = [](int64_t trainings) {
+    note(fmt::format("choosing by the likelihood of rows left out of {} short trainings", trainings));
+  };
+  if (!with_trial) before_trial = nullptr;
+  std::string chosen = vapo::choose_auto(config, options, train_rows_, device, before_trial);
+  if (chosen.empty()) return;
+  config.data.standardize = options.standardize;
+  config.data.jitter = options.jitter;
+  batches_ = std::make_unique<PointBatches>(train_rows_, options);
+  note(chosen);
 }
 
 std::string PointDataset::description() const { return fmt::format("{} of {} columns", name(), sample_shape()[0]); }

@@ -55,6 +55,10 @@ class PointDataset : public Dataset {
   const data::PointSet* set() const { return set_.get(); }  // null for a table
   std::vector<std::string> notes() const override;
   const data::Table& table() const { return table_; }  // less its values; of a table
+  // What is auto in the config is chosen, and told, and batches are as it says from then on. Without a trial where
+  // training is not to follow.
+  void choose_auto(Config& config, Device device, bool with_trial);
+  const Standardization& standardization() const { return batches_->standardization(); }
   // f64, original units; undefined for a set of fresh points
   const Tensor& train_rows() const { return train_rows_; }
   const Tensor& held_out_rows() const { return held_out_rows_; }                      // the same; of a table

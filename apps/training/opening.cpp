@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "apps/run/contents.h"
 #include "apps/run/exit_code.h"
 #include "apps/run/metrics_log.h"
@@ -67,7 +69,7 @@ Json take_weights(const Run& run, const nn::CheckpointReader& reader) {
                      printable(fmt::format("{}", fmt::join(had, ", "))),
                      printable(fmt::format("{}", fmt::join(has, ", ")))));
   const char* weights = reader.has_ema() ? "averaged" : "last";
-  bool standardizes = run.config.data.standardize && !is_of_images(run.config);
+  bool standardizes = run.config.data.standardize != Standardize::none && !is_of_images(run.config);
   note(fmt::format("from {}: its {} weights of step {}; a fresh optimizer{}{}", file, weights, reader.info().step,
                    standardizes ? ", columns standardised by this data" : "", other_network(theirs, run.config)));
   return {{"step", 0}, {"from", file}, {"from_step", reader.info().step}, {"from_weights", weights}};
@@ -91,7 +93,7 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
       return nn::CheckpointReader(checkpoint);
     }));
   }
-  run.dataset = open_dataset(run.config);
+  run.dataset = open_chosen(run.config, request.device, true);
   run.trainer = make_trainer(run, request);
   Json taken;
   if (weights) taken = take_weights(run, *weights);
@@ -206,7 +208,30 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
                                steps.size(), last_error));
 }
 
+// A constant column comes back as it is, whatever is learned.
+void tell_constant_columns(const Dataset& dataset) {
+  const auto* points = dynamic_cast<const PointDataset*>(&dataset);
+  for (int64_t k = 0; points && k < dataset.sample_shape()[0]; ++k)
+    if (const Standardization& s = points->standardization(); s.is_constant(k))
+      note(fmt::format("{}: column {} is constant: samples will all have {} there", dataset.name(), k + 1,
+                       s.mean.at(k)));
+}
+
 }  // namespace
+
+std::unique_ptr<Dataset> open_chosen(Config& config, Device device, bool with_trial) {
+  Keys keys = keys_of(config);
+  auto first = std::find_if(keys.begin(), keys.end(), is_auto);
+  std::unique_ptr<Dataset> dataset = open_dataset(config);
+  tell_constant_columns(*dataset);
+  if (first == keys.end()) return dataset;
+  auto* points = dynamic_cast<PointDataset*>(dataset.get());
+  if (!points || !points->train_rows().defined())
+    throw InputError(fmt::format("{} = 'auto': chosen from the rows of a table, and {} has none. Hint: set it",
+                                 first->name, dataset->name()));
+  points->choose_auto(config, device, with_trial);
+  return dataset;
+}
 
 Config fresh_config(const RunRequest& request, const fs::path& file) {
   Config config = load_config(file);

@@ -32,6 +32,10 @@ struct Run {
 // The config that a new run would have: the file's, with settings, seed and paths.
 Config fresh_config(const RunRequest& request, const std::filesystem::path& file);
 
+// The data of a new run, and in the config what was auto. Throws InputError naming the key where there are no rows to
+// choose by.
+std::unique_ptr<Dataset> open_chosen(Config& config, Device device, bool with_trial);
+
 // Throws UsageError where a resumed run is asked for what it cannot change, InputError where the folder holds a run
 // that is not to be resumed, or one of other data, or where another process writes to it.
 Run open_run(const RunRequest& request, const RunFolder& folder);

@@ -49,7 +49,7 @@ void tell_classes(const Dataset& dataset) {
 int cost(const TrainOptions& options, Device device) {
   if (options.config.empty()) throw UsageError("--dry-run needs the config: vapo train CONFIG --dry-run");
   Config config = fresh_config(request_of(options, device), options.config);
-  std::unique_ptr<Dataset> dataset = open_dataset(config);
+  std::unique_ptr<Dataset> dataset = open_chosen(config, device, false);
   note(circumstances(device));
   for (const std::string& line : dataset->notes()) note(line);
   for (const std::string& doubt : doubts_about(config)) note(doubt);

@@ -68,7 +68,8 @@ TEST_CASE("values are read into their keys") {
   CHECK(c.potential.mlp.hidden == std::vector<int64_t>{1, 2});
   CHECK(c.data.set == "rings");
   CHECK(c.data.noise == 1.0);  // an integer is a number
-  CHECK_FALSE(c.data.standardize);
+  CHECK(c.data.standardize == vapo::Standardize::none);
+  CHECK(parse_config("[data]\nstandardize = true", "c").data.standardize == vapo::Standardize::columns);
   CHECK(c.train.batch_size == Config{}.train.batch_size);
 }
 
@@ -149,6 +150,30 @@ TEST_CASE("--set overrides one key") {
   CHECK_THROWS_AS(set_value(c, "train.steps=1\nx = 2"), InputError);
   CHECK_THROWS_AS(set_value(c, "train.steps"), UsageError);
   CHECK_THROWS_AS(set_value(c, "=3"), UsageError);
+}
+
+TEST_CASE("auto is a value of the keys that may be chosen from rows, and of no other") {
+  int64_t may_be = 0;
+  Config defaults;
+  for (const vapo::Key& key : keys_of(defaults)) {
+    CAPTURE(key.name);
+    CHECK_FALSE(is_auto(key));
+    Config c;
+    if (!key.may_be_auto) {
+      if (!std::get_if<std::string*>(&key.value)) CHECK_THROWS_AS(set_value(c, key.name + "=auto"), InputError);
+      continue;
+    }
+    ++may_be;
+    set_value(c, key.name + "=auto");
+    CHECK(says(to_toml(c), key.name.substr(key.name.find('.') + 1) + " = 'auto'\n"));
+    CHECK(parse_config(to_toml(c), "c.toml") == c);
+    CHECK_FALSE(c == defaults);
+    for (const vapo::Key& set : keys_of(c)) CHECK(is_auto(set) == (set.name == key.name));
+  }
+  CHECK(may_be == 5);
+  CHECK(says(error_of("[train]\nsteps = -1"), "or 'auto'"));
+  CHECK(says(error_of("[data]\njitter = -1"), "or 'auto'"));
+  CHECK(says(error_of("[model]\nhidden = []"), "or 'auto'"));
 }
 
 TEST_CASE("differences name each key in which two configs differ, by value and not by text") {

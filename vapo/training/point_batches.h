@@ -12,8 +12,8 @@ namespace vapo {
 struct PointOptions {
   int64_t batch_size = 512;  // the recipe's train.batch_size
   uint64_t seed = 0;         // the recipe's train.seed
-  bool standardize = true;
-  double jitter = 0;  // deviation of noise on every row of a batch, after standardisation
+  Standardize standardize = Standardize::columns;
+  double jitter = 0;  // deviation of noise on every row of a batch, after standardisation; 1 on constant columns
   std::string name = "points";
 };
 
@@ -27,6 +27,7 @@ class PointBatches : public BatchSource {
   const std::string& name() const override { return options_.name; }
   Shape sample_shape() const override { return standardization_.mean.shape(); }
   Batch batch(int64_t step) override;
+  const Standardization& standardization() const { return standardization_; }
   void store(std::map<std::string, Tensor>& extra) const override;
   void restore(const nn::CheckpointInfo& info, const std::string& file) override;
 
@@ -36,6 +37,7 @@ class PointBatches : public BatchSource {
   PointOptions options_;
   Draw draw_;
   Tensor rows_, prepared_;  // prepared: f32, standardised
+  Tensor jitter_;           // (D) f32 where a column is constant; else undefined, and the jitter that of the options
   Standardization standardization_;
 };
 
