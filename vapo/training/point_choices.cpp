@@ -89,6 +89,8 @@ PointTrial try_view(const Recipe& recipe, PointOptions options, const Tensor& ro
     if (worse == 0) best.steps = mark, best.nats = nats;
     if (worse == 3) break;
   }
+  // All rows are to be shown as often as those that were kept.
+  best.steps = std::min(best.steps * n / (n - share), marks.back());
   return best;
 }
 
