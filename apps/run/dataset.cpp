@@ -48,8 +48,12 @@ std::vector<std::string> names_in(const data::TableFile& file) {
 std::vector<data::NameOrNumber> found_by_name(const Model& model, const data::TableFile& file,
                                               std::vector<std::string>& notes) {
   std::vector<std::string> there = names_in(file), lacking, others;
-  for (const std::string& name : model.columns)
-    if (std::count(there.begin(), there.end(), name) == 0) lacking.push_back(name);
+  std::vector<data::NameOrNumber> places;
+  for (const std::string& name : model.columns) {
+    auto found = std::find(there.begin(), there.end(), name);
+    places.push_back(found - there.begin() + 1);
+    if (found == there.end()) lacking.push_back(name);
+  }
   if (!lacking.empty())
     throw InputError(
         fmt::format("{}: no column {}: it has {}, and {} was trained on {}. Hint: name the columns alike",
@@ -60,7 +64,7 @@ std::vector<data::NameOrNumber> found_by_name(const Model& model, const data::Ta
   std::erase_if(there, [&](const std::string& name) { return std::count(others.begin(), others.end(), name) > 0; });
   if (there != model.columns)
     notes.push_back(fmt::format("its columns are brought into the model's order: {}", listed(model.columns)));
-  return {model.columns.begin(), model.columns.end()};
+  return places;
 }
 
 }  // namespace

@@ -1,12 +1,14 @@
 #include "apps/training/opening.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "apps/run/contents.h"
 #include "apps/run/exit_code.h"
 #include "apps/run/metrics_log.h"
 #include "apps/run/model.h"
 #include "tensor/io/atomic_file.h"
+#include "tensor/io/printable.h"
 
 namespace vapo::app {
 namespace {
@@ -59,6 +61,11 @@ Json take_weights(const Run& run, const nn::CheckpointReader& reader) {
         fmt::format("{}. Hint: the config must describe the network of that checkpoint, which vapo info shows",
                     what.substr(0, what.find(". Hint:"))));
   }
+  if (auto had = columns_of(stored_contents(reader.info())), has = columns_of(run.dataset->contents());
+      had != has && !had.empty() && !has.empty())
+    note(fmt::format("the columns of {} were {}; here they are {}", file,
+                     printable(fmt::format("{}", fmt::join(had, ", "))),
+                     printable(fmt::format("{}", fmt::join(has, ", ")))));
   const char* weights = reader.has_ema() ? "averaged" : "last";
   bool standardizes = run.config.data.standardize && !is_of_images(run.config);
   note(fmt::format("from {}: its {} weights of step {}; a fresh optimizer{}{}", file, weights, reader.info().step,

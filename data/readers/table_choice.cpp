@@ -124,6 +124,9 @@ size_t place_of(const TableFile& file, const NameOrNumber& asked) {
   const std::vector<Column>& columns = file.columns();
   if (const int64_t* number = std::get_if<int64_t>(&asked)) {
     if (*number >= 1 && *number <= static_cast<int64_t>(columns.size())) return static_cast<size_t>(*number) - 1;
+    std::string name = fmt::format("{}", *number);  // 2019, of a header of years
+    for (size_t i = 0; i < columns.size(); ++i)
+      if (columns[i].name == name) return i;
     refuse("'{}' has no column {}: they go from 1 to {}. {}", file.name(), *number, columns.size(),
            how_to_choose(file));
   }

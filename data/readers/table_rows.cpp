@@ -59,7 +59,8 @@ std::string_view Rows::take_line() {
 bool Rows::next() {
   while (!text_.empty()) {
     std::string_view line = take_line(), trimmed = trim(line);
-    if (trimmed.empty() || trimmed[0] == '#') continue;
+    bool of_excel = lines_ == 1 && trimmed.starts_with("sep=") && trimmed.size() <= 5;  // which separator it wrote
+    if (trimmed.empty() || trimmed[0] == '#' || of_excel) continue;
     line_ = lines_;
     fields_.clear();
     begins_quoted_ = trimmed[0] == '"';
@@ -117,18 +118,19 @@ void Rows::split_quoted(std::string_view line) {
 }
 
 char separator_of(std::string_view text, const std::string& name) {
-  constexpr int64_t enough = 50;  // rows
-  char best = ' ';
-  int64_t best_agreeing = 0;
+  constexpr size_t enough = 50;  // rows
+  char best = no_separator;
+  size_t best_agreeing = 0;
   for (char candidate : {';', '\t', '|', ',', ' '}) {
-    std::map<size_t, int64_t> counts;  // of rows with so many fields
+    std::map<size_t, size_t> counts;  // of rows with so many fields
+    size_t seen = 0;
     try {
-      Rows rows(text, candidate, name);
-      for (int64_t i = 0; i < enough && rows.next(); ++i) ++counts[rows.fields().size()];
+      for (Rows rows(text, candidate, name); seen < enough && rows.next(); ++seen) ++counts[rows.fields().size()];
     } catch (const InputError&) {  // an open quote: told when all is read
     }
     for (auto [fields, agreeing] : counts)
-      if (fields > 1 && agreeing > best_agreeing) best = candidate, best_agreeing = agreeing;
+      if (fields > 1 && agreeing > best_agreeing && 2 * agreeing >= seen)
+        best = candidate, best_agreeing = agreeing;
   }
   return best;
 }

@@ -17,7 +17,7 @@ std::string_view trim(std::string_view s);  // without blanks at both ends
 // outlive it. A quote that is not closed throws InputError naming `name` and its line.
 class Rows {
  public:
-  // separator: a character, or ' ' for any white space.
+  // separator: a character, ' ' for any white space, or none.
   Rows(std::string_view text, char separator, const std::string& name);
   bool next();                                                             // false at the end
   const std::vector<std::string_view>& fields() const { return fields_; }  // until next(); trimmed, without quotes
@@ -40,7 +40,9 @@ class Rows {
   std::unique_ptr<csv_parser, void (*)(csv_parser*)> parser_;
 };
 
-// The separator that gives most of the first rows the same number of fields, two or more; ' ' where none does.
+constexpr char no_separator = '\x1f';  // a line is a field
+
+// The separator that gives most of the first rows the same number of fields, two or more.
 char separator_of(std::string_view text, const std::string& name);
 
 }  // namespace vapo::data::detail

@@ -72,6 +72,28 @@ TEST_CASE("values are read into their keys") {
   CHECK(c.train.batch_size == Config{}.train.batch_size);
 }
 
+TEST_CASE("columns are names, numbers from 1, or both, and come back from what is written of them") {
+  using Columns = std::vector<vapo::data::NameOrNumber>;
+  auto columns_of = [](const std::string& value) {
+    Config c = parse_config("[data]\ncolumns = " + value, "c.toml");
+    CHECK(parse_config(to_toml(c), "c.toml").data.columns == c.data.columns);
+    return c.data.columns;
+  };
+  CHECK(columns_of("[\"temp\", 3, \"it's \\\"q\\\"\", \"4\"]") == Columns{"temp", 3, "it's \"q\"", "4"});
+  CHECK(columns_of("'numeric'") == Columns{"numeric"});
+  CHECK(columns_of("2") == Columns{2});
+  CHECK(columns_of("[]").empty());
+  for (const char* bad : {"0", "-1", "1.5", "true", "[1, 0]", "['a', 2.0]", "[['a']]", "{a = 1}"})
+    CHECK_MESSAGE(says(error_of(std::string("[data]\ncolumns = ") + bad), "data.columns"), bad);
+  Config c;
+  set_value(c, "data.columns=wind speed");
+  CHECK(c.data.columns == Columns{"wind speed"});
+  set_value(c, "data.columns=[\"a\", 2]");
+  CHECK(c.data.columns == Columns{"a", 2});
+  set_value(c, "data.missing=drop");
+  CHECK(c.data.missing == vapo::data::Missing::drop);
+}
+
 TEST_CASE("mistakes are named by file, line and key") {
   CHECK(says(error_of("[train]\n\nstepz = 1"), "c.toml:3: unknown key train.stepz"));
   CHECK(says(error_of("[train]\nsteps = 1.0"), "c.toml:2: train.steps"));

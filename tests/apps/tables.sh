@@ -61,6 +61,9 @@ refused 3 'swapped.csv: not the data that plain was trained on: columns temp, ra
 refused 3 'renamed.csv: not the data .* columns rain, tmp, and it had rain, temp' "$vapo" train --out plain --resume --set train.steps=61 \
   --set data.path=renamed.csv
 
+train --set data.path=swapped.csv --from plain --out tuned
+grep -q 'the columns of .*plain.* were rain, temp; here they are temp, rain' err || fail "not told of other columns than those of --from"
+
 # --- files that are packed, and that are none
 gzip -k rain_temp.csv
 expect 0 "$vapo" likelihood plain --data rain_temp.csv --json; nats=$(value nats <out)

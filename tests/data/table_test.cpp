@@ -56,7 +56,8 @@ TEST_CASE("text: separators, header, line ends, byte-order mark, comments, blank
        {"1,2.5\n-3e-2,4\n", "1;2.5\n-3e-2;4", "1\t2.5\r\n-3e-2\t+4\r\n", "1 2.5\n-3e-2   4\n", "1|2.5\n-.03|4",
         "\xEF\xBB\xBF"
         "1,2.5\n-.03,4\n",
-        "# made by hand\n\n1 , 2.5\n\n -3e-2 ,4\n\n", "1,2.5\r-0.03,4\r", " 1   2.5 \n -0.03\t4.0e0"}) {
+        "# made by hand\n\n1 , 2.5\n\n -3e-2 ,4\n\n", "sep=;\r\n1;2.5\r\n-0.03;4", "1,2.5\r-0.03,4\r",
+        " 1   2.5 \n -0.03\t4.0e0"}) {
     CAPTURE(text);
     check_table(text, {2, 2}, v);
   }
@@ -67,6 +68,7 @@ TEST_CASE("text: separators, header, line ends, byte-order mark, comments, blank
   check_table("1\n2.5\n-0.03\n4", {4, 1}, v);
   // the separator is what gives all lines as many fields, not what stands in the first
   check_table("Height, cm;Weight, kg\n1;2.5\n-0.03;4\n", {2, 2}, v, {"Height, cm", "Weight, kg"});
+  check_table("my value\n1\n2\n3\n", {3, 1}, {1, 2, 3}, {"my value"});
   check_table("a b,c\n1,2.5\n-0.03,4\n", {2, 2}, v, {"a b", "c"});
 }
 
@@ -198,6 +200,8 @@ TEST_CASE("columns by name, by number, or all that hold numbers") {
   CHECK_REFUSED_OF(text, "has no column 'snow'. " + std::string(how), {.columns = {"snow"}});
   for (int64_t bad : {0, 5, -1})
     CHECK_REFUSED_OF(text, "has no column " + std::to_string(bad) + ": they go from 1 to 4", {.columns = {bad}});
+  CHECK(parse_csv("2019,2020,2021\n1,2.5,3\n4,5,6\n", "f", {.columns = {2021, 1}}).columns ==
+        std::vector<std::string>{"2021", "2019"});
   CHECK_REFUSED_OF(text, "column 2 (rain) is asked for twice", {.columns = {"rain", 2}});
   CHECK_REFUSED_OF("a,b\nx,y\nz,w\n", "No column holds numbers alone", numeric);
   CHECK_REFUSED_OF("1,2\n3,4\n", "has no column 'a': no line of names was found", {.columns = {"a"}});

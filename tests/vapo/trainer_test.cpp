@@ -89,6 +89,7 @@ TEST_CASE("a model opened from its checkpoint gives samples and densities in the
   CHECK(model.step == 300);
   CHECK(model.recipe.potential.mlp.hidden == std::vector<int64_t>{16, 16});
   Tensor x = draw_samples(model, 400, 1).x;
+  CHECK(x.dtype() == DType::f64);
   Tensor mean = kernel::affine(kernel::sum(x, {0}, false), 1.0 / 400, 0);
   CHECK(std::abs(mean.at(0) - 10) < 0.6);  // 6 standard errors
   CHECK(std::abs(mean.at(1) + 3) < 0.15);
