@@ -269,10 +269,9 @@ void add_fid(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "fid", "How far samples are from real images: FID, KID, Inception Score; a classifier's Fréchet distance");
   command
-      ->add_option(
-          "--ref", o->reference,
-          "Real images: NAME, NAME:train (the default), NAME:test, a folder of pictures, .npy or .npz; or "
-          "their statistics, .npz with mu and sigma")
+      ->add_option("--ref", o->reference,
+                   "Real images: NAME, NAME:train (the default), NAME:test, a folder of pictures, .npy or .npz; or "
+                   "their statistics, .npz with mu and sigma")
       ->required();
   command->add_option("--samples", o->samples,
                       "Samples: as for --ref; or a run or a checkpoint, from which they are drawn");

@@ -159,7 +159,6 @@ Tensor labels_for(const Model& model, const NamedImages& images) {
   std::vector<int64_t> labels = images.set.labels.to_vector<int64_t>();
   std::vector<std::string> ours = class_names(model.contents), theirs = images.set.classes;
   bool by_name = !ours.empty() && !theirs.empty() && ours != theirs;
-  if (by_name) note(fmt::format("{}: classes are matched by name with the model's", images.name));
   for (int64_t& label : labels) {
     if (by_name) {
       const std::string& name = theirs[static_cast<size_t>(label)];
@@ -172,6 +171,7 @@ Tensor labels_for(const Model& model, const NamedImages& images) {
     if (label < 0 || label >= classes)
       throw InputError(fmt::format("{}: label {}, the model has classes 0 to {}", images.name, label, classes - 1));
   }
+  if (by_name) note(fmt::format("{}: classes are matched by name with the model's", images.name));
   return Tensor::from(labels, images.set.labels.shape());
 }
 

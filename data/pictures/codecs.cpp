@@ -54,7 +54,8 @@ Tensor grey_if_all_is(const Tensor& image) {
   for (int64_t i = 0; i < 3 * pixels; i += 3)
     if (from[i] != from[i + 1] || from[i] != from[i + 2]) return image;
   Tensor out = Tensor::empty({image.dim(0), image.dim(1), 1}, DType::u8);
-  for (int64_t i = 0; i < pixels; ++i) out.mutable_data<uint8_t>()[i] = from[3 * i];
+  uint8_t* to = out.mutable_data<uint8_t>();
+  for (int64_t i = 0; i < pixels; ++i) to[i] = from[3 * i];
   return out;
 }
 

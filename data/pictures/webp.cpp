@@ -49,7 +49,8 @@ Tensor detail::decode_webp(std::span<const std::byte> bytes, const std::string& 
   WebPBitstreamFeatures features = {};
   if (WebPGetFeatures(file.bytes, file.size, &features) != VP8_STATUS_OK)
     refuse_image(name, "WebP", "its header is damaged or cut short");
-  check_size(features.width, features.height, name);
+  constexpr int64_t most = 65'536;  // a canvas of one colour takes next to nothing
+  check_size(features.width, features.height, name, "WebP", bytes.size(), most);
   int channels = features.has_alpha != 0 || features.has_animation != 0 ? 4 : 3;
   Tensor image = Tensor::empty({features.height, features.width, channels}, DType::u8);
   auto* pixels = image.mutable_data<uint8_t>();

@@ -168,7 +168,7 @@ expect 0 "${paint[@]}" --images class-0.npy --out file
 [ "$(summary n known_unchanged | tr '\n' ' ')" = "4 1.0 " ] || fail "a file of images: $(cat out)"
 refused 3 'four.png: a mask of 18×18, the images are 8×8' "${paint[@]}" --images mnist --mask four.png --out bad
 refused 3 'four.png: images of \(18,18,1\), the model .* paints \(8,8,1\)' "${paint[@]}" --images four.png --out bad
-refused 3 "expected box, half, random or a PNG" "${paint[@]}" --images mnist --mask stripes --out bad
+refused 3 "expected box, half, random or a picture" "${paint[@]}" --images mnist --mask stripes --out bad
 refused 3 '40 images, --number asks for 41' "${paint[@]}" --images mnist -n 41 --out bad
 refused 3 'class-0.npy: its images have no labels' "${paint[@]}" --images class-0.npy --with-labels --out bad
 refused 3 'class-0.npy: its images have no labels' "${paint[@]}" --images class-0.npy --classifier c.safetensors --out bad

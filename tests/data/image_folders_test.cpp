@@ -258,6 +258,25 @@ TEST_CASE("CelebA: parts, crops, both sizes, both tables") {
   }
 }
 
+TEST_CASE("CIFAR: the Python version and archives are named, with what to fetch") {
+  auto refused = [](const std::string& file, const std::string& at, const char* part, auto read,
+                    const char* bytes = "\x80\2}q") {
+    Folder f;
+    write(f.path / file, bytes);
+    CHECK_THROWS_WITH_AS(read(f.path / at, Subset::train), doctest::Contains(part), InputError);
+  };
+  const char *python = "the Python version of CIFAR; the binary one is read. Hint: fetch cifar-10-binary.tar.gz",
+             *packed = "packed. Hint: tar -xf cifar-10-binary.tar.gz", *gzip = "\x1f\x8b\x08";
+  for (const char* file : {"data_batch_1", "batches.meta", "cifar-10-batches-py/data_batch_1", "data_batch_1.bin"})
+    refused(file, "", python, read_cifar10);
+  refused("data_batch_3", "data_batch_3", python, read_cifar10);
+  for (const char* at : {"", "cifar-10-python.tar.gz"})
+    refused("cifar-10-python.tar.gz", at, python, read_cifar10, gzip);
+  for (const char* at : {"", "cifar-10-binary.tar.gz"})
+    refused("cifar-10-binary.tar.gz", at, packed, read_cifar10, gzip);
+  refused("meta", "", "Hint: fetch cifar-100-binary.tar.gz", read_cifar100);
+}
+
 TEST_CASE("CelebA as it is, where it is") {
   const char* there = std::getenv("VAPO_DATA");
   fs::path folder = fs::path(there ? there : VAPO_SHARED_DATA) / "celeba";

@@ -169,6 +169,8 @@ TEST_CASE("other kinds: a header that claims a large image costs nothing") {
   };
   CHECK_REFUSED(claim(samples::gif_rgb, 6, "\xff\xff\xff\xff"), "65535 × 65535 pixels, more than the 64 million");
   CHECK_REFUSED(claim(samples::bmp_rgb, 18, std::string_view("\0\0\1\0\0\0\1\0", 8)), "65536 × 65536 pixels");
+  CHECK_REFUSED(claim(samples::webp_animation, 24, std::string_view("\xff\x0f\0\xff\x0f\0", 6)),
+                "4096 × 4096 pixels cannot come of 216 bytes");
   CHECK_REFUSED("P6 100000 100000 255\n...", "100000 × 100000 pixels");
   CHECK_REFUSED("P6 8000 8000 255\n...", "8000 × 8000 pixels cannot come of 20 bytes");
 }
