@@ -8,7 +8,7 @@
 
 #include "data/pictures/image_file.h"
 #include "data/readers/npz.h"
-#include "data/sets/points.h"
+#include "data/readers/table.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/npy.h"
