@@ -90,9 +90,18 @@ data::Figure two(const std::string& title, const Tensor& rows, const std::vector
   return figure;
 }
 
+// Of small panels: tics of many digits, as of seconds since 1970, take more room.
+int panel_width(const Tensor& rows) {
+  size_t longest = 0;
+  for (int64_t k = 0; k < rows.dim(1); ++k)
+    longest =
+        std::max(longest, fmt::format("{:.10g}", std::round(range_of(values_of(column(rows, k))).high)).size());
+  return longest > 7 ? 420 : 300;
+}
+
 data::Figure pairs(const std::string& title, const Tensor& rows, const std::vector<std::string>& names) {
   auto d = static_cast<int>(rows.dim(1));
-  data::Figure figure(title, d, d, 300, 260);
+  data::Figure figure(title, d, d, panel_width(rows), 260);
   for (int i = 0; i < d; ++i)
     for (int j = 0; j < d; ++j) {
       auto name = [&](int k) { return names[static_cast<size_t>(k)]; };
@@ -109,7 +118,7 @@ data::Figure histograms(const std::string& title, const Tensor& rows, const std:
   int64_t shown = std::min(rows.dim(1), most_histograms);
   int across = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(shown))));
   int down = static_cast<int>((shown + across - 1) / across);
-  data::Figure figure(title, down, across, 300, 240);
+  data::Figure figure(title, down, across, panel_width(rows), 240);
   for (int64_t k = 0; k < shown; ++k)
     add_histogram(figure.add("", names[static_cast<size_t>(k)], ""), column(rows, k), few);
   return figure;

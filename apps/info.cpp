@@ -89,7 +89,8 @@ Content read(const std::filesystem::path& path) {
   bool as_tensors = bytes.size() > 8 && std::string_view(bytes).substr(4, 4) == std::string_view("\0\0\0\0", 4) &&
                     (bytes[8] == '{' || ending == ".safetensors");
   if (as_tensors) return of_safetensors(bytes, name);
-  if (kind) throw InputError(fmt::format("'{}' is {}. Hint: {}", name, kind->name, kind->instead));
+  bool packed = bytes.starts_with("\x1f\x8b");  // a table may be
+  if (kind && !packed) throw InputError(fmt::format("'{}' is {}. Hint: {}", name, kind->name, kind->instead));
   if (ending == ".safetensors") return of_safetensors(bytes, name);
   return {"table", {}, {}, facts_of(data::TableFile(path), nullptr)};
 }

@@ -78,6 +78,10 @@ value tensors <out | grep -qF '{"bytes":640,"dtype":"f64","elements":80,"name":"
 [ "$(facts i.png kind format height width channels)" = "picture PNG 18 28 1 " ] || fail "info i.png: $(cat out)"
 [ "$(facts i.jpg format height width channels)" = "JPEG 18 28 1 " ] || fail "info i.jpg: $(cat out)"
 [ "$(facts x.csv kind rows header)" = "table 40 true " ] || fail "info x.csv: $(cat out)"
+if command -v gzip >/dev/null; then
+  gzip -k x.csv
+  [ "$(facts x.csv.gz kind rows)" = "table 40 " ] || fail "info x.csv.gz: $(cat out)"
+fi
 mkdir -p pictures/{cats,dogs}
 for i in 1 2 3; do expect 0 "$vapo" sample images -n 1 --seed $i --save pictures/cats/$i.png; done
 cp i.jpg pictures/dogs/4.jpg && echo text >pictures/dogs/notes.txt
