@@ -25,7 +25,8 @@ struct Choice {
   std::vector<std::string> names;  // "" stands for none, and is not shown
   std::function<std::string()> get;
   std::function<void(const std::string&)> set;
-  std::vector<std::pair<std::string, std::string>> older = {};  // names of before, true and false too; what they are now
+  std::vector<std::pair<std::string, std::string>> older =
+      {};  // names of before, true and false too; what they are now
 };
 
 struct Key {
@@ -35,7 +36,8 @@ struct Key {
   std::string help;
   Range range = {0, 0};       // of numbers, and of an array's elements
   bool may_be_empty = false;  // of arrays
-  bool may_be_auto = false;   // "auto", which is kAuto, an empty array or a name: whoever uses the options chooses first
+  bool may_be_auto =
+      false;  // "auto", which is kAuto, an empty array or a name: whoever uses the options chooses first
   std::string section() const { return name.substr(0, name.find('.')); }
 };
 inline constexpr int kAuto = -1;

@@ -55,8 +55,8 @@ struct Values {
 
 void set_auto(const Key& key) {
   std::visit(Overloaded{[](int64_t* v) { *v = kAuto; }, [](double* v) { *v = kAuto; },
-                        [](std::vector<int64_t>* v) { v->clear(); },
-                        [](const Choice& v) { v.set("auto"); }, [](const auto&) {}},
+                        [](std::vector<int64_t>* v) { v->clear(); }, [](const Choice& v) { v.set("auto"); },
+                        [](const auto&) {}},
              key.value);
 }
 
@@ -190,25 +190,25 @@ std::string possible_values(const Key& key) {
                                        : fmt::format("{} {} to {}", r.above ? "above" : "from", r.low, r.high);
     return fmt::format("{} {}", what, r.low <= -1e9 ? "of any size" : bounds);
   };
-  std::string values = std::visit(
-      Overloaded{[](bool*) -> std::string { return "true or false"; },
-                 [](std::string*) -> std::string { return "text"; }, [&](int64_t*) { return number("integer"); },
-                 [&](double*) { return number("number"); },
-                 [&](std::vector<int64_t>*) { return number("integers"); },
-                 [](const Choice& choice) { return joined(choice.names); }},
-      key.value);
+  std::string values =
+      std::visit(Overloaded{[](bool*) -> std::string { return "true or false"; },
+                            [](std::string*) -> std::string { return "text"; },
+                            [&](int64_t*) { return number("integer"); }, [&](double*) { return number("number"); },
+                            [&](std::vector<int64_t>*) { return number("integers"); },
+                            [](const Choice& choice) { return joined(choice.names); }},
+                 key.value);
   return values + (key.may_be_auto ? ", or 'auto': chosen from a table's rows" : "");
 }
 
 }  // namespace
 
 bool is_auto(const Key& key) {
-  return key.may_be_auto && std::visit(Overloaded{[](int64_t* v) { return *v == kAuto; },
-                                                  [](double* v) { return *v == kAuto; },
-                                                  [](std::vector<int64_t>* v) { return v->empty(); },
-                                                  [](const Choice& v) { return v.get() == "auto"; },
-                                                  [](const auto&) { return false; }},
-                                       key.value);
+  return key.may_be_auto &&
+         std::visit(
+             Overloaded{[](int64_t* v) { return *v == kAuto; }, [](double* v) { return *v == kAuto; },
+                        [](std::vector<int64_t>* v) { return v->empty(); },
+                        [](const Choice& v) { return v.get() == "auto"; }, [](const auto&) { return false; }},
+             key.value);
 }
 
 std::vector<std::string> sections_of(const Keys& keys) {

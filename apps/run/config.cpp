@@ -33,24 +33,23 @@ Key key_of_standardize(Standardize& how) {
 void add(Keys& keys, std::initializer_list<Key> more) { keys.insert(keys.end(), more); }
 
 void add_keys(Keys& keys, Config::Data& d) {
-  add(keys,
-      {key_of_set(d.set),
-       key("data.path", d.path,
-           "Of images: where the set lies; else a table (.csv, .npy), which wins over data.set"),
-       key("data.noise", d.noise, from(0, kHuge), "Of a set of points: deviation of the noise on each"),
-       key("data.points", d.points, from(0, kMost),
-           "Of a set of points: how many to train on; 0: fresh ones at every step"),
-       key("data.held_out", d.held_out, from(0, 0.99),
-           "Share of a table's rows or of images that training never sees"),
-       key_of_standardize(d.standardize),
-       or_auto(key("data.jitter", d.jitter, from(0, 10),
-                   "Deviation of noise on every training row, after standardisation")),
-       key("data.size", d.size, from(0, 4096), "Images become size x size; 0: as they are (celeba: 64)"),
-       key("data.crop", d.crop, from(0, 65536), "The centre square taken first; 0: the set's usual one"),
-       key("data.flip", d.flip, "Images are mirrored half of the time"),
-       key("data.dequantize", d.dequantize, "Uniform noise of one grey level on every pixel"),
-       key("data.skip_unreadable", d.skip_unreadable,
-           "image_folder, celeba: go on without broken files, and count them")});
+  add(keys, {key_of_set(d.set),
+             key("data.path", d.path,
+                 "Of images: where the set lies; else a table (.csv, .npy), which wins over data.set"),
+             key("data.noise", d.noise, from(0, kHuge), "Of a set of points: deviation of the noise on each"),
+             key("data.points", d.points, from(0, kMost),
+                 "Of a set of points: how many to train on; 0: fresh ones at every step"),
+             key("data.held_out", d.held_out, from(0, 0.99),
+                 "Share of a table's rows or of images that training never sees"),
+             key_of_standardize(d.standardize),
+             or_auto(key("data.jitter", d.jitter, from(0, 10),
+                         "Deviation of noise on every training row, after standardisation")),
+             key("data.size", d.size, from(0, 4096), "Images become size x size; 0: as they are (celeba: 64)"),
+             key("data.crop", d.crop, from(0, 65536), "The centre square taken first; 0: the set's usual one"),
+             key("data.flip", d.flip, "Images are mirrored half of the time"),
+             key("data.dequantize", d.dequantize, "Uniform noise of one grey level on every pixel"),
+             key("data.skip_unreadable", d.skip_unreadable,
+                 "image_folder, celeba: go on without broken files, and count them")});
 }
 
 void add_keys(Keys& keys, Config::Run& r) {
