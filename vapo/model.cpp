@@ -34,7 +34,8 @@ Standardization standardization_of(const nn::CheckpointInfo& info, const std::st
   int64_t dims = out.mean.numel();
   out.factor = factor->second.to(DType::f64);
   if (out.factor.shape() != Shape{dims, dims})
-    throw InputError(fmt::format("{}: extra.data.factor is {} for {} columns", file, out.factor.shape().str(), dims));
+    throw InputError(
+        fmt::format("{}: extra.data.factor is {} for {} columns", file, out.factor.shape().str(), dims));
   for (int64_t k = 0; k < dims; ++k)
     if (double d = out.factor.at(k * dims + k); !(d > 0 && std::isfinite(d)))
       throw InputError(fmt::format("{}: extra.data.factor holds {} on its diagonal", file, d));

@@ -113,8 +113,7 @@ Tensor factor_of(const Tensor& z, const Standardization& s) {
 
 Tensor Standardization::apply(const Tensor& x) const {
   check_columns(x, mean);
-  Tensor z =
-      kernel::binary(Binary::div, kernel::binary(Binary::sub, x.to(DType::f64), mean), divisors(scale));
+  Tensor z = kernel::binary(Binary::div, kernel::binary(Binary::sub, x.to(DType::f64), mean), divisors(scale));
   return each_row(z, factor, solve).to(x.dtype());
 }
 

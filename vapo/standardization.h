@@ -9,7 +9,8 @@ namespace vapo {
 enum class Standardize { none, columns, whiten, automatic };  // automatic: whitens, until one is chosen
 constexpr auto names_of(Standardize) {
   using enum Standardize;
-  return name_table<Standardize>("standardisation", {{"none", none}, {"columns", columns}, {"whiten", whiten}, {"auto", automatic}});
+  return name_table<Standardize>("standardisation",
+                                 {{"none", none}, {"columns", columns}, {"whiten", whiten}, {"auto", automatic}});
 }
 
 struct Standardization {

@@ -37,8 +37,7 @@ void add_keys(Keys& keys, Config::Data& d) {
       {key_of_set(d.set),
        key("data.path", d.path,
            "Of images: where the set lies; else a table (text, gzipped or not, .npy, .npz of one array or arr_0), "
-           "which "
-           "wins over data.set"),
+           "which wins over data.set"),
        key("data.columns", d.columns,
            "Of a table: its columns by name or by number; \"numeric\": all that hold numbers; none: all there are"),
        key("data.missing", d.missing,

@@ -99,17 +99,18 @@ TEST_CASE("steps end where rows left out are likeliest, and the learning rate fa
   CHECK(recipe.train.schedule.total_steps == 3000);
   CHECK(says(chosen, fmt::format("train.steps = {} of 3000", recipe.train.steps)));
 
-  // Too few rows to leave any out, and a look without a trial: the most steps.
-  for (int64_t n : {5, 24}) {
+  // Too few rows to leave any out, so many that none is learned by heart, and a look without a trial: the most steps.
+  rows = kernel::concat(std::vector<Tensor>{rows, randn({17'976, 6}, {.seed = 4}, DType::f64)}, 0);
+  for (int64_t n : {5, 24, 18'000}) {
     Recipe untried = tiny();
     untried.train.steps = kAuto;
     PointOptions own{.standardize = Standardize::automatic, .jitter = kAuto};
     Tensor some = kernel::slice(rows, 0, 0, n, 1);
     std::function<void(int64_t)> none;
-    if (n == 5) none = [](int64_t) { FAIL("a trial on 5 rows"); };
+    if (n != 24) none = [](int64_t) { FAIL("a trial"); };
     choose_auto(untried, own, some, Device::cpu, none);
-    CHECK(untried.train.steps == 3000);
-    CHECK(own.standardize == Standardize::columns);
-    CHECK(own.jitter > 0.1);
+    CHECK(untried.train.steps == (n > 10'000 ? 10'062 : 3000));
+    CHECK(own.standardize == (n > 10'000 ? Standardize::whiten : Standardize::columns));
+    CHECK((own.jitter > 0.1) == (n < 10'000));
   }
 }

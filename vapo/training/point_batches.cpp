@@ -28,7 +28,8 @@ void PointBatches::prepare() {
   for (int64_t k = 0; k < dims; ++k) {
     if (!standardization_.is_constant(k)) continue;
     if (!jitter_.defined()) jitter_ = Tensor::full({dims}, options_.jitter);
-    jitter_.mutable_data<float>()[k] = 1;  // a point would be no density: what undo leaves out is the prior's own law
+    jitter_.mutable_data<float>()[k] =
+        1;  // a point would be no density: what undo leaves out is the prior's own law
   }
   if (rows_.defined()) prepared_ = standardization_.apply(rows_).to(DType::f32);
 }

@@ -37,7 +37,7 @@ class PointBatches : public BatchSource {
   PointOptions options_;
   Draw draw_;
   Tensor rows_, prepared_;  // prepared: f32, standardised
-  Tensor jitter_;           // (D) f32 where a column is constant; else undefined, and the jitter that of the options
+  Tensor jitter_;  // (D) f32 where a column is constant; else undefined, and the jitter that of the options
   Standardization standardization_;
 };
 

@@ -15,8 +15,6 @@
 namespace vapo {
 namespace {
 
-constexpr int64_t few_rows = 20;  // of which none is left out
-
 Tensor rows_of(const Tensor& x, const std::vector<double>& index) {
   return kernel::index_select(x, 0, Tensor::from(index, {static_cast<int64_t>(index.size())}).to(DType::i64));
 }
@@ -27,7 +25,8 @@ struct Training {
   Trainer trainer;
   Tensor left_out;
 
-  Training(const Recipe& recipe, const PointOptions& options, const Tensor& rows, const Tensor& others, Device device)
+  Training(const Recipe& recipe, const PointOptions& options, const Tensor& rows, const Tensor& others,
+           Device device)
       : source(rows, options), trainer(recipe, source, {.device = device}), left_out(others) {}
 
   // After so many steps: the mean log-likelihood of what was left out; −∞ where it is not finite.
@@ -57,13 +56,18 @@ std::vector<int64_t> marks_up_to(int64_t most) {
   return out;
 }
 
-int64_t folds_of(int64_t rows) { return rows < few_rows ? 0 : std::min<int64_t>(3, 1 + 1000 / rows); }
+// As often a part of the rows is left out. None of few; nor of so many that the most steps learn none by heart.
+int64_t folds_of(int64_t rows, int64_t columns) {
+  constexpr int64_t few = 20, many = 10'000;
+  if (rows < few || rows >= std::max(many, 500 * columns * columns)) return 0;
+  return std::min<int64_t>(3, 1 + 1000 / rows);
+}
 
 // The folds of one view train side by side, until three marks in turn were worse than the best.
 PointTrial try_view(const Recipe& recipe, PointOptions options, const Tensor& rows, PointView view,
                     const std::vector<int64_t>& marks, Device device) {
   constexpr int64_t enough = 1000;  // rows left out
-  int64_t n = rows.dim(0), folds = folds_of(n), share = std::min(enough, n / 5);
+  int64_t n = rows.dim(0), folds = folds_of(n, rows.dim(1)), share = std::min(enough, n / 5);
   options.standardize = view.standardize;
   options.jitter = view.jitter;
   std::vector<float> chance = rand({n}, {options.seed, kTrialStream, 0}).to_vector<float>();
@@ -101,7 +105,7 @@ PointSizes sizes_for(int64_t rows, int64_t columns) {
   auto share_of_it = [&](double share) { return std::round(1000 * share * scott) / 1000; };
   PointSizes out{.hidden = {128, 128, 128},
                  .batch_size = 256,
-                 .most_steps = static_cast<int64_t>(std::clamp(150 * std::sqrt(n), 3000.0, 30000.0)),
+                 .most_steps = static_cast<int64_t>(std::clamp(75 * std::sqrt(n), 3000.0, 30000.0)),
                  .views = {{Standardize::whiten, share_of_it(0.1)}}};
   if (rows < 10'000) out.views.push_back({Standardize::columns, share_of_it(0.1)});
   if (rows < 2000) {
@@ -147,7 +151,7 @@ std::string choose_auto(Recipe& recipe, PointOptions& options, const Tensor& row
   std::vector<int64_t> marks = auto_steps ? marks_up_to(t.steps) : std::vector<int64_t>{t.steps};
   PointTrial best{views.back(), t.steps};
   size_t tries = views.size() * marks.size();
-  int64_t folds = before_trial ? folds_of(rows.dim(0)) : 0;
+  int64_t folds = before_trial ? folds_of(rows.dim(0), rows.dim(1)) : 0;
   std::string why;
   if (folds > 0 && tries > 1) {
     before_trial(folds * static_cast<int64_t>(views.size()));

@@ -20,8 +20,9 @@ struct PointView {
 struct PointSizes {
   std::vector<int64_t> hidden;
   int64_t batch_size;
-  int64_t most_steps;            // of which fewer may do
-  std::vector<PointView> views;  // to be tried; jitters are shares of Scott's bandwidth N^(−1/(D+4)) of a kernel estimate
+  int64_t most_steps;  // of which fewer may do
+  std::vector<PointView>
+      views;  // to be tried; jitters are shares of Scott's bandwidth N^(−1/(D+4)) of a kernel estimate
 };
 PointSizes sizes_for(int64_t rows, int64_t columns);
 
