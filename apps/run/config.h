@@ -22,8 +22,8 @@ struct Config : Recipe {
     std::vector<data::NameOrNumber> columns;
     data::Missing missing = data::Missing::refuse;  // of a table: rows without a value in a column that is used
     double noise = 0.1;                             // of a synthetic set
-    int64_t points = 0;            // of a synthetic set: size of the training set; 0 = fresh points at every step
-    double held_out = 0.2;         // fraction of a table's rows or of the training images that training never sees
+    int64_t points = 0;     // of a synthetic set: size of the training set; 0 = fresh points at every step
+    double held_out = 0.2;  // fraction of a table's rows or of the training images that training never sees
     Standardize standardize = Standardize::columns;
     double jitter = 0;             // standard deviation of noise added to every training row, after standardisation
     int64_t size = 0;              // images become size × size; 0 = as they are (celeba: 64)
