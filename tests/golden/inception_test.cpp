@@ -86,7 +86,7 @@ TEST_CASE("inception_fid: PyTorch's features, under both resizes") {
   };
   CHECK(message([](TensorFile& b) { b.metadata["attrs"] = "{}"; }) == "attribute 'resize' is missing");
   CHECK(message([](TensorFile& b) { b.metadata["attrs"] = R"({"resize": "bicubic"})"; }) ==
-        "no resize 'bicubic'. Hint: tf1 or pytorch-fid");
+        "unknown resize 'bicubic': expected one of tf1, pytorch-fid");
   CHECK(message([](TensorFile& b) { b.tensors.erase("param.Mixed_5b.branch1x1.bn.bias"); }) ==
         "inception_fid needs 'param.Mixed_5b.branch1x1.bn.bias'");
   CHECK(message([](TensorFile& b) {
