@@ -160,7 +160,7 @@ TEST_CASE("auto is a value of the keys that may be chosen from rows, and of no o
     CHECK_FALSE(is_auto(key));
     Config c;
     if (!key.may_be_auto) {
-      bool of_text = std::get_if<std::string*>(&key.value) || std::get_if<NamesOrNumbers*>(&key.value);
+      bool of_text = std::get_if<std::string*>(&key.value) || std::get_if<vapo::NamesOrNumbers*>(&key.value);
       if (!of_text) CHECK_THROWS_AS(set_value(c, key.name + "=auto"), InputError);
       continue;
     }
