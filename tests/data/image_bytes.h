@@ -70,7 +70,7 @@ struct JpegKind {
 // What a camera writes of how it was held: the orientation alone, as EXIF's block.
 inline std::string exif_block(int orientation, bool high_first = false, bool long_number = false) {
   std::string out(high_first ? "MM" : "II");
-  auto number = [&](int bytes, int value) {
+  auto number = [&](int bytes, int64_t value) {  // of up to six bytes
     for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> 8 * (high_first ? bytes - 1 - i : i)));
   };
   number(2, 42), number(4, 8), number(2, 1);  // the first directory: one entry
