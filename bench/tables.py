@@ -192,7 +192,7 @@ def main():
     tables = result["tables"].values()
     result["as_good_as_the_better"] = sum(t["vapo"] >= max(t["mixture"], t["kernels"]) for t in tables)
     if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+        options.out.write_text(json.dumps(result, indent=2, default=float) + "\n")
 
 
 if __name__ == "__main__":
