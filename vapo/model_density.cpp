@@ -25,7 +25,8 @@ LikelihoodOptions likelihood_options(const LogDensityOptions& o) {
   return {.trace = o.trace,
           .probes = o.probes,
           .key = {o.seed, kProbeStream, 0},
-          .ode = {.rtol = o.tolerance, .atol = o.tolerance, .times = {}}};
+          .ode = {.rtol = o.tolerance, .atol = o.tolerance, .times = {}},
+          .observe = o.observe};
 }
 
 }  // namespace
@@ -67,7 +68,6 @@ Likelihoods log_density(const Model& model, const ImageBatchRequest& request, co
   LikelihoodOptions options = likelihood_options(o);
   options.t_data = model.recipe.train.t_max;
   options.key.step = static_cast<uint64_t>(request.draw) << 16;
-  options.observe = request.observe;
   RandomKey noise{o.seed, kDequantizationStream, static_cast<uint64_t>(request.dequantization) << 32};
   Tensor x = dequantized(request.u, noise, request.index).to(model.device);
   Tensor y = request.labels.defined() ? request.labels.to(model.device) : request.labels;

@@ -22,8 +22,9 @@ struct Likelihoods {
 struct LogDensityOptions {
   LikelihoodOptions::Trace trace = LikelihoodOptions::Trace::exact;
   int64_t probes = 1;
-  double tolerance = 1e-5;  // rtol and atol of rk45
-  uint64_t seed = 0;        // of the probes
+  double tolerance = 1e-5;                     // rtol and atol of rk45
+  uint64_t seed = 0;                           // of the probes
+  std::function<void(double t)> observe = {};  // called at every evaluation
 };
 // log p of points (N,D) in the data's units.
 Likelihoods log_density(const Model& model, const Tensor& points, const LogDensityOptions& options = {});
@@ -34,7 +35,6 @@ Likelihoods log_density(const Model& model, const Tensor& points, const LogDensi
 struct ImageBatchRequest {
   Tensor u, labels, index;
   int64_t dequantization = 0, draw = 0;
-  std::function<void(double t)> observe = {};  // called at every evaluation
 };
 Likelihoods log_density(const Model& model, const ImageBatchRequest& request, const LogDensityOptions& options);
 

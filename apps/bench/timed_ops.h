@@ -19,8 +19,8 @@ struct TimedOp {
   const char* op;    // as autograd/ops.h calls it
   const char* name;  // of its row
   std::vector<TimedOperand> operands;
-  struct
-      Arrays {  // of the first operand's size, that each pass reads and writes at least; second = 0: it is not timed
+  // Of the first operand's size: how many each pass reads and writes at least; second = 0: it is not timed.
+  struct Arrays {
     double forward, vjp, second;
   } arrays;
   double flops;  // of the forward pass; 0 where memory bounds it

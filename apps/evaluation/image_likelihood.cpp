@@ -43,6 +43,7 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
     since_shown = {};
     note(fmt::format("{}: at t = {:.3f} after {} evaluations", name, t, evaluations));
   };
+  options.observe = observe;
   ImageLikelihoods out{.bits_per_dim = Tensor::empty({o.dequantizations, n}, DType::f64)};
   for (int64_t k = 0; k < o.dequantizations; ++k) {
     // rows of log p and of the evaluations that the batch took
@@ -53,8 +54,7 @@ ImageLikelihoods image_likelihoods(const Model& model, const Tensor& u, const Te
                               .labels = labels.defined() ? part(labels) : labels,
                               .index = part(index),
                               .dequantization = k,
-                              .draw = k * batches + first / o.batch_size,
-                              .observe = observe};
+                              .draw = k * batches + first / o.batch_size};
       Likelihoods r = log_density(model, batch, options);
       note_raised_tolerances(o.tolerance, o.tolerance, r.rtol, r.atol);
       if (auto bad = non_finite(r.log_likelihood))

@@ -96,6 +96,15 @@ TEST_CASE("a model opened from its checkpoint gives samples and densities in the
   // log p of the law: −log(2π·2·0.5) − 1 on average
   double nats = kernel::sum(log_density(model, two_columns()).log_likelihood, {}, false).item() / 400;
   CHECK(nats == doctest::Approx(-2.84).epsilon(0.05));
+  // every evaluation is seen, and whoever sees them may end it
+  int64_t seen = 0;
+  Likelihoods watched = log_density(model, x, {.observe = [&](double t) { seen += t >= 0 && t <= 1; }});
+  CHECK(seen == watched.nfe);
+  auto end_it = [&](double) {
+    if (--seen == 0) throw DivergedError("enough");
+  };
+  seen = 3;
+  CHECK_THROWS_WITH_AS(log_density(model, x, {.observe = end_it}), "enough", DivergedError);
   // without standardisation the same points are other numbers
   CHECK(points.batch(0).x.at(0) != doctest::Approx(two_columns().at(0)));
 }

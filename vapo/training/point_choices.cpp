@@ -29,20 +29,37 @@ struct Training {
            Device device)
       : source(rows, options), trainer(recipe, source, {.device = device}), left_out(others) {}
 
-  // After so many steps: the mean log-likelihood of what was left out; −∞ where it is not finite.
+  // After so many steps: the mean log-likelihood of what was left out; −∞ where it is not finite, or the flow so steep
+  // that it cannot be followed in time: then rows are known by heart.
   double at(int64_t steps) {
-    constexpr int64_t few_columns = 4;  // whose trace is cheap
     while (trainer.steps_done() < steps) trainer.step();
     Model model = trainer.averaged();
     model.standardization = source.standardization();
+    return mean_log_density(model);
+  }
+
+ private:
+  double mean_log_density(const Model& model) const {
+    constexpr int64_t few_columns = 4;  // whose trace is cheap
+    constexpr int most_evaluations = 300;
     using Trace = LikelihoodOptions::Trace;
-    Tensor log_p = log_density(model, left_out,
-                               {.trace = left_out.dim(1) <= few_columns ? Trace::exact : Trace::hutchinson,
-                                .probes = few_columns,
-                                .tolerance = 1e-3})
-                       .log_likelihood;
-    double mean = kernel::sum(log_p, {0}, false).item() / static_cast<double>(log_p.numel());
-    return std::isfinite(mean) ? mean : -INFINITY;
+    int evaluations = 0;
+    auto observe = [&](double t) {
+      if (++evaluations > most_evaluations)
+        throw DivergedError(fmt::format("[trial] {} evaluations and only at t = {}", evaluations, t));
+    };
+    try {
+      Tensor log_p = log_density(model, left_out,
+                                 {.trace = left_out.dim(1) <= few_columns ? Trace::exact : Trace::hutchinson,
+                                  .probes = few_columns,
+                                  .tolerance = 1e-3,
+                                  .observe = observe})
+                         .log_likelihood;
+      double mean = kernel::sum(log_p, {0}, false).item() / static_cast<double>(log_p.numel());
+      return std::isfinite(mean) ? mean : -INFINITY;
+    } catch (const DivergedError&) {
+      return -INFINITY;
+    }
   }
 };
 
@@ -159,7 +176,8 @@ std::string choose_auto(Recipe& recipe, PointOptions& options, const Tensor& row
     for (const PointView& view : views)
       if (PointTrial tried = try_view(recipe, options, rows, view, marks, device); tried.nats > best.nats)
         best = tried;
-    why = fmt::format("; rows left out then have {:.3f} nats", best.nats);
+    why = std::isfinite(best.nats) ? fmt::format("; rows left out then have {:.3f} nats", best.nats)
+                                   : "; rows left out had no finite likelihood in any of them";
   }
   options.standardize = best.view.standardize;
   options.jitter = best.view.jitter;
