@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 #include <png.h>
-#include <stdlib.h>
 
 #include <cstdio>  // jpeglib.h needs it before
 
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "tensor/tensor.h"
+#include "tests/scratch_folder.h"
 
 namespace vapo::data {
 
@@ -122,14 +122,6 @@ inline Tensor slopes(int64_t h, int64_t w, int64_t c) {
   return x;
 }
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "vapo-images-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()));
-    path = pattern;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
+using Folder = ScratchFolder;
 
 }  // namespace vapo::data

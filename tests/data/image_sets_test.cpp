@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,6 +10,7 @@
 
 #include "data/sets/images.h"
 #include "tensor/io/npy.h"
+#include "tests/data/deflated.h"
 
 using namespace vapo;
 using namespace vapo::data;
@@ -69,21 +69,6 @@ std::string idx(std::initializer_list<int> sizes, const std::string& elements, i
   for (int n : sizes) out += bytes_of({n >> 24, n >> 16, n >> 8, n});
   return out + elements;
 }
-
-std::string deflated(const std::string& bytes, int window) {
-  z_stream z{};
-  REQUIRE(deflateInit2(&z, 6, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(bytes.size() + 1000, '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-  z.avail_in = static_cast<uInt>(bytes.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  REQUIRE(deflate(&z, Z_FINISH) == Z_STREAM_END);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
-std::string gzipped(const std::string& bytes) { return deflated(bytes, MAX_WBITS + 16); }
 
 // Records of CIFAR: record i has the label labels[i], and its bytes count up from i.
 std::string records(const std::vector<std::string>& labels) {

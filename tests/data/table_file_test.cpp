@@ -1,8 +1,6 @@
 // Tables from files: .csv, gzipped, .npy, .npz, and all that is none.
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
-#include <zlib.h>
 
 #include <cmath>
 #include <fstream>
@@ -11,6 +9,8 @@
 #include "data/readers/npz.h"
 #include "data/readers/table.h"
 #include "tensor/io/npy.h"
+#include "tests/data/deflated.h"
+#include "tests/scratch_folder.h"
 
 using namespace vapo;
 using namespace vapo::data;
@@ -18,32 +18,10 @@ using namespace std::string_literals;
 
 namespace {
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "vapo-table-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()));
-    path = pattern;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
+using Folder = ScratchFolder;
 
 void write(const std::filesystem::path& file, std::string_view bytes) {
   std::ofstream(file, std::ios::binary) << bytes;
-}
-
-std::string gzipped(const std::string& text) {
-  std::string out(text.size() + 100, '\0');
-  z_stream z{};
-  REQUIRE(deflateInit2(&z, 9, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  z.avail_in = static_cast<uInt>(text.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  REQUIRE(deflate(&z, Z_FINISH) == Z_STREAM_END);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
 }
 
 // A zip archive of entries that are not packed.
