@@ -30,7 +30,7 @@ std::vector<Var> split_into(const Var& x, int64_t dim, const std::vector<int64_t
     pieces.push_back(wanted[i] ? kernel::slice(x.value(), dim, start, start + sizes[i], 1) : Tensor());
   return record_jointly(
       "split", std::move(pieces), {&x, 1},
-      [dim, sizes, shape = x.shape(), options = x.options()](std::span<const Var> g, const auto&) {
+      [dim, sizes, shape = x.shape(), options = x.options()](std::span<const Var> g, const auto&, auto) {
         std::vector<Var> parts(g.begin(), g.end());
         for (size_t i = 0; i < parts.size(); ++i) {
           Shape of_part = shape;
@@ -84,7 +84,7 @@ Var concat(std::span<const Var> xs, int64_t dim) {
   Tensor y = kernel::concat(values, dim);
   for (const Var& x : xs) sizes.push_back(x.dim(dim));
   return record_jointly("concat", {std::move(y)}, xs,
-                        [dim, sizes](std::span<const Var> g, const std::vector<bool>& wanted) {
+                        [dim, sizes](std::span<const Var> g, const std::vector<bool>& wanted, auto) {
                           return split_into(g[0], dim, sizes, wanted);
                         })[0];
 }
