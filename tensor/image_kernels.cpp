@@ -26,6 +26,15 @@ void check_cotangent(const char* op, const ConvGeometry& s, const Tensor& g) {
 bool is_product(const ConvGeometry& s) {
   return s.kh == 1 && s.kw == 1 && s.p.groups == 1 && s.p.stride == Pair(1) && s.p.padding == Pair(0);
 }
+void check_addend(const char* op, const Tensor& x, const Tensor& add, const Shape& y) {
+  if (!add.defined()) return;
+  check_pair(op, x, add);
+  VAPO_CHECK(add.shape() == y, "[{}] {} to add, expects {}", op, add.shape().str(), y.str());
+}
+Tensor with_addend(const Tensor& y, const Tensor& add) {
+  if (add.defined()) VAPO_ON(y.device(), binary(Binary::add, y, add, y));
+  return y;
+}
 Tensor rows_of(const Tensor& x) { return x.reshape({x.dim(0) * x.dim(1) * x.dim(2), x.dim(3)}); }
 
 constinit std::atomic<int64_t> convolutions = 0;
@@ -36,7 +45,7 @@ constinit std::atomic<double> flops = 0;
 double flop_count() { return flops.load(std::memory_order_relaxed); }
 int64_t convolution_count() { return convolutions.load(std::memory_order_relaxed); }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p, const Tensor& add) {
   check_pair("conv2d", x, w);
   convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d", x.shape(), w.shape(), p);
@@ -45,22 +54,25 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
     VAPO_CHECK(b.shape() == Shape{s.o}, "[conv2d] bias {} for weight {}: expects ({})", b.shape().str(),
                w.shape().str(), s.o);
   }
-  if (is_product(s)) return linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s));
+  check_addend("conv2d", x, add, output_shape(s));
+  if (is_product(s)) return with_addend(linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s)), add);
   count_flops(s.flops());
   Tensor y = Tensor::empty(output_shape(s), x.options());
-  VAPO_ON(x.device(), conv2d(s, x, w, b, y));
+  VAPO_ON(x.device(), conv2d(s, x, w, b, add, y));
   return y;
 }
 
-Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p) {
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p,
+                         const Tensor& add) {
   check_pair("conv2d_input_grad", g, w);
   convolutions.fetch_add(1, std::memory_order_relaxed);
   ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
   check_cotangent("conv2d_input_grad", s, g);
-  if (is_product(s)) return matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape);
+  check_addend("conv2d_input_grad", g, add, x_shape);
+  if (is_product(s)) return with_addend(matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape), add);
   count_flops(s.flops());
   Tensor dx = Tensor::empty(x_shape, g.options());
-  VAPO_ON(g.device(), conv2d_input_grad(s, g, w, dx));
+  VAPO_ON(g.device(), conv2d_input_grad(s, g, w, add, dx));
   return dx;
 }
 

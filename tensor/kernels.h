@@ -85,11 +85,13 @@ struct Conv2dOptions {
   int64_t groups = 1;                          // channels [i·C/groups, …) of x meet outputs [i·O/groups, …)
   friend auto operator<=>(const Conv2dOptions&, const Conv2dOptions&) = default;
 };
-// The convolution and its two adjoints: bilinear, and closed under differentiation.
+// The convolution and its two adjoints: bilinear, and closed under differentiation. `add`, of the result's shape or
+// undefined, is added to the result: on the CPU with the bits of an addition afterwards, on a GPU rounded once.
 // w (O,kH,kW,C/groups), b (O) or undefined → y (N,H',W',O),  H' = ⌊(H + 2·padding − dilation·(kH−1) − 1)/stride⌋ + 1
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p);
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& p, const Tensor& add = {});
 // g (N,H',W',O), w → x_shape: ⟨conv2d(x,w), g⟩ = ⟨x, conv2d_input_grad(g,w)⟩
-Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p);
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv2dOptions& p,
+                         const Tensor& add = {});
 // x, g → w_shape: ⟨conv2d(x,w), g⟩ = ⟨w, conv2d_weight_grad(x,g)⟩
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w_shape, const Conv2dOptions& p);
 int64_t convolution_count();  // calls of the three since the program started: what a step costs

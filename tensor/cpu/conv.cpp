@@ -78,29 +78,37 @@ const float* floats_or_null(const Tensor& t) { return t.defined() ? t.data<float
 
 }  // namespace
 
-void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y) {
+void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& add,
+            const Tensor& y) {
   switch (algorithm_for(s, x.dtype())) {
     case Algorithm::winograd:
-      return winograd_forward(s, x.data<float>(), w.data<float>(), floats_or_null(bias), y.mutable_data<float>());
+      winograd_forward(s, x.data<float>(), w.data<float>(), floats_or_null(bias), y.mutable_data<float>());
+      break;
     case Algorithm::direct:
-      return onednn_forward(s, x.data<float>(), w.data<float>(), floats_or_null(bias), y.mutable_data<float>());
+      onednn_forward(s, x.data<float>(), w.data<float>(), floats_or_null(bias), y.mutable_data<float>());
+      break;
     case Algorithm::plain:
       dispatch_floating(x.dtype(), [&]<class T>() {
         plain_forward(s, x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y.mutable_data<T>());
       });
   }
+  if (add.defined()) binary(kernel::Binary::add, y, add, y);
 }
 
-void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& dx) {
+void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& add,
+                       const Tensor& dx) {
   switch (algorithm_for(s, g.dtype())) {
     case Algorithm::winograd:
-      return winograd_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
+      winograd_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
+      break;
     case Algorithm::direct:
-      return onednn_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
+      onednn_input_grad(s, g.data<float>(), w.data<float>(), dx.mutable_data<float>());
+      break;
     case Algorithm::plain:
       dispatch_floating(g.dtype(),
                         [&]<class T>() { plain_input_grad(s, g.data<T>(), w.data<T>(), dx.mutable_data<T>()); });
   }
+  if (add.defined()) binary(kernel::Binary::add, dx, add, dx);
 }
 
 void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g, const Tensor& dw) {

@@ -208,7 +208,14 @@ void checked(cudnnStatus_t status, const char* call, const ConvGeometry& s) {
 
 }  // namespace
 
-void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y) {
+namespace {
+void add_to(const Tensor& y, const Tensor& add) {
+  if (add.defined()) binary(kernel::Binary::add, y, add, y);
+}
+}  // namespace
+
+void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& add,
+            const Tensor& y) {
   if (use_cudnn(Pass::forward, s, x.dtype())) {
     const Plan& p = plan_for(Pass::forward, s, x.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
@@ -218,27 +225,31 @@ void conv2d(const ConvGeometry& s, const Tensor& x, const Tensor& w, const Tenso
                                     p.workspace, &zero, p.y, address(y)),
             "conv2d", s);
     if (bias.defined()) add_bias("conv2d", bias, y);
-    return;
+    return add_to(y, add);
   }
   dispatch_stored(x.dtype(), [&]<class T>() {
     for_each("conv2d", y.numel(),
              PlainForward<T>{s, pointer<T>(x), pointer<T>(w), pointer_or_null<T>(bias), pointer<T>(y)});
   });
+  add_to(y, add);
 }
 
-void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& dx) {
+void conv2d_input_grad(const ConvGeometry& s, const Tensor& g, const Tensor& w, const Tensor& add,
+                       const Tensor& dx) {
   if (use_cudnn(Pass::input_grad, s, g.dtype())) {
     const Plan& p = plan_for(Pass::input_grad, s, g.dtype());
     Tensor space = scratch(static_cast<int64_t>(p.workspace), DType::u8);
     float one = 1, zero = 0;
-    return checked(cudnnConvolutionBackwardData(cudnn(), &one, p.w, address(w), p.y, address(g), p.conv,
-                                                static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm),
-                                                address(space), p.workspace, &zero, p.x, address(dx)),
-                   "conv2d_input_grad", s);
+    checked(cudnnConvolutionBackwardData(cudnn(), &one, p.w, address(w), p.y, address(g), p.conv,
+                                         static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm), address(space),
+                                         p.workspace, &zero, p.x, address(dx)),
+            "conv2d_input_grad", s);
+    return add_to(dx, add);
   }
   dispatch_stored(g.dtype(), [&]<class T>() {
     for_each("conv2d_input_grad", dx.numel(), PlainInputGrad<T>{s, pointer<T>(g), pointer<T>(w), pointer<T>(dx)});
   });
+  add_to(dx, add);
 }
 
 void conv2d_weight_grad(const ConvGeometry& s, const Tensor& x, const Tensor& g, const Tensor& dw) {

@@ -92,6 +92,35 @@ TEST_CASE("f32 convolutions agree with f64: every pass, any number of threads, d
   set_precision(Precision::strict);
 }
 
+TEST_CASE("a tensor that a convolution adds: the bits of an addition afterwards") {
+  std::vector<ConvSize> rows = conv_sizes();
+  rows.push_back({"a product of matrices", {2, 5, 4, 6}, {7, 1, 1, 6}, {}});
+  rows.push_back({"64 channels", {3, 14, 14, 64}, {64, 3, 3, 64}, {.padding = 1}});
+  for (Precision policy : {Precision::strict, Precision::fast})
+    for (DType t : {DType::f32, DType::f64}) {
+      set_precision(policy);
+      for (const auto& [what, xs, ws, p, large] : rows) {
+        CAPTURE(what);
+        Tensor x = randn(xs, {.seed = 1}, t), w = randn(ws, {.seed = 2}, t), b = randn({ws[0]}, {.seed = 3}, t);
+        Tensor y = kernel::conv2d(x, w, b, p), z = randn(y.shape(), {.seed = 5}, t), u = randn(xs, {.seed = 6}, t);
+        auto sum = [](const Tensor& a, const Tensor& c) { return kernel::binary(kernel::Binary::add, a, c); };
+        auto values = [](const Tensor& v) { return v.to(DType::f64).to_vector<double>(); };
+        CHECK(values(kernel::conv2d(x, w, b, p, z)) == values(sum(y, z)));
+        CHECK(values(kernel::conv2d(x, w, {}, p, z)) == values(sum(kernel::conv2d(x, w, {}, p), z)));
+        CHECK(values(kernel::conv2d_input_grad(z, w, xs, p, u)) ==
+              values(sum(kernel::conv2d_input_grad(z, w, xs, p), u)));
+      }
+    }
+  set_precision(Precision::strict);
+  Tensor x = Tensor::ones({1, 3, 3, 2}), w = Tensor::ones({4, 1, 1, 2});
+  CHECK_THROWS_WITH_AS(kernel::conv2d(x, w, {}, {}, x),
+                       doctest::Contains("[conv2d] (1,3,3,2) to add, expects (1,3,3,4)"), Error);
+  CHECK_THROWS_WITH_AS(kernel::conv2d_input_grad(kernel::conv2d(x, w, {}, {}), w, x.shape(), {}, w),
+                       doctest::Contains("[conv2d_input_grad] (4,1,1,2) to add, expects (1,3,3,2)"), Error);
+  CHECK_THROWS_WITH_AS(kernel::conv2d(x, w, {}, {}, Tensor::ones({1, 3, 3, 4}, DType::f64)),
+                       doctest::Contains("[conv2d] operands are f32"), Error);
+}
+
 TEST_CASE("f32 group normalisation agrees with f64, far from the origin too") {
   struct Case {
     int64_t channels;

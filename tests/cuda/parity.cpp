@@ -148,6 +148,19 @@ std::vector<Row> table() {
                    kernel::permute(x[1], {3, 0, 1, 2}),
                    kernel::conv2d(x[1], Tensor::ones({2, 3, 3, 4}, x[1].options()), {}, {.padding = 1})};
   });
+  std::vector<ConvSize> convolutions = conv_sizes();
+  convolutions.push_back({"a product of matrices", {2, 5, 4, 6}, {7, 1, 1, 6}, {}});
+  convolutions.push_back({"odd sizes", {3, 7, 5, 3}, {5, 3, 2, 3}, {.stride = {2, 1}, .padding = {2, 1}}});
+  for (const auto& [what, x, w, p, large] : convolutions) {
+    Shape y = kernel::conv2d(Tensor::zeros(x), Tensor::zeros(w), {}, p).shape();
+    add_row(fmt::format("conv2d with bias and addend, {}", what), {x, w, {w[0]}, y, x}, [p = p](const Tensors& v) {
+      return Tensors{kernel::conv2d(v[0], v[1], v[2], p, v[3]), kernel::conv2d(v[0], v[1], {}, p, v[3]),
+                     kernel::conv2d(v[0], v[1], v[2], p),
+                     kernel::conv2d_input_grad(v[3], v[1], v[0].shape(), p, v[4]),
+                     kernel::conv2d_weight_grad(v[0], v[3], v[1].shape(), p)};
+    });
+    rows.back().in_bf16 = true;
+  }
   add_row("scatter_add of many, gather of bytes", {{3000}, {40, 50, 3}}, [](const Tensors& x) {
     std::vector<int64_t> at(3000), of_columns(40 * 50 * 3);
     for (size_t i = 0; i < at.size(); ++i) at[i] = static_cast<int64_t>(i * i % 7);
