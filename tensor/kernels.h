@@ -130,18 +130,21 @@ struct Normalized {
                                // mean + rest: of a constant group ŷ is 0, to the last bit
 };
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p);
-// Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted.
+// Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted. Here and in the second
+// derivative add_dx and add_dg (x's shape and dtype, or undefined) are added to dx and dg before these are rounded.
 struct NormGrads {
   Tensor dx, da, ds;
 };
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                         const Normalized& stats, const GroupNormOptions& p, bool want_dx = true);
+                         const Normalized& stats, const GroupNormOptions& p, bool want_dx = true,
+                         const Tensor& add_dx = {});
 // The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined (0).
 struct NormGrads2 {
   Tensor dx, da, ds, dg;
 };
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p);
+                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p,
+                           const Tensor& add_dx = {}, const Tensor& add_dg = {});
 
 // ---- softmax over the last dimension, and the cotangent of x for the cotangent g of y = softmax(x): y·(g − ⟨y,g⟩)
 Tensor softmax(const Tensor& x);

@@ -106,6 +106,19 @@ void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const F& kernel) {
     }
 }
 
+namespace emulated {
+// __shfl_down_sync of many values at once.
+template <class T>
+T shuffle_down(const T& x, int offset) {
+  static std::vector<T> all(1024);
+  unsigned thread = threadIdx.x;
+  __syncthreads();
+  all[thread] = x;
+  __syncthreads();
+  return thread % 32 + static_cast<unsigned>(offset) < 32 ? all[thread + static_cast<unsigned>(offset)] : x;
+}
+}  // namespace emulated
+
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
