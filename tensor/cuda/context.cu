@@ -155,9 +155,10 @@ void reset_peak_memory() {
   std::lock_guard guard(s.lock);
   s.peak = s.current;
 }
+void trim_pool() { VAPO_CUDA(cudaMemPoolTrimTo(context().pool, 0)); }
 void release_cached_memory() {
   synchronize();
-  VAPO_CUDA(cudaMemPoolTrimTo(context().pool, 0));
+  trim_pool();
 }
 void set_memory_limit(int64_t bytes) {
   Stats& s = stats();

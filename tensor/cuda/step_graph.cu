@@ -26,6 +26,8 @@ StepGraph::Impl* recording = nullptr;
 std::vector<void*> freed_meanwhile;  // blocks from before: freed when the recording is over
 std::unordered_map<void*, StepGraph::Impl*> owners;
 
+__global__ void set_scalars_kernel(StepScalars scalars, StepScalars* to) { *to = scalars; }
+
 }  // namespace
 
 bool is_recording() { return recording != nullptr; }
@@ -44,7 +46,13 @@ void* allocate_recorded(size_t bytes) {
     p = block->second;
     recording->free.erase(block);
   } else {
-    check(cudaMalloc(&p, size + size / 8), "cudaMalloc of memory for a recorded step");
+    cudaError_t status = cudaMalloc(&p, size + size / 8);
+    if (status == cudaErrorMemoryAllocation) {  // what launched steps have left to the pool
+      cudaGetLastError();
+      trim_pool();
+      status = cudaMalloc(&p, size + size / 8);
+    }
+    check(status, "cudaMalloc of memory for a recorded step");
     recording->blocks.push_back(p);
   }
   owners[p] = recording;
@@ -84,6 +92,7 @@ void StepGraph::record(const std::function<void()>& body) {
   if (!impl_->scalars)
     check(cudaMalloc(reinterpret_cast<void**>(&impl_->scalars), sizeof(StepScalars)), "cudaMalloc");
   cuda::cublas(), cuda::cudnn();
+  cuda::synchronize();  // so that all freed memory is the pool's
   check(cudaStreamBeginCapture(cuda::stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   cuda::recording = impl_.get();
   impl_->writes.start();
@@ -112,7 +121,8 @@ void StepGraph::record(const std::function<void()>& body) {
 
 void StepGraph::replay(const StepScalars& scalars) {
   VAPO_CHECK(recorded(), "[step_graph] replayed before a step was recorded");
-  cuda::copy_bytes(impl_->scalars, Device::cuda, &scalars, Device::cpu, sizeof scalars);
+  // as an argument of a kernel: a copy would wait until the step before is over
+  cuda::launch("step_scalars", cuda::set_scalars_kernel, 1, 1, scalars, impl_->scalars);
   VAPO_CUDA(cudaGraphLaunch(impl_->executable, cuda::stream()));
   impl_->writes.count_again();
 }
