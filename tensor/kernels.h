@@ -168,6 +168,20 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool in_range =
 // Its adjoint: y[…,index[…,k,…],…] += g[…,k,…] on zeros of `shape`; repeats add up in the order of k, on any device.
 Tensor scatter_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index, bool in_range = false);
 
+// ---- steps of embedded Runge–Kutta pairs: a state y (N,…), f32 or f64, and up to 7 derivatives k_j like it
+inline constexpr size_t most_derivatives = 7;
+struct RowSteps {  // of all rows alike or, where `each` is defined, of each
+  double h = 1, rtol = 0, atol = 0;
+  Tensor each = {};  // (N,3) f64, y's device: h, rtol and atol of every row
+};
+// y + h Σ_j w_j k_j, without the terms whose weight or h is 0, whatever their derivatives are
+Tensor runge_kutta_step(const Tensor& y, std::span<const Tensor> ks, std::span<const double> weights,
+                        const RowSteps& steps);
+// Of all rows together (1,2), or of each (N,2), f64: Σ (h Σ_j w_j k_j / (atol + rtol·max(|a|, |b|)))² over the
+// elements, and how many of b are not finite. What a row gives does not depend on the others.
+Tensor runge_kutta_error(const Tensor& a, const Tensor& b, std::span<const Tensor> ks,
+                         std::span<const double> weights, const RowSteps& steps);
+
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call
 struct GradientNorm {  // of all gradients of a step, where they lie
   Tensor squares =

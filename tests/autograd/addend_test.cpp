@@ -15,7 +15,7 @@ using namespace vapo;
 namespace {
 
 const Shape kImages{2, 4, 4, 4}, kWeight{4, 3, 3, 4}, kScale{2, 4};
-constexpr kernel::Conv2dOptions kSame{.padding = 1};
+const kernel::Conv2dOptions kSame{.padding = 1};
 const kernel::GroupNormOptions kNorm{.groups = 2, .silu = true};
 
 Tensor draw(const Shape& s, uint64_t seed, DType t = DType::f64) { return randn(s, {.seed = seed}, t); }

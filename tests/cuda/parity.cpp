@@ -194,6 +194,24 @@ std::vector<Row> table() {
       RandomKey key{.seed = 0x123456789abcdef, .stream = 5, .step = 77, .first = first};
       return Tensors{kernel::dropout_mask({20, 35}, 0.4, key, x[0].device()).to(DType::f32)};
     });
+  // rows shorter and longer than a part of an error's sum; together and each by its own step, one of 0
+  for (const Shape& shape : {Shape{3, 2, 5}, Shape{2, 9000}})
+    for (bool own : {false, true})
+      add_row(fmt::format("Runge-Kutta {}{}", shape.str(), own ? ", own steps" : ""), std::vector<Shape>(9, shape),
+              [own](const Tensors& x) {
+                const double w[] = {0.3, 0, -0.7, 0.2, 0.1, 1.1, -0.4};
+                kernel::RowSteps steps{.h = 0.25, .rtol = 1e-2, .atol = 1e-3};
+                std::vector<double> each;
+                for (int64_t i = 0; i < x[0].dim(0); ++i)
+                  each.insert(each.end(), {0.5 * static_cast<double>(i), 1e-2 * static_cast<double>(i), 1e-3});
+                if (own) steps.each = Tensor::from(each, {x[0].dim(0), 3}).to(x[0].device());
+                std::span<const Tensor> ks(x.data() + 1, 7);
+                Tensor y = kernel::runge_kutta_step(x[0], ks, w, steps);
+                Tensor huge = kernel::affine(x[8], x[0].dtype() == DType::f64 ? 1e308 : 3e38, 0);  // not all finite
+                return Tensors{y, kernel::runge_kutta_error(x[0], y, ks, w, steps),
+                               kernel::runge_kutta_error(x[0], y, ks.first(2), std::span(w).first(2), steps),
+                               kernel::runge_kutta_error(huge, huge, ks, w, steps)};
+              });
   enum { adam, adamw, lamb, sgd, lamb_of_many, lamb_clipped, lamb_not_finite };
   for (int kind = adam; kind <= lamb_not_finite; ++kind)
     add_row(fmt::format("optimizer {}", kind), {{37}, {5, 70}}, [kind](const Tensors& x) {
