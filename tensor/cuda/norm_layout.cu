@@ -29,6 +29,9 @@ int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
   r.parts =
       static_cast<int>(std::clamp<int64_t>(std::min((most + whole - 1) / whole, useful), 1, most_threads / whole));
   r.threads = static_cast<int>(r.parts * whole);
+  auto by = [](int d) { return Divisor{1 / static_cast<float>(d)}; };
+  r.by_group = by(r.group), r.by_groups = by(r.groups), r.by_width = by(r.width), r.by_lanes = by(r.lanes);
+  r.by_warps = by(r.warps);
   int64_t used = 0, elements = int64_t{r.pixels} * r.width;
   auto take = [&](int64_t bytes) {
     int64_t at = used;
@@ -39,7 +42,7 @@ int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
   if (masked) r.mask = take(elements);
   constexpr int computed = sizeof(float), most_sums = 20;  // a thread's values: of 4 or 8 channels, 4 or 2 units
   r.exchange = take(int64_t{r.parts} * r.slots * most_sums * computed);
-  r.scalars = take(7 * (r.width / r.group) * computed);
+  r.scalars = take(7 * (r.groups) * computed);
   r.bytes = static_cast<int>(std::min<int64_t>(used, INT32_MAX));
   return used;
 }
@@ -61,8 +64,10 @@ std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, 
       if (size.pixels * width * stored > room || width / vec > most_threads || size.n * (groups / k) > INT32_MAX)
         break;
       Rows r{};
-      r.channels = size.channels, r.groups = groups, r.pixels = static_cast<int>(size.pixels);
+      r.channels = size.channels, r.groups_of_all = static_cast<int>(groups),
+      r.pixels = static_cast<int>(size.pixels);
       r.group = static_cast<int>(group), r.width = static_cast<int>(width), r.vec = static_cast<int>(vec);
+      r.groups = static_cast<int>(k);
       r.slots = static_cast<int>(width / vec), r.spans = static_cast<int>(groups / k);
       if (lay_out(r, derivative, masked, stored) > room) break;
       widest = r;

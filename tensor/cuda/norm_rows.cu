@@ -6,7 +6,7 @@ namespace vapo::cuda {
 namespace {
 
 template <class T, bool silu, int vec, int units>
-__global__ void __launch_bounds__(most_threads, 5) forward_kernel(Rows r, Operands<T> o, double eps, T* y) {
+__global__ void __launch_bounds__(most_threads, 4) forward_kernel(Rows r, Operands<T> o, double eps, T* y) {
   using C = Compute<T>;
   Place<vec> at(r);
   T* x = shared_at<T>(r.operand[0]);
@@ -16,8 +16,7 @@ __global__ void __launch_bounds__(most_threads, 5) forward_kernel(Rows r, Operan
     mask.fetch(i, j);
   });
   __pipeline_commit();
-  int groups = r.width / r.group;
-  C *centre = shared_at<C>(r.scalars), *mean = centre + groups, *rstd = mean + groups,
+  C *centre = shared_at<C>(r.scalars), *mean = centre + r.groups, *rstd = mean + r.groups,
     *rest = centre;  // which is read no more when this is written
   auto origin_of = [&](int group) { return C(o.x[at.image + group * r.group]); };  // the group's first element
   C about[units];
@@ -31,7 +30,7 @@ __global__ void __launch_bounds__(most_threads, 5) forward_kernel(Rows r, Operan
   });
   at.sum_lines(total);
   double m = static_cast<double>(r.pixels) * r.group;
-  at.share(groups, [&](int i) {
+  at.share(r.groups, r.by_groups, 1, [&](int i, int) {
     double sum = at.template sum_of_group<units, units, double, C>(i, 0);
     centre[i] = static_cast<C>(static_cast<double>(origin_of(i)) + sum / m);
   });
@@ -48,7 +47,7 @@ __global__ void __launch_bounds__(most_threads, 5) forward_kernel(Rows r, Operan
     }
   });
   at.sum_lines(moments);
-  at.share(groups, [&](int i) {
+  at.share(r.groups, r.by_groups, 1, [&](int i, int) {
     double origin = static_cast<double>(centre[i]);
     double sum = at.template sum_of_group<2 * units, units, double, C>(i, 0);
     double squares = at.template sum_of_group<2 * units, units, double, C>(i, units);
@@ -102,18 +101,15 @@ __global__ void __launch_bounds__(most_threads, 3) vjp_kernel(Rows r, Operands<T
   for (int v = 0; v < vec; ++v) {
     int u = v * units / vec;
     da[v] = k.rstd[u] * da[v] + k.shift[u] * ds[v];
-    one[u] += k.a[v] * ds[v], y[u] += k.a[v] * da[v];
+    one[u] += k.scale[v] * ds[v], y[u] += k.scale[v] * da[v];
   }
   C* scalars = shared_at<C>(r.scalars);
   finish_sums(at, o, ds, da, one, y, scalars);
 
-  int groups = r.width / r.group;
-  for (int u = 0; u < units; ++u) {  // dx = rstd·k + y·d + one
-    int i = k.group[u];
-    C mean = scalars[i], mean_y = scalars[groups + i];
-    y[u] = -k.rstd[u] * k.rstd[u] * mean_y, one[u] = -k.rstd[u] * (mean + k.shift[u] * mean_y);
+  for (int u = 0; u < units; ++u) {  // dx = scale·h + y·d + one
+    C mean = scalars[k.group[u]], mean_y = scalars[r.groups + k.group[u]];
+    y[u] = -k.rstd[u] * mean_y, one[u] = -mean - k.shift[u] * mean_y;
   }
-  for (int v = 0; v < vec; ++v) k.a[v] *= k.rstd[v * units / vec];
   Addend<T, vec> add(at, o.add_dx);
   at.each([&](int i, int64_t j) {
     Values<C, vec> vx = read<vec>(x + i), vg = read<vec>(g + i);
@@ -121,7 +117,7 @@ __global__ void __launch_bounds__(most_threads, 3) vjp_kernel(Rows r, Operands<T
     for (int v = 0; v < vec; ++v) {
       int u = v * units / vec;
       C d = k.d(vx.at[v], v), h = vg.at[v] * Slopes<T, silu>(k.z(d, v)).first;
-      vx.at[v] = k.a[v] * h + (y[u] * d + one[u]);
+      vx.at[v] = k.scale[v] * h + (y[u] * d + one[u]);
     }
     add.add_to(vx, j);
     write<vec>(dx + j, vx);

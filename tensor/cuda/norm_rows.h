@@ -20,12 +20,20 @@ bool group_norm_vjp2_in_rows(const NormCall& call);
 
 inline constexpr int most_threads = 256;
 
+// i / d for small whole numbers, of which both know d before: a division takes a GPU tens of instructions.
+struct Divisor {
+  float inverse = 1;
+  __device__ int operator()(int i) const { return static_cast<int>((static_cast<float>(i) + 0.5f) * inverse); }
+};
+
 // What a block takes: `width` neighbouring channels of one sample, of a pixel `slots` vectors. These lie in `lanes`
 // lanes of `warps` warps, and a warp has `lines` pixels at once; `parts` such (groups of) warps share the pixels.
 struct Rows {
-  int64_t channels, groups;                // of a sample
-  int pixels, group, width, slots, spans;  // `group` channels; `spans` blocks to a sample
+  int64_t channels;  // of a sample, as are `groups_of_all`
+  int groups_of_all, pixels, group, width, groups, slots,
+      spans;  // `groups` of `group` channels; `spans` blocks to a sample
   int vec, lanes, warps, lines, parts, threads;
+  Divisor by_group, by_groups, by_width, by_lanes, by_warps;
   int operand[3], mask, exchange, scalars, bytes;  // offsets into shared memory
 };
 // Of derivative 0 (the forward pass), 1 or 2; none where two passes are to be taken.
@@ -117,14 +125,16 @@ struct Place {                          // of one thread
   __device__ explicit Place(const Rows& rows) : r(rows) {
     thread = static_cast<int>(threadIdx.x);
     int warp = thread / 32, lane = thread % 32;
-    part = warp / r.warps, line = lane / r.lanes, slot = warp % r.warps * 32 + lane % r.lanes;
+    part = r.by_warps(warp), line = r.by_lanes(lane);
+    slot = (warp - part * r.warps) * 32 + lane - line * r.lanes;
     works = line < r.lines && slot < r.slots;
     if (slot >= r.slots) slot = 0;
     first = slot * vec;
-    int64_t n = blockIdx.x / r.spans, c = static_cast<int64_t>(blockIdx.x % r.spans) * r.width;
-    image = n * r.pixels * r.channels + c, nc = n * r.channels + c, ng = n * r.groups + c / r.group;
+    int n = static_cast<int>(blockIdx.x) / r.spans, span = static_cast<int>(blockIdx.x) - n * r.spans;
+    nc = n * r.channels + span * r.width, ng = int64_t{n} * r.groups_of_all + span * r.groups;
+    image = n * r.channels * r.pixels + span * r.width;
   }
-  __device__ int group_of(int v) const { return (first + v) / r.group; }  // in the block
+  __device__ int group_of(int v) const { return r.by_group(first + v); }  // in the block
   // f(i, j) for this thread's vectors, at i in shared memory and at j in images.
   template <class F>
   __device__ void each(const F& f) const {
@@ -132,10 +142,13 @@ struct Place {                          // of one thread
     for (int p = part * r.lines + line; p < r.pixels; p += r.parts * r.lines)
       f(p * r.width + first, image + p * r.channels + first);
   }
-  // f(i) for i < count, each by one thread.
+  // f(i, k) for the block's groups or channels i, as `by` divides, and k < count; each by one thread.
   template <class F>
-  __device__ void share(int count, const F& f) const {
-    for (int i = thread; i < count; i += r.threads) f(i);
+  __device__ void share(int size, Divisor by, int count, const F& f) const {
+    for (int i = thread; i < size * count; i += r.threads) {
+      int k = by(i);
+      f(i - k * size, k);
+    }
   }
   // The sums of x over each part's lines go where sum_of looks for them. Whoever comes back may.
   template <class C, int n>
@@ -165,6 +178,15 @@ struct Place {                          // of one thread
     int count = r.group * units / vec;
     for (int u = group * count; u < (group + 1) * count; ++u) sum += sum_of<n, S, C>(u / units, k + u % units);
     return sum;
+  }
+  // The means over each of the block's groups of `count` values, that of x.at[k + units·j] into to[groups·j + group].
+  template <int n, int units, class C>
+  __device__ void means(int count, int k, C* to) const {
+    share(r.groups, r.by_groups, count, [&](int group, int j) {
+      C sum = sum_of_group<n, units, C, C>(group, k + units * j);
+      to[r.groups * j + group] = sum / (static_cast<C>(r.pixels) * static_cast<C>(r.group));
+    });
+    __syncthreads();
   }
 };
 

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(most_threads, 2) vjp2_kernel(Rows r, Operands<
   __pipeline_wait_prior(0);
 
   C sum_h[vec] = {}, sum_hd[vec] = {}, sum_hu[vec] = {};
-  Values<C, 5 * units> total{};  // of u, uŷ, k, kŷ, ku, a unit after the other
+  Values<C, 5 * units> total{};  // of u, uŷ, and rstd times k, kŷ, ku, a unit after the other
   at.each([&](int i, int64_t) {
     Values<C, vec> vx = read<vec>(x + i), vg = read<vec>(g + i), vu = read<vec>(u + i);
     mask.apply(vg, i);
@@ -37,30 +37,25 @@ __global__ void __launch_bounds__(most_threads, 2) vjp2_kernel(Rows r, Operands<
   for (int v = 0; v < vec; ++v) {
     int unit = v * units / vec;
     sum_hd[v] = k.rstd[unit] * sum_hd[v] + k.shift[unit] * sum_h[v];  // Σhŷ from here on
-    total.at[2 * units + unit] += k.a[v] * sum_h[v], total.at[3 * units + unit] += k.a[v] * sum_hd[v];
-    total.at[4 * units + unit] += k.a[v] * sum_hu[v];
+    total.at[2 * units + unit] += k.scale[v] * sum_h[v], total.at[3 * units + unit] += k.scale[v] * sum_hd[v];
+    total.at[4 * units + unit] += k.scale[v] * sum_hu[v];
   }
   at.sum_lines(total);
   C* means = shared_at<C>(r.scalars);
-  int groups = r.width / r.group;
-  at.share(5 * groups, [&](int i) {
-    C sum = at.template sum_of_group<5 * units, units, C, C>(i % groups, i / groups * units);
-    means[i] = sum / (static_cast<C>(r.pixels) * static_cast<C>(r.group));
-  });
-  __syncthreads();
+  at.template means<5 * units, units>(5, 0, means);
 
-  // ż = zu·u + zd·d + z1, and of dx what is known before the last means: zu·e + zd·h + cu·u. da begins with h's share in
-  // it, and the sums of v and vŷ with what is not a·Σe and a·da.
-  C zu[vec], zd[vec], z1[vec], cu[units], ds[vec] = {}, da[vec], one[units] = {}, y[units] = {};
+  // ż = scale·u + zd·d + z1, and of dx what is known before the last means: scale·e + zd·h + cu·u. da begins with h's
+  // share in it, and the sums of rstd·v and rstd·vŷ with what is not scale·Σe and scale·da.
+  C zd[vec], z1[vec], cu[units], ds[vec] = {}, da[vec], one[units] = {}, y[units] = {};
   Values<C, vec> ua = read<vec>(o.ua + at.nc + at.first), us = read<vec>(o.us + at.nc + at.first);
   for (int v = 0; v < vec; ++v) {
     int unit = v * units / vec, i = k.group[unit];
-    C rstd = k.rstd[unit], mu = means[i], muy = means[groups + i], mky = means[3 * groups + i];
-    zu[v] = k.a[v] * rstd, cu[unit] = -rstd * rstd * mky;
-    C zy = ua.at[v] - zu[v] * muy;
-    zd[v] = zy * rstd, z1[v] = us.at[v] - zu[v] * mu + zy * k.shift[unit];
+    C rstd = k.rstd[unit], mu = means[i], muy = means[r.groups + i];
+    C zy = ua.at[v] - k.scale[v] * muy;
+    zd[v] = zy * rstd, z1[v] = us.at[v] - k.scale[v] * mu + zy * k.shift[unit];
+    cu[unit] = -rstd * means[3 * r.groups + i];
     da[v] = sum_hu[v] - mu * sum_h[v] - muy * sum_hd[v];  // over rstd, as is Σed
-    one[unit] += ua.at[v] * sum_h[v], y[unit] += ua.at[v] * sum_hd[v] - zu[v] * da[v];
+    one[unit] += rstd * ua.at[v] * sum_h[v], y[unit] += rstd * (ua.at[v] * sum_hd[v] - k.scale[v] * da[v]);
   }
   constexpr int halves = sizeof(C) / sizeof(T), half = vec / halves;  // dx in C takes the places of g and u
   auto place = [&](int i, int h) { return reinterpret_cast<C*>(h == 0 ? g + i : u + i); };
@@ -69,11 +64,11 @@ __global__ void __launch_bounds__(most_threads, 2) vjp2_kernel(Rows r, Operands<
     Values<C, vec> vx = read<vec>(x + i), vg = read<vec>(g + i), vu = read<vec>(u + i), out;
     mask.apply(vg, i);
     for (int v = 0; v < vec; ++v) {
-      C d = k.d(vx.at[v], v), dz = zu[v] * vu.at[v] + (zd[v] * d + z1[v]);
+      C d = k.d(vx.at[v], v), dz = k.scale[v] * vu.at[v] + (zd[v] * d + z1[v]);
       Slopes<T, silu> f(k.z(d, v));
       C e = f.second * (vg.at[v] * dz);
       ds[v] += e, da[v] += e * d;
-      vx.at[v] = zu[v] * e + (zd[v] * (vg.at[v] * f.first) + cu[v * units / vec] * vu.at[v]);
+      vx.at[v] = k.scale[v] * e + (zd[v] * (vg.at[v] * f.first) + cu[v * units / vec] * vu.at[v]);
       out.at[v] = f.first * dz;
     }
     mask.apply(out, i);
@@ -88,17 +83,17 @@ __global__ void __launch_bounds__(most_threads, 2) vjp2_kernel(Rows r, Operands<
   for (int v = 0; v < vec; ++v) {
     int unit = v * units / vec;
     da[v] = k.rstd[unit] * da[v] + k.shift[unit] * ds[v];
-    one[unit] += k.a[v] * ds[v], y[unit] += k.a[v] * da[v];
+    one[unit] += k.scale[v] * ds[v], y[unit] += k.scale[v] * da[v];
   }
-  C* last = means + 5 * groups;
+  C* last = means + 5 * r.groups;
   finish_sums(at, o, ds, da, one, y, last);
 
   for (int unit = 0; unit < units; ++unit) {
     int i = k.group[unit];
-    auto mean = [&](int of) { return means[of * groups + i]; };
+    auto mean = [&](int of) { return means[of * r.groups + i]; };
     C rstd = k.rstd[unit], mu = mean(0), muy = mean(1), mk = mean(2), mky = mean(3), muk = mean(4);
-    C cy = -rstd * mean(6) - rstd * rstd * (muk - mu * mk - 3 * muy * mky);
-    y[unit] = cy * rstd, one[unit] = cy * k.shift[unit] - rstd * mean(5) + rstd * rstd * (mu * mky + mk * muy);
+    C cy = -mean(6) - rstd * (muk - mu * mk - 3 * muy * mky);
+    y[unit] = cy * rstd, one[unit] = cy * k.shift[unit] - mean(5) + rstd * (mu * mky + mk * muy);
   }
   Addend<T, vec> add_dx(at, o.add_dx);
   at.each([&](int i, int64_t j) {

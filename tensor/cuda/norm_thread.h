@@ -52,32 +52,31 @@ struct Slopes {  // φ' and φ'' at a finite z, from one σ(z)
   }
 };
 
-// What a thread's channels have in common: ŷ = rstd·d + shift and z = scale·d + offset. A vector is of `units` units,
-// each of which lies in one group.
+// What a thread's channels have in common: ŷ = rstd·d + shift and z = scale·d + offset, scale being a·rstd. A vector is
+// of `units` units, each of which lies in one group.
 template <class C, int vec, int units>
 struct Channels {
   int group[units];  // in the block
-  C mean[units], rstd[units], shift[units], scale[vec], offset[vec], a[vec];
+  C mean[units], rstd[units], shift[units], scale[vec], offset[vec];
 
-  // `limit`: of a and s where φ has reached its own limits
+  // `limit`: of z at d = 0
   __device__ Channels(const Place<vec>& at, const C* as, const C* ss, const C* means, const C* rests,
                       const C* rstds, C limit) {
-    Values<C, vec> all_a = read<vec>(as + at.nc + at.first), all_s = read<vec>(ss + at.nc + at.first);
+    Values<C, vec> a = read<vec>(as + at.nc + at.first), s = read<vec>(ss + at.nc + at.first);
     for (int u = 0; u < units; ++u) {
       int g = group[u] = at.group_of(u * (vec / units));
       mean[u] = means[g], rstd[u] = rstds[g], shift[u] = -rstd[u] * rests[g];
     }
-    auto clamp = [&](C v) { return v > limit ? limit : v < -limit ? -limit : v; };
     for (int v = 0; v < vec; ++v) {
       int u = v * units / vec;
-      a[v] = all_a.at[v];
-      scale[v] = clamp(a[v]) * rstd[u], offset[v] = clamp(a[v]) * shift[u] + clamp(all_s.at[v]);
+      C z = a.at[v] * shift[u] + s.at[v];
+      scale[v] = a.at[v] * rstd[u], offset[v] = z > limit ? limit : z < -limit ? -limit : z;
     }
   }
   __device__ C d(C x, int v) const { return x - mean[v * units / vec]; }
   __device__ C z(C d, int v) const { return scale[v] * d + offset[v]; }
 };
-// Where slopes alone are asked for: z stays finite, as 0·∞ in them would not.
+// Where slopes alone are asked for: they are at their limits there, but of an infinite z would have 0·∞ in them.
 template <class C>
 inline constexpr C far = C(1e30);
 
@@ -134,16 +133,10 @@ __device__ void finish_sums(const Place<vec>& at, const Operands<T>& o, const C 
   for (int u = 0; u < units; ++u) total.at[2 * vec + u] = one[u], total.at[2 * vec + units + u] = y[u];
   at.sum_lines(total);
   const Rows& r = at.r;
-  at.share(2 * r.width, [&](int i) {
-    int c = i % r.width, of = i / r.width;
+  at.share(r.width, r.by_width, 2, [&](int c, int of) {
     (of == 0 ? o.ds : o.da)[at.nc + c] = at.template sum_of<n, C, C>(c / vec, of * vec + c % vec);
   });
-  int groups = r.width / r.group;
-  at.share(2 * groups, [&](int i) {
-    C sum = at.template sum_of_group<n, units, C, C>(i % groups, 2 * vec + i / groups * units);
-    scalars[i] = sum / (static_cast<C>(r.pixels) * static_cast<C>(r.group));
-  });
-  __syncthreads();
+  at.template means<n, units>(2, 2 * vec, scalars);
 }
 
 template <class T>
