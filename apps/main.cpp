@@ -47,7 +47,7 @@ int run(CLI::App& cli, const Action& action, int argc, char** argv) {
     return code;
   }
   int code = action();
-  tell_plain_convolutions();
+  tell_missed_convolutions();
   return code;
 }
 

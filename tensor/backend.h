@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tensor/convolution_plans.h"
 #include "tensor/geometry.h"
 #include "tensor/kernels.h"
 #include "tensor/storage.h"
@@ -56,6 +57,10 @@ MemoryStats memory_stats();
 void reset_peak_memory();
 void release_cached_memory();
 void set_memory_limit(int64_t bytes);
+// convolution_plans.h
+std::vector<ConvolutionPlan> convolution_plans();
+std::string convolution_plans_hold_for();
+bool take_convolution_plan(const ConvolutionPlan& plan);
 // Whether group_norm (derivative 0), its vjp (1) or vjp2 (2) of unmasked operands passes once over the device's memory.
 bool norm_in_one_pass(const NormSize& size, int64_t groups, DType dtype, int derivative);
 }  // namespace cuda

@@ -23,6 +23,9 @@ MemoryStats memory_stats() { return {}; }
 void reset_peak_memory() {}
 void release_cached_memory() {}
 void set_memory_limit(int64_t) {}
+std::vector<ConvolutionPlan> convolution_plans() { return {}; }
+std::string convolution_plans_hold_for() { return "none"; }
+bool take_convolution_plan(const ConvolutionPlan&) { return false; }
 bool norm_in_one_pass(const NormSize&, int64_t, DType, int) { no_cuda("norm_in_one_pass"); }
 
 #pragma GCC diagnostic push

@@ -4,6 +4,7 @@
 
 #include "tensor/backend.h"
 #include "tensor/kernels.h"
+#include "tensor/precision.h"
 
 namespace vapo {
 
@@ -35,6 +36,11 @@ Tensor with_addend(const Tensor& y, const Tensor& add) {
   if (add.defined()) VAPO_ON(y.device(), binary(Binary::add, y, add, y));
   return y;
 }
+// Convolutions of x that a GPU computes by cuDNN's plans, whose kernels add a bias and a tensor without a pass of its own.
+bool takes_plans(const Tensor& x) {
+  return x.device() == Device::cuda &&
+         (x.dtype() == DType::bf16 || (x.dtype() == DType::f32 && precision() != Precision::strict));
+}
 Tensor rows_of(const Tensor& x) { return x.reshape({x.dim(0) * x.dim(1) * x.dim(2), x.dim(3)}); }
 
 constinit std::atomic<int64_t> convolutions = 0;
@@ -55,7 +61,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
                w.shape().str(), s.o);
   }
   check_addend("conv2d", x, add, output_shape(s));
-  if (is_product(s)) return with_addend(linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s)), add);
+  if (is_product(s) && !(takes_plans(x) && (b.defined() || add.defined())))
+    return with_addend(linear(rows_of(x), w.reshape({s.o, s.c}), b).reshape(output_shape(s)), add);
   count_flops(s.flops());
   Tensor y = Tensor::empty(output_shape(s), x.options());
   VAPO_ON(x.device(), conv2d(s, x, w, b, add, y));
@@ -69,7 +76,8 @@ Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x_shape,
   ConvGeometry s = conv_geometry("conv2d_input_grad", x_shape, w.shape(), p);
   check_cotangent("conv2d_input_grad", s, g);
   check_addend("conv2d_input_grad", g, add, x_shape);
-  if (is_product(s)) return with_addend(matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape), add);
+  if (is_product(s) && !(takes_plans(g) && add.defined()))
+    return with_addend(matmul(rows_of(g), w.reshape({s.o, s.c})).reshape(x_shape), add);
   count_flops(s.flops());
   Tensor dx = Tensor::empty(x_shape, g.options());
   VAPO_ON(g.device(), conv2d_input_grad(s, g, w, add, dx));

@@ -7,23 +7,37 @@ namespace vapo {
 namespace {
 
 std::mutex lock;
-PlainConvolutions& counted() {
-  static auto* const all = new PlainConvolutions;  // never destroyed, as what counts may outlive any order of exit
+struct Counted {
+  MissedConvolutions plain, legacy;
+};
+Counted& counted() {
+  static auto* const all = new Counted;  // never destroyed, as what counts may outlive any order of exit
   return *all;
+}
+
+void count(MissedConvolutions& missed, const std::string& shape, const std::string& why) {
+  if (missed.calls++ == 0) missed.why = why;
+  if (std::ranges::find(missed.shapes, shape) == missed.shapes.end()) missed.shapes.push_back(shape);
 }
 
 }  // namespace
 
-PlainConvolutions plain_convolutions() {
+MissedConvolutions plain_convolutions() {
   std::lock_guard guard(lock);
-  return counted();
+  return counted().plain;
+}
+MissedConvolutions legacy_convolutions() {
+  std::lock_guard guard(lock);
+  return counted().legacy;
 }
 
 void count_plain_convolution(const std::string& shape) {
   std::lock_guard guard(lock);
-  PlainConvolutions& p = counted();
-  ++p.calls;
-  if (std::ranges::find(p.shapes, shape) == p.shapes.end()) p.shapes.push_back(shape);
+  count(counted().plain, shape, "");
+}
+void count_legacy_convolution(const std::string& shape, const std::string& why) {
+  std::lock_guard guard(lock);
+  count(counted().legacy, shape, why);
 }
 
 }  // namespace vapo

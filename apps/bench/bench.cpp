@@ -13,6 +13,7 @@
 
 #include "apps/run/streams.h"
 #include "apps/run/version.h"
+#include "tensor/convolution_plans.h"
 #include "tensor/device.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
@@ -169,6 +170,7 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
   command->callback([options, suite, &action] {
     action = [options, suite] {
       Device device = options->common.apply();
+      time_convolution_plans(true);
       bool rounded = device == Device::cuda && precision() == Precision::bf16;
       the_operands = {rounded ? DType::bf16 : DType::f32, device};
       Machine machine{0};

@@ -83,14 +83,19 @@ void print_result(const Json& result, bool as_json) {
 
 void note(const std::string& line) { write_error(line + "\n"); }
 
-void tell_plain_convolutions() {
-  static bool told = false;
-  PlainConvolutions plain = plain_convolutions();
-  if (plain.calls == 0 || std::exchange(told, true)) return;
-  note(fmt::format(
-      "cuDNN has no deterministic algorithm for {} of the convolutions, which run on plain kernels, far "
-      "slower: {}{}",
-      plain.shapes.size(), plain.shapes.front(), plain.shapes.size() > 1 ? "; ..." : ""));
+void tell_missed_convolutions() {
+  auto tell = [](bool& told, const MissedConvolutions& missed, const char* line) {
+    if (missed.calls == 0 || std::exchange(told, true)) return;
+    note(fmt::format(fmt::runtime(line), missed.shapes.size(),
+                     missed.shapes.front() + (missed.why.empty() ? "" : " (" + missed.why + ")") +
+                         (missed.shapes.size() > 1 ? "; ..." : "")));
+  };
+  static bool plain_told = false, legacy_told = false;
+  tell(plain_told, plain_convolutions(),
+       "cuDNN has no deterministic algorithm for {} of the convolutions, which run on plain kernels, far slower: "
+       "{}");
+  tell(legacy_told, legacy_convolutions(),
+       "cuDNN's graph API has no plan for {} of the convolutions, which take its older algorithms: {}");
 }
 
 void note_once(const std::string& line) {

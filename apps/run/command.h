@@ -56,8 +56,9 @@ void print_result(const Json& result, bool as_json);
 std::string circumstances(Device device);
 // One line to standard error; dropped where nobody can have it.
 void note(const std::string& line);
-// Once a program: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, if any did.
-void tell_plain_convolutions();
+// Once a program each: that convolutions ran on plain kernels for want of a deterministic algorithm of cuDNN's, and by its
+// older algorithms where its graph API refused, and why; if any did.
+void tell_missed_convolutions();
 void note_once(const std::string& line);  // the same line a second time is not told
 // A number rounded to 6 significant digits for people; JSON has no NaN or infinity: null.
 Json number(double x);

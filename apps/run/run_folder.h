@@ -1,6 +1,6 @@
 #pragma once
-// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, samples-STEP.png, event files, and
-// `latest`, which names the newest.
+// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, samples-STEP.png, event files, on a GPU
+// convolutions.jsonl, and `latest`, which names the newest checkpoint.
 
 #include <cstdint>
 #include <filesystem>
@@ -18,6 +18,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path convolutions() const { return path_ / "convolutions.jsonl"; }
   std::filesystem::path checkpoint(int64_t step) const;
   std::filesystem::path samples(int64_t step) const;  // the grid of that step, a PNG
 

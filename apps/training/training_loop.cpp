@@ -8,6 +8,7 @@
 
 #include "apps/sampling/sampler_options.h"
 #include "apps/sampling/sampling.h"
+#include "apps/training/kept_plans.h"
 #include "data/pictures/image_file.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -90,6 +91,7 @@ void TrainingLoop::log(Progress& progress) {
                {"seconds", progress.seconds()},
                {"peak_bytes", memory_stats(device_).peak_bytes}};
   if (size_t plain = plain_convolutions().shapes.size(); plain > 0) line["plain_convolutions"] = plain;
+  if (size_t legacy = legacy_convolutions().shapes.size(); legacy > 0) line["legacy_convolutions"] = legacy;
   if (!std::exchange(machine_logged_, true)) line["machine"] = circumstances(device_);
   metrics_.append(line);
   if (!events_) return;
@@ -143,6 +145,7 @@ int TrainingLoop::run() {
   auto due = [&](int64_t every) { return every > 0 && trainer_.steps_done() % every == 0; };
   bool grids = trainer_.averaged().of_images();
   StopOnSignal stop;
+  KeptPlans plans(folder_.convolutions(), device_);
   try {
     if (trainer_.steps_done() > 0) {  // what a stop had left undone
       if (!metrics_.machine().empty() && metrics_.machine() != circumstances(device_))
@@ -155,7 +158,8 @@ int TrainingLoop::run() {
     Progress progress(trainer_.steps_done(), config_.train.steps);
     while (trainer_.steps_done() < config_.train.steps && !stop_signal) {
       trainer_.step();
-      tell_plain_convolutions();
+      plans.keep();
+      tell_missed_convolutions();
       int64_t step = trainer_.steps_done();
       bool is_log_step = step % c.log_every == 0;
       progress.show(step, trainer_.window().mean(trainer_.last()), is_log_step);

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The program on a GPU, or on emulated kernels: training with recorded steps equals training without, bit for bit;
-# a resumed run equals an uninterrupted one; the command says what it runs on.
+# a resumed run equals an uninterrupted one; the command says what it runs on. So do image networks, whose convolutions'
+# plans are chosen by the clock and kept in the run's folder.
 . "$3/tests/apps/common.sh"
+. "$3/tests/apps/tiny_images.sh"
 
 small=(--set model.hidden=[16,16] --set train.batch_size=8 --set train.steps=9 --set train.checkpoint_every=3
   --set train.warmup_steps=4 --set train.clip=norm --set train.clip_limit=0.5 --json)
@@ -31,4 +33,56 @@ for how in "--method rk45" "--method rk23 --per-sample-norm" "--method heun --st
   done
   cmp samples.npy samples--no-graph.npy || fail "sample $how: a recorded gradient gives other bits"
 done
+# --- images in bf16: plans are timed once, and taken again by who has the file
+idx train 60 1
+images_toml unet unet.base_width=16 unet.groups=4 'unet.attention_downsamplings=[]' train.steps=6 train.checkpoint_every=3 \
+  train.ema_decay=0.5 train.sample_every=0 >images.toml
+images() { expect 0 "$vapo" train "$@" --device cuda --precision bf16 --json; }
+kept() { grep -oE "convolutions: .*" err; }
+images images.toml --out chosen
+kept | grep -qE "plans of cuDNN's for [1-9][0-9]* shapes chosen of [1-9][0-9]* in [0-9.]+ s, 0 kept" || fail "no line says what was chosen: $(kept)"
+[ "$(kept | wc -l)" = 1 ] || fail "$(kept | wc -l) lines say what was chosen"
+plans=chosen/convolutions.jsonl
+head -1 $plans | grep -q '"for":".*cuDNN [0-9]' || fail "$plans does not say what it is for: $(head -1 $plans)"
+tail -n +2 $plans | grep -vqE '"microseconds":[0-9.]*[1-9]' && fail "a plan was not timed: $(grep -m1 -vE '"microseconds":[0-9.]*[1-9]' $plans)"
+for how in launched recorded; do  # a folder that holds nothing but plans has them taken
+  mkdir $how && cp $plans $how/
+  images images.toml --out $how $([ $how = launched ] && echo --no-graph)
+  kept | grep -q "for 0 shapes .* $(($(wc -l <$plans) - 1)) kept from before" || fail "$how: not taken from the file: $(kept)"
+  cmp $plans $how/convolutions.jsonl || fail "$how: the file changed"
+  cmp chosen/checkpoint-6.safetensors $how/checkpoint-6.safetensors || fail "$how: other bits by the same plans"
+done
+images images.toml --out paused --set train.steps=3
+cp paused/convolutions.jsonl before
+images --resume --out paused --set train.steps=6
+cmp before paused/convolutions.jsonl || fail "a resumed run does not keep its plans"
+mkdir whole-images && cp before whole-images/convolutions.jsonl
+images images.toml --out whole-images
+tensors() { tail -c 4096 "$1"; }
+cmp <(tensors paused/checkpoint-6.safetensors) <(tensors whole-images/checkpoint-6.safetensors) || fail "a resumed run of images gives other bits"
+# what the file holds may be anything
+mkdir other && sed '1s/cuDNN [0-9]*/cuDNN 1/' $plans >other/convolutions.jsonl
+images images.toml --out other
+[ "$(grep -c 'other/convolutions.jsonl: chosen for .*, cuDNN 1, and this is .*: convolutions choose their plans anew' err)" = 1 ] ||
+  fail "plans of another cuDNN: $(cat err)"
+head -1 other/convolutions.jsonl | cmp - <(head -1 $plans) || fail "plans of another cuDNN stay"
+mkdir spoilt
+{ head -3 $plans; echo '{"pass":"forward"'; echo '[]'; echo '{"pass":"sideways"}'; tail -1 $plans | sed 's/"engine":[0-9]*/"engine":99999/'
+  tail -1 $plans | sed 's/"input":\[[0-9]*/"input":[9223372036854775807/'; tail -1 $plans | sed 's/"dtype":"[a-z0-9]*"/"dtype":7/'; } >spoilt/convolutions.jsonl
+images images.toml --out spoilt
+[ "$(grep -c 'spoilt/convolutions.jsonl: 6 of 8 lines are no plan that can be had here' err)" = 1 ] || fail "a spoilt file: $(cat err)"
+kept | grep -q '2 kept from before' || fail "what is left of a spoilt file is not taken: $(kept)"
+if grep -q '"for":"emulated' $plans; then  # whose engines are known: another that computes the same
+  mkdir known && sed 's/"engine":6,"knobs":\[\[2,1\]\]/"engine":8,"knobs":[[2,0]]/' $plans >known/convolutions.jsonl
+  grep -q '"engine":8' known/convolutions.jsonl && ! grep -q '"engine":6' known/convolutions.jsonl || fail "other plans than were expected: $(head -2 $plans)"
+  cp known/convolutions.jsonl before
+  images images.toml --out known
+  cmp before known/convolutions.jsonl || fail "a plan that was kept is timed again"
+  export VAPO_EMULATED_CUDNN_REFUSES=graph
+  images images.toml --out older
+  [ "$(grep -c "cuDNN's graph API has no plan for [1-9][0-9]* of the convolutions, which take its older algorithms: .*CUDNN_STATUS_NOT_SUPPORTED" err)" = 1 ] ||
+    fail "a refused graph is not told once: $(cat err)"
+  grep -q '"legacy_convolutions":[1-9]' older/metrics.jsonl || fail "nor counted"
+  unset VAPO_EMULATED_CUDNN_REFUSES
+fi
 echo "device: ok"

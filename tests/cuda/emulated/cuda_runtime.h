@@ -218,6 +218,21 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from
   return cudaSuccess;
 }
 
+// Of the device's time, which passes by what is run.
+namespace emulated {
+inline double device_microseconds = 0;
+}
+using cudaEvent_t = double*;
+inline cudaError_t cudaEventCreate(cudaEvent_t* e) { return *e = new double(0), cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
+  emulated::submit([e] { *e = emulated::device_microseconds; });
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  return *milliseconds = static_cast<float>((*to - *from) / 1000), cudaSuccess;
+}
+
 using cudaGraph_t = EmulatedGraph*;
 using cudaGraphExec_t = EmulatedGraph*;
 enum { cudaStreamCaptureModeRelaxed };
