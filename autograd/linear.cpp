@@ -24,12 +24,8 @@ Var index_add(const Var& g, const Shape& shape, int dim, const Var& index) {
 // Pieces of x, one after the other along `dim`; those that are not wanted are left undefined.
 std::vector<Var> split_into(const Var& x, int64_t dim, const std::vector<int64_t>& sizes,
                             const std::vector<bool>& wanted) {
-  std::vector<Tensor> pieces;
-  int64_t start = 0;
-  for (size_t i = 0; i < sizes.size(); start += sizes[i++])
-    pieces.push_back(wanted[i] ? kernel::slice(x.value(), dim, start, start + sizes[i], 1) : Tensor());
   return record_jointly(
-      "split", std::move(pieces), {&x, 1},
+      "split", kernel::split(x.value(), dim, sizes, wanted), {&x, 1},
       [dim, sizes, shape = x.shape(), options = x.options()](std::span<const Var> g, const auto&, auto) {
         std::vector<Var> parts(g.begin(), g.end());
         for (size_t i = 0; i < parts.size(); ++i) {

@@ -73,6 +73,14 @@ struct NormCall {
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.
 ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2dOptions& p);
 
+// Blocks of `bytes`, each side stepping by its own stride in bytes; from null: zeros.
+struct BlockCopy {
+  const void* from;
+  int64_t from_stride;
+  void* to;
+  int64_t to_stride, bytes;
+};
+
 // A shape seen as (outer, size, inner) around dimension i.
 struct Around {
   int64_t outer = 1, size = 1, inner = 1;

@@ -155,6 +155,9 @@ Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device d
 // ---- moving elements (any dtype)
 Tensor permute(const Tensor& x, const Dims& dims);  // result dimension i is dimension dims[i] of x
 Tensor concat(std::span<const Tensor> xs, int64_t dim);
+// The pieces of x along dim, of these sizes, which add up; those that are not wanted are left undefined.
+std::vector<Tensor> split(const Tensor& x, int64_t dim, const std::vector<int64_t>& sizes,
+                          const std::vector<bool>& wanted);
 Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop,
              int64_t step);  // 0 ≤ start ≤ stop ≤ size, step ≥ 1
 Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start,

@@ -13,6 +13,7 @@
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "elementwise_rows.h"
+#include "pass_rows.h"
 #include "tensor/backend.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
@@ -81,10 +82,12 @@ std::vector<Row> table() {
         auto f = static_cast<kernel::Binary>(i);
         return Tensors{kernel::binary(f, x[0], x[1]), kernel::binary(f, x[0], x[0])};
       });
-  elementwise_rows([&](std::string name, std::vector<Shape> shapes, Function f, bool in_bf16) {
+  auto add_in_bf16 = [&](std::string name, std::vector<Shape> shapes, Function f, bool in_bf16) {
     add_row(std::move(name), std::move(shapes), std::move(f));
     rows.back().in_bf16 = in_bf16;
-  });
+  };
+  elementwise_rows(add_in_bf16);
+  pass_rows(add_in_bf16);
   add_row("sum_squares, all_finite", {{37, 11}, {5}, {90, 100}}, [](const Tensors& x) {
     Tensors many;  // more than travel with one launch, of two dtypes
     for (size_t i = 0; i < 150; ++i) many.push_back(i % 5 == 0 ? x[i % 3].to(DType::f64) : x[i % 3]);
@@ -267,8 +270,8 @@ int main(int argc, char** argv) {  // argument: a part of the rows' names, to ru
   int failed = 0, count = 0;
   for (const Row& row : table())
     for (DType t : {DType::f32, DType::f64, DType::bf16}) {
+      if (argc > 1 && row.name.find(argv[1]) == std::string::npos) continue;
       if ((t == DType::bf16 && !row.in_bf16) || (t == DType::f64 && !row.in_f64)) continue;
-      if (argc > 1 && row.name.find(argv[1]) == row.name.npos) continue;
       double bound = t == DType::f32 ? 1e-10 : t == DType::f64 ? 1e-24 : 1e-4, worst = 0;  // bf16 has 8 bits
       std::string wrong;
       try {
