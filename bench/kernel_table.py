@@ -19,7 +19,7 @@ FAMILIES = [
     ("upsampling, pooling", r"Upsample|Pool|upsample|pool"),
     ("copies and fills", r"^copy$|^fill$|[Cc]oncat|[Ss]lice|copy_strided|CopyStrided|Fill|permute|[Pp]ieces"),
     ("conversions", r"[Cc]onvert"),
-    ("optimizer", r"optimizer|adam|Adam|update"),
+    ("optimizer", r"slots_kernel|constants_kernel"),
     ("random numbers", r"philox|random|bernoulli|normal|uniform"),
 ]
 
@@ -37,7 +37,7 @@ def main():
     names = sorted({name for _, _, name in rows})
     plain = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout.split("\n")
     named = dict(zip(names, plain))
-    ends = [i for i, row in enumerate(rows) if re.search(r"optimizer|adam|AdamUpdate|update_kernel", named[row[2]])]
+    ends = [i for i, row in enumerate(rows) if re.search(r"slots_kernel", named[row[2]])]
     ends = [i for i, after in zip(ends, ends[1:] + [len(rows) + 100]) if after - i > 50]  # the last of each step's
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     if len(ends) <= count:
