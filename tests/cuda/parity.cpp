@@ -118,7 +118,7 @@ std::vector<Row> table() {
               return Tensors{out.da, out.ds};
             });
     rows.back().in_bf16 = true;
-    for (int kind : {1, 2})
+    for (int kind : {1, 2}) {
       add_row(fmt::format("group_norm {} groups {} with addends, kind {}", c.x.str(), c.groups, kind),
               {c.x, nc, nc, c.x, c.x, c.x, c.x}, [c, kind](const Tensors& v) {
                 kernel::GroupNormOptions p = norm_options(c, kind, v[0].device());
@@ -130,7 +130,8 @@ std::vector<Row> table() {
                 auto both = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], {}, {}, y, p, v[5], v[6]);
                 return Tensors{d.dx, d.da, x2.dx, x2.dg, both.dx, both.dg, both.da, both.ds};
               });
-    rows.back().in_bf16 = true;
+      rows.back().in_bf16 = true;
+    }
   }
   // where f32 is short of digits or of range: of −1, 0 and 1, so that both sides begin with the same bits
   for (const Shape& shape : {Shape{2, 5, 6, 12}, Shape{1, 240, 250, 2}})
