@@ -7,7 +7,7 @@
 namespace vapo::cuda {
 namespace {
 
-constexpr int64_t per_thread = 8, least_threads = 64;  // vectors, and threads of a block that has so many
+constexpr int64_t least_vectors = 4, least_threads = 64;  // of a thread, and of a block that has so many
 
 int shared_memory() {  // of a block, in bytes
   static const int most = [] {
@@ -21,11 +21,12 @@ int shared_memory() {  // of a block, in bytes
 // Fills in what follows from the width and the vectors. The fewer blocks a multiprocessor has shared memory for, the
 // more threads each gets.
 int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
-  constexpr int64_t warp = 32, reserved = 1 << 10;  // bytes of each block
+  constexpr int64_t warp = 32, reserved = 1 << 10,
+                    sums = 2 << 10;  // bytes of a block: the hardware's, and for sums
   int64_t elements = int64_t{r.pixels} * r.width, room = shared_memory() + reserved;
-  int64_t blocks = room / (elements * (stored * (derivative + 1) + masked) + 2 * reserved);
+  int64_t blocks = room / (elements * (stored * (derivative + 1) + masked) + reserved + sums);
   int64_t most = most_threads[derivative], all = most * least_blocks[derivative] / std::max<int64_t>(blocks, 1);
-  int64_t threads = std::clamp(elements / r.vec / per_thread, least_threads, std::clamp<int64_t>(all, 256, most));
+  int64_t threads = std::clamp(std::min(elements / r.vec / least_vectors, all), least_threads, most);
   r.lanes = std::min<int>(r.slots, warp), r.lines = warp / r.lanes, r.warps = (r.slots + warp - 1) / warp;
   int64_t whole = warp * r.warps, useful = (r.pixels + r.lines - 1) / r.lines;  // of parts: more would stand idle
   r.parts = static_cast<int>(std::clamp<int64_t>(std::min((threads + whole - 1) / whole, useful), 1, most / whole));

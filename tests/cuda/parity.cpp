@@ -146,6 +146,16 @@ std::vector<Row> table() {
               });
       rows.back().in_bf16 = scale == 0;
     }
+  add_row("group_norm of infinite shifts", {{2, 4, 3, 16}, {2, 16}, {2, 4, 3, 16}, {2, 4, 3, 16}},
+          [](const Tensors& v) {
+            kernel::GroupNormOptions p{.groups = 4, .silu = true};
+            Tensor a = v[1].to(compute_dtype(v[1].dtype())), s = kernel::affine(a, INFINITY, 0);
+            auto y = kernel::group_norm(v[0], a, s, p);
+            auto d = kernel::group_norm_vjp(v[0], a, s, v[2], y, p);
+            auto d2 = kernel::group_norm_vjp2(v[0], a, s, v[2], v[3], a, a, y, p);
+            return Tensors{y.y, d.dx, d.da, d.ds, d2.dx, d2.dg, d2.da, kernel::affine(d2.ds, 1, 1)};
+          });
+  rows.back().in_bf16 = true;
   add_row("norm and sum_squares of 1e20", {{30, 40}}, [](const Tensors& x) {
     Tensor large = kernel::affine(x[0], 1e20, 0);
     return Tensors{kernel::norm(large, {1}, false), kernel::sum_squares(std::vector{large})};
