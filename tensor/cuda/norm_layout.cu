@@ -7,7 +7,7 @@
 namespace vapo::cuda {
 namespace {
 
-constexpr int per_thread = 8, least_threads = 64;  // vectors, and threads of a block that has so many
+constexpr int64_t least_vectors = 4, least_threads = 64;  // of a thread, and of a block that has so many
 
 int shared_memory() {  // of a block, in bytes
   static const int most = [] {
@@ -18,21 +18,23 @@ int shared_memory() {  // of a block, in bytes
   return most;
 }
 
-// Fills in what follows from the width and the vectors.
+// Fills in what follows from the width and the vectors. The fewer blocks a multiprocessor has shared memory for, the
+// more threads each gets.
 int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
-  constexpr int warp = 32;
-  int64_t vectors = int64_t{r.pixels} * r.slots;
-  r.lanes = std::min(r.slots, warp), r.warps = (r.slots + warp - 1) / warp,
-  r.lines = r.slots > warp ? 1 : warp / r.slots;
-  int64_t most = std::clamp<int64_t>(vectors / per_thread, least_threads, most_threads);
+  constexpr int64_t warp = 32, reserved = 1 << 10,
+                    sums = 2 << 10;  // bytes of a block: the hardware's, and for sums
+  int64_t elements = int64_t{r.pixels} * r.width, room = shared_memory() + reserved;
+  int64_t blocks = room / (elements * (stored * (derivative + 1) + masked) + reserved + sums);
+  int64_t most = most_threads[derivative], all = most * least_blocks[derivative] / std::max<int64_t>(blocks, 1);
+  int64_t threads = std::clamp(std::min(elements / r.vec / least_vectors, all), least_threads, most);
+  r.lanes = std::min<int>(r.slots, warp), r.lines = warp / r.lanes, r.warps = (r.slots + warp - 1) / warp;
   int64_t whole = warp * r.warps, useful = (r.pixels + r.lines - 1) / r.lines;  // of parts: more would stand idle
-  r.parts =
-      static_cast<int>(std::clamp<int64_t>(std::min((most + whole - 1) / whole, useful), 1, most_threads / whole));
+  r.parts = static_cast<int>(std::clamp<int64_t>(std::min((threads + whole - 1) / whole, useful), 1, most / whole));
   r.threads = static_cast<int>(r.parts * whole);
   auto by = [](int d) { return Divisor{1 / static_cast<float>(d)}; };
   r.by_group = by(r.group), r.by_groups = by(r.groups), r.by_width = by(r.width), r.by_lanes = by(r.lanes);
   r.by_warps = by(r.warps);
-  int64_t used = 0, elements = int64_t{r.pixels} * r.width;
+  int64_t used = 0;
   auto take = [&](int64_t bytes) {
     int64_t at = used;
     used += (bytes + 15) / 16 * 16;
@@ -42,7 +44,7 @@ int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
   if (masked) r.mask = take(elements);
   constexpr int computed = sizeof(float), most_sums = 20;  // a thread's values: of 4 or 8 channels, 4 or 2 units
   r.exchange = take(int64_t{r.parts} * r.slots * most_sums * computed);
-  r.scalars = take(7 * (r.groups) * computed);
+  r.scalars = take(7 * r.groups * computed);
   r.bytes = static_cast<int>(std::min<int64_t>(used, INT32_MAX));
   return used;
 }
@@ -61,7 +63,8 @@ std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, 
     for (int64_t k = 1; k <= groups; ++k) {
       int64_t width = k * group, vectors = size.pixels * width / vec;
       if (groups % k != 0 || width % vec != 0) continue;
-      if (size.pixels * width * stored > room || width / vec > most_threads || size.n * (groups / k) > INT32_MAX)
+      if (size.pixels * width * stored > room || width / vec > most_threads[derivative] ||
+          size.n * (groups / k) > INT32_MAX)
         break;
       Rows r{};
       r.channels = size.channels, r.groups_of_all = static_cast<int>(groups),

@@ -6,7 +6,8 @@ namespace vapo::cuda {
 namespace {
 
 template <class T, bool silu, int vec, int units>
-__global__ void __launch_bounds__(most_threads, 4) forward_kernel(Rows r, Operands<T> o, double eps, T* y) {
+__global__ void __launch_bounds__(most_threads[0], least_blocks[0])
+    forward_kernel(Rows r, Operands<T> o, double eps, T* y) {
   using C = Compute<T>;
   Place<vec> at(r);
   T* x = shared_at<T>(r.operand[0]);
@@ -74,7 +75,7 @@ __global__ void __launch_bounds__(most_threads, 4) forward_kernel(Rows r, Operan
 }
 
 template <class T, bool silu, int vec, int units>
-__global__ void __launch_bounds__(most_threads, 3) vjp_kernel(Rows r, Operands<T> o, T* dx) {
+__global__ void __launch_bounds__(most_threads[1], least_blocks[1]) vjp_kernel(Rows r, Operands<T> o, T* dx) {
   using C = Compute<T>;
   Place<vec> at(r);
   T *x = shared_at<T>(r.operand[0]), *g = shared_at<T>(r.operand[1]);

@@ -18,7 +18,8 @@ bool group_norm_in_rows(const NormCall& call);
 bool group_norm_vjp_in_rows(const NormCall& call);
 bool group_norm_vjp2_in_rows(const NormCall& call);
 
-inline constexpr int most_threads = 256;
+// Of a block of the forward pass and of the two derivatives, and how many such blocks have registers enough at once.
+inline constexpr int most_threads[] = {512, 384, 512}, least_blocks[] = {2, 2, 1};
 
 // i / d for small whole numbers, of which both know d before: a division takes a GPU tens of instructions.
 struct Divisor {

@@ -6,7 +6,8 @@ namespace vapo::cuda {
 namespace {
 
 template <class T, bool silu, int vec, int units>
-__global__ void __launch_bounds__(most_threads, 2) vjp2_kernel(Rows r, Operands<T> o, T* dx, T* dg) {
+__global__ void __launch_bounds__(most_threads[2], least_blocks[2])
+    vjp2_kernel(Rows r, Operands<T> o, T* dx, T* dg) {
   using C = Compute<T>;
   Place<vec> at(r);
   T *x = shared_at<T>(r.operand[0]), *g = shared_at<T>(r.operand[1]), *u = shared_at<T>(r.operand[2]);

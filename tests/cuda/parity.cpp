@@ -121,7 +121,7 @@ std::vector<Row> table() {
               return Tensors{out.da, out.ds};
             });
     rows.back().in_bf16 = true;
-    for (int kind : {1, 2})
+    for (int kind : {1, 2}) {
       add_row(fmt::format("group_norm {} groups {} with addends, kind {}", c.x.str(), c.groups, kind),
               {c.x, nc, nc, c.x, c.x, c.x, c.x}, [c, kind](const Tensors& v) {
                 kernel::GroupNormOptions p = norm_options(c, kind, v[0].device());
@@ -133,7 +133,8 @@ std::vector<Row> table() {
                 auto both = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], {}, {}, y, p, v[5], v[6]);
                 return Tensors{d.dx, d.da, x2.dx, x2.dg, both.dx, both.dg, both.da, both.ds};
               });
-    rows.back().in_bf16 = true;
+      rows.back().in_bf16 = true;
+    }
   }
   // where f32 is short of digits or of range: of −1, 0 and 1, so that both sides begin with the same bits
   for (const Shape& shape : {Shape{2, 5, 6, 12}, Shape{1, 240, 250, 2}})
@@ -148,6 +149,16 @@ std::vector<Row> table() {
               });
       rows.back().in_bf16 = scale == 0;
     }
+  add_row("group_norm of infinite shifts", {{2, 4, 3, 16}, {2, 16}, {2, 4, 3, 16}, {2, 4, 3, 16}},
+          [](const Tensors& v) {
+            kernel::GroupNormOptions p{.groups = 4, .silu = true};
+            Tensor a = v[1].to(compute_dtype(v[1].dtype())), s = kernel::affine(a, INFINITY, 0);
+            auto y = kernel::group_norm(v[0], a, s, p);
+            auto d = kernel::group_norm_vjp(v[0], a, s, v[2], y, p);
+            auto d2 = kernel::group_norm_vjp2(v[0], a, s, v[2], v[3], a, a, y, p);
+            return Tensors{y.y, d.dx, d.da, d.ds, d2.dx, d2.dg, d2.da, kernel::affine(d2.ds, 1, 1)};
+          });
+  rows.back().in_bf16 = true;
   add_row("norm and sum_squares of 1e20", {{30, 40}}, [](const Tensors& x) {
     Tensor large = kernel::affine(x[0], 1e20, 0);
     return Tensors{kernel::norm(large, {1}, false), kernel::sum_squares(std::vector{large})};
