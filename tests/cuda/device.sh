@@ -28,7 +28,7 @@ cmp stopped.npy whole.npy || fail "a resumed run gives other samples than an uni
 # --- images in bf16: plans are timed once, and taken again by who has the file
 idx train 60 1
 images_toml unet unet.base_width=4 unet.groups=2 'unet.attention_downsamplings=[]' train.steps=4 train.checkpoint_every=2 \
-  train.batch_size=2 train.ema_decay=0.5 train.sample_every=0 >images.toml
+  train.batch_size=2 train.log_every=1 train.ema_decay=0.5 train.sample_every=0 >images.toml
 images() { expect 0 "$vapo" train "$@" --device cuda --precision bf16 --json; }
 kept() { grep -oE "convolutions: .*" err; }
 images images.toml --out chosen
