@@ -1,25 +1,30 @@
 // Convolution: three bilinear maps that are each other's derivatives. With C(x,w) the convolution, X(g,w) its
 // adjoint in x and W(x,g) its adjoint in w:
 //   ⟨C(x,w), g⟩ = ⟨x, X(g,w)⟩ = ⟨w, W(x,g)⟩
-// so a derivative of any order is again one of the three.
+// so a derivative of any order is again one of the three. What else is to be added to C or X, a skip connection or the
+// cotangent that has come so far, goes through the same kernel.
 
 #include "autograd/ops.h"
 
 namespace vapo {
 
-Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& p) {
-  Tensor y = kernel::conv2d(x.value(), w.value(), b.value(), p);
-  auto dx = [w, p, s = x.shape()](const Var& g) { return conv2d_input_grad(g, w, s, p); };
+namespace {
+Var identity(const Var& g) { return g; }
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& p, const Var& add) {
+  Tensor y = kernel::conv2d(x.value(), w.value(), b.value(), p, add.value());
+  auto dx = [w, p, s = x.shape()](const Var& g, Addend& sum) { return conv2d_input_grad(g, w, s, p, sum.take()); };
   auto dw = [x, p, s = w.shape()](const Var& g) { return conv2d_weight_grad(x, g, s, p); };
-  if (!b.defined()) return record("conv2d", std::move(y), {{x, dx}, {w, dw}});
-  return record("conv2d", std::move(y),
-                {{x, dx}, {w, dw}, {b, [](const Var& g) { return sum_to(g, {g.dim(-1)}); }}});
+  auto db = [](const Var& g) { return sum_to(g, {g.dim(-1)}); };
+  return record("conv2d", std::move(y), {{x, dx}, {w, dw}, {b, db}, {add, identity}});
 }
 
-Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p) {
-  return record("conv2d_input_grad", kernel::conv2d_input_grad(g.value(), w.value(), x_shape, p),
-                {{g, [w, p](const Var& u) { return conv2d(u, w, {}, p); }},
-                 {w, [g, p, s = w.shape()](const Var& u) { return conv2d_weight_grad(u, g, s, p); }}});
+Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p, const Var& add) {
+  return record("conv2d_input_grad", kernel::conv2d_input_grad(g.value(), w.value(), x_shape, p, add.value()),
+                {{g, [w, p](const Var& u, Addend& sum) { return conv2d(u, w, {}, p, sum.take()); }},
+                 {w, [g, p, s = w.shape()](const Var& u) { return conv2d_weight_grad(u, g, s, p); }},
+                 {add, identity}});
 }
 
 Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2dOptions& p) {

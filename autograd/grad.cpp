@@ -133,7 +133,8 @@ class Engine {
   // Of a buffer that the caller may have filled since the forward pass: a handle as new as this call.
   static Var given(const Var& g) { return g.defined() ? Var(g.value().alias(), g.node()) : g; }
 
-  void add_cotangent(Visit& v, const Var& g, const char* op, size_t argument) {
+  // `whole`: g is the sum of what has come.
+  void add_cotangent(Visit& v, const Var& g, const char* op, size_t argument, bool whole = false) {
     const Node& n = *v.node.get();
     VAPO_CHECK(g.defined() && g.shape() == n.shape && g.dtype() == n.dtype,
                "[grad] {}, argument {}: cotangent {} {} for {} {}", op, argument,
@@ -141,12 +142,14 @@ class Engine {
                name_of(n.dtype));
     VAPO_CHECK(g.device() == n.device, "[grad] {}, argument {}: cotangent on {} for {} on {}", op, argument,
                name_of(g.device()), describe(n), name_of(n.device));
-    v.cotangent = v.cotangent.defined() ? add(v.cotangent, g) : g;
+    v.cotangent = v.cotangent.defined() && !whole ? add(v.cotangent, g) : g;
   }
 
-  void send(Visit& to, uint32_t slot, const Var& g, const char* op, size_t argument) {
+  static Addend sum_of(const Visit* to, uint32_t slot) { return to && slot == 0 ? Addend(to->cotangent) : Addend(); }
+
+  void send(Visit& to, uint32_t slot, const Var& g, const char* op, size_t argument, const Addend& sum) {
     g.value();  // what a rule kept and passes on as it is counts as read
-    if (slot == 0) return add_cotangent(to, g, op, argument);
+    if (slot == 0) return add_cotangent(to, g, op, argument, sum.taken());
     if (to.further.size() < slot) to.further.resize(slot);
     to.further[slot - 1] = g;  // every slot but the first has one sender
   }
@@ -180,7 +183,9 @@ class Engine {
       Visit* input = find(e.input);
       if (!input || !input->needed) continue;
       if (e.vjp.wants_result() && !y.defined()) y = Var(n.result, v.node);
-      send(*input, e.slot, e.vjp(v.cotangent, y), n.op, i);
+      Addend sum = sum_of(input, e.slot);
+      Var g = e.vjp(v.cotangent, y, sum);
+      send(*input, e.slot, g, n.op, i, sum);
       ran = true;
     }
     return ran;
@@ -190,15 +195,19 @@ class Engine {
     Node& n = *v.node.get();
     std::vector<Visit*> to(n.edge_count);
     std::vector<bool> wanted(n.edge_count);
+    std::vector<Addend> sums(n.edge_count);
     for (size_t i = 0; i < n.edge_count; ++i) {
       to[i] = find(n.edges()[i].input);
       wanted[i] = to[i] && to[i]->needed;
+      bool first = std::find(to.begin(), to.begin() + static_cast<std::ptrdiff_t>(i), to[i]) ==
+                   to.begin() + static_cast<std::ptrdiff_t>(i);
+      if (first) sums[i] = sum_of(to[i], n.edges()[i].slot);  // of an operand that is there twice only once
     }
     std::vector<Var> slots{v.cotangent};
     slots.insert(slots.end(), v.further.begin(), v.further.end());
-    std::vector<Var> out = (*n.joint)(v.node, slots, wanted);
+    std::vector<Var> out = (*n.joint)(v.node, slots, wanted, sums);
     for (size_t i = 0; i < n.edge_count; ++i)
-      if (wanted[i] && out[i].defined()) send(*to[i], n.edges()[i].slot, out[i], n.op, i);
+      if (wanted[i] && out[i].defined()) send(*to[i], n.edges()[i].slot, out[i], n.op, i, sums[i]);
     return std::find(wanted.begin(), wanted.end(), true) != wanted.end();
   }
 

@@ -25,9 +25,9 @@ class JointVjp {
  public:
   virtual ~JointVjp() = default;
   // slots: what came to `self`, undefined where nothing did; wanted[i]: edge i leads to an input of this grad().
-  // Returns what edge i sends, for each edge; undefined: nothing.
+  // Returns what edge i sends, for each edge, with sums[i] in it where that was taken; undefined: nothing.
   virtual std::vector<Var> operator()(const NodePtr& self, std::span<const Var> slots,
-                                      const std::vector<bool>& wanted) = 0;
+                                      const std::vector<bool>& wanted, std::span<Addend> sums) = 0;
 };
 
 // Header and edges are one block of the caching allocator.

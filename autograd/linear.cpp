@@ -24,13 +24,9 @@ Var index_add(const Var& g, const Shape& shape, int dim, const Var& index) {
 // Pieces of x, one after the other along `dim`; those that are not wanted are left undefined.
 std::vector<Var> split_into(const Var& x, int64_t dim, const std::vector<int64_t>& sizes,
                             const std::vector<bool>& wanted) {
-  std::vector<Tensor> pieces;
-  int64_t start = 0;
-  for (size_t i = 0; i < sizes.size(); start += sizes[i++])
-    pieces.push_back(wanted[i] ? kernel::slice(x.value(), dim, start, start + sizes[i], 1) : Tensor());
   return record_jointly(
-      "split", std::move(pieces), {&x, 1},
-      [dim, sizes, shape = x.shape(), options = x.options()](std::span<const Var> g, const auto&) {
+      "split", kernel::split(x.value(), dim, sizes, wanted), {&x, 1},
+      [dim, sizes, shape = x.shape(), options = x.options()](std::span<const Var> g, const auto&, auto) {
         std::vector<Var> parts(g.begin(), g.end());
         for (size_t i = 0; i < parts.size(); ++i) {
           Shape of_part = shape;
@@ -84,7 +80,7 @@ Var concat(std::span<const Var> xs, int64_t dim) {
   Tensor y = kernel::concat(values, dim);
   for (const Var& x : xs) sizes.push_back(x.dim(dim));
   return record_jointly("concat", {std::move(y)}, xs,
-                        [dim, sizes](std::span<const Var> g, const std::vector<bool>& wanted) {
+                        [dim, sizes](std::span<const Var> g, const std::vector<bool>& wanted, auto) {
                           return split_into(g[0], dim, sizes, wanted);
                         })[0];
 }

@@ -40,7 +40,10 @@ class NodePtr {
   Node* p_ = nullptr;
 };
 
-// A move-only function (g, y) → cotangent, small ones stored in place. f may take g alone, or g and the result y.
+class Addend;
+
+// A move-only function (g, y) → cotangent, small ones stored in place. f may take g alone, g and the result y, or g
+// and what its own result may be added to.
 class Vjp {
  public:
   Vjp() = default;
@@ -66,14 +69,14 @@ class Vjp {
   ~Vjp() { reset(); }
   explicit operator bool() const { return table_ != nullptr; }
   bool wants_result() const { return table_->wants_result; }
-  Var operator()(const Var& g, const Var& y);
+  Var operator()(const Var& g, const Var& y, Addend& sum);
   void reset() noexcept {
     if (table_) std::exchange(table_, nullptr)->destroy(store_);
   }
 
  private:
   struct Table {
-    Var (*call)(void*, const Var& g, const Var& y);
+    Var (*call)(void*, const Var& g, const Var& y, Addend& sum);
     void (*move)(void* to, void* from) noexcept;
     void (*destroy)(void*) noexcept;
     bool wants_result;
@@ -87,9 +90,12 @@ class Vjp {
   }
   template <class D, bool fits, class V = Var>  // V: Var is complete only where a rule is made
   static constexpr Table make_table() {
-    constexpr bool wants_result = std::is_invocable_v<D&, const V&, const V&>;
-    return {[](void* store, [[maybe_unused]] const V& g, [[maybe_unused]] const V& y) -> V {
-              if constexpr (wants_result)
+    constexpr bool wants_sum = std::is_invocable_v<D&, const V&, Addend&>;
+    constexpr bool wants_result = !wants_sum && std::is_invocable_v<D&, const V&, const V&>;
+    return {[](void* store, const V& g, [[maybe_unused]] const V& y, [[maybe_unused]] Addend& sum) -> V {
+              if constexpr (wants_sum)
+                return stored<D, fits>(store)(g, sum);
+              else if constexpr (wants_result)
                 return stored<D, fits>(store)(g, y);
               else
                 return stored<D, fits>(store)(g);

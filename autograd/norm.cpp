@@ -43,19 +43,23 @@ Var composite_second(const Operands& o, const Var& g, size_t j, const Var& u, si
   return gradient(gradient(y, v[j], v[3]), v[i], u);
 }
 
-// The vjp for the wanted ones of x, a and s, as an operation on x, a, s and g.
-std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::vector<bool>& wanted) {
+// The vjp for the wanted ones of x, a and s, as an operation on x, a, s, g and what has come to x so far.
+std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::vector<bool>& wanted, Addend& sum) {
+  Var so_far = wanted[0] ? sum.take() : Var();
   kernel::NormGrads d = kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s_value(), g.value(), o->stats,
-                                               o->options(), wanted[0]);
-  return record_jointly("group_norm_vjp", {d.dx, d.da, d.ds}, std::array{o->x, o->a, o->s, g},
-                        [o, g](std::span<const Var> u, const std::vector<bool>& wanted_of_vjp) -> std::vector<Var> {
+                                               o->options(), wanted[0], so_far.value());
+  return record_jointly("group_norm_vjp", {d.dx, d.da, d.ds}, std::array{o->x, o->a, o->s, g, so_far},
+                        [o, g](std::span<const Var> u, const std::vector<bool>& wanted_of_vjp,
+                               std::span<Addend> sums) -> std::vector<Var> {
                           if (!NoGradGuard::grad_enabled()) {
+                            Tensor to_x = sums[0].take().value(), to_g = sums[3].take().value();
                             auto r = kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s_value(), g.value(),
                                                              u[0].value(), u[1].value(), u[2].value(), o->stats,
-                                                             o->options());
-                            return {r.dx, r.da, r.ds, r.dg};
+                                                             o->options(), to_x, to_g);
+                            return {r.dx, r.da, r.ds, r.dg, u[0]};
                           }
-                          std::vector<Var> out(4);
+                          std::vector<Var> out(5);
+                          out[4] = u[0];
                           for (size_t i = 0; i < 4; ++i)
                             for (size_t j = 0; j < 3; ++j) {
                               if (!wanted_of_vjp[i] || !u[j].defined()) continue;
@@ -75,7 +79,9 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNormOp
   auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r), s.value()});
   return record_jointly(
       "group_norm", {std::move(y)}, std::array{x, a, s},
-      [o](std::span<const Var> g, const std::vector<bool>& wanted) { return group_norm_vjp(o, g[0], wanted); })[0];
+      [o](std::span<const Var> g, const std::vector<bool>& wanted, std::span<Addend> sums) {
+        return group_norm_vjp(o, g[0], wanted, sums[0]);
+      })[0];
 }
 
 // First with numbers alone, the statistics that the kernel found: the result does not depend on by what a group was

@@ -90,9 +90,10 @@ Var linear(const Var& x, const Var& w, const Var& b = {});  // x wáµ€ + b: x (â€
 // ---- images (N,H,W,C); weights (O,kH,kW,C/groups)
 using kernel::Conv2dOptions;
 using kernel::Pair;
-// The convolution, b (O) or undefined, and its adjoints in x and in w.
-Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2dOptions& p = {});
-Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p);
+// The convolution, b (O) or undefined, and its adjoints in x and in w; plus `add`, of the result's shape, or undefined.
+Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2dOptions& p = {}, const Var& add = {});
+Var conv2d_input_grad(const Var& g, const Var& w, const Shape& x_shape, const Conv2dOptions& p,
+                      const Var& add = {});
 Var conv2d_weight_grad(const Var& x, const Var& g, const Shape& w_shape, const Conv2dOptions& p);
 Var avg_pool2d(const Var& x, Pair k);  // means of windows of k; leftover rows and columns are dropped
 // The maxima of windows; the cotangent goes to the first of equal ones, or to a NaN, which comes before all numbers.

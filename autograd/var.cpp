@@ -83,16 +83,20 @@ class JointRuleVjp : public JointVjp {
  public:
   JointRuleVjp(JointRule f, std::vector<bool> has_edge, size_t results)
       : f_(std::move(f)), has_edge_(std::move(has_edge)), results_(results) {}
-  std::vector<Var> operator()(const NodePtr&, std::span<const Var> slots,
-                              const std::vector<bool>& wanted) override {
+  std::vector<Var> operator()(const NodePtr&, std::span<const Var> slots, const std::vector<bool>& wanted,
+                              std::span<Addend> sums) override {
     std::vector<bool> of_inputs(has_edge_.size());
+    std::vector<Addend> sums_of_inputs(has_edge_.size());
     for (size_t i = 0, edge = 0; i < has_edge_.size(); ++i)
-      if (has_edge_[i]) of_inputs[i] = wanted[edge++];
+      if (has_edge_[i]) of_inputs[i] = wanted[edge], sums_of_inputs[i] = sums[edge++];
     std::vector<Var> cotangents(slots.begin() + (results_ > 1), slots.end());
     cotangents.resize(results_);
-    std::vector<Var> of_edges, all = f_(cotangents, of_inputs);
-    for (size_t i = 0; i < has_edge_.size(); ++i)
-      if (has_edge_[i]) of_edges.push_back(of_inputs[i] ? std::move(all[i]) : Var());
+    std::vector<Var> of_edges, all = f_(cotangents, of_inputs, sums_of_inputs);
+    for (size_t i = 0; i < has_edge_.size(); ++i) {
+      if (!has_edge_[i]) continue;
+      sums[of_edges.size()] = sums_of_inputs[i];
+      of_edges.push_back(of_inputs[i] ? std::move(all[i]) : Var());
+    }
     return of_edges;
   }
 
@@ -131,6 +135,13 @@ std::vector<Var> record_jointly(const char* op, std::vector<Tensor> results, std
   return out;
 }
 
-Var Vjp::operator()(const Var& g, const Var& y) { return table_->call(store_, g, y); }
+Var Vjp::operator()(const Var& g, const Var& y, Addend& sum) { return table_->call(store_, g, y, sum); }
+
+// A handle as new as this call: it was not kept by the operation whose vjp takes it.
+Var Addend::take() {
+  if (!so_far_ || !so_far_->defined()) return {};
+  taken_ = true;
+  return with_history(so_far_->value().alias(), so_far_->node());
+}
 
 }  // namespace vapo

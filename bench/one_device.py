@@ -53,8 +53,27 @@ def autocast(arguments):
     return torch.autocast(device, torch.bfloat16, enabled=arguments.bf16)
 
 
-def adam(weights, rate, device):
-    return torch.optim.Adam(weights, lr=rate, fused=torch.device(device).type != "meta")
+def recorded(step):
+    """The step as a CUDA graph, after it ran three times; it must return the same tensor."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = step()
+
+    def replay():
+        graph.replay()
+        return result
+
+    return replay
+
+
+def adam(weights, rate, device, **options):
+    return torch.optim.Adam(weights, lr=rate, fused=torch.device(device).type != "meta", **options)
 
 
 def set_gradients(weights, gradients):

@@ -1,6 +1,7 @@
 """One training step of the published loss, or one ∇Φ, with the U-Net of `vapo bench step --network unet` (base width 64,
-multipliers 1, 2, 2, two blocks a level, attention at 16×16, 32×32 images), in PyTorch: eager or compiled over
-torch.func.grad, channels first or last, f32 or bf16 autocast. The network is that of tests/golden/networks.py."""
+multipliers 1, 2, 2, two blocks a level, attention at 16×16, 32×32 images), or with the published one (55.7 million
+parameters), in PyTorch: eager or compiled over torch.func.grad, launched or, on a GPU, recorded once as a CUDA graph,
+channels first or last, f32 or bf16 autocast. The network is that of tests/golden/networks.py."""
 
 import argparse
 import pathlib
@@ -16,9 +17,10 @@ import networks  # noqa: E402
 UNET = {"image_size": 32, "in_channels": 3, "base_width": 64, "multipliers": [1, 2, 2], "blocks_per_level": 2,
         "attention_downsamplings": [2], "heads": 1, "head_width": -1, "conv_resample": False, "resblock_updown": False,
         "new_attention_order": False, "scale_shift": True, "groups": 32, "classes": 0, "time": True}  # fmt: skip
+PUBLISHED = UNET | {"base_width": 128, "multipliers": [2, 2, 2], "blocks_per_level": 4}
 WIDE_RESNET = {"image_size": 32, "in_channels": 3, "base_width": 16, "depth": 16, "widen": 4, "norm": "none", "groups": 16,
                "activation": "silu", "head": "linear", "time": False, "classes": 0}  # fmt: skip
-NETWORK = {"unet": ("unet_potential", UNET), "wide_resnet": ("wide_resnet_potential", WIDE_RESNET)}
+NETWORK = {"unet": ("unet_potential", UNET), "published": ("unet_potential", PUBLISHED), "wide_resnet": ("wide_resnet_potential", WIDE_RESNET)}
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--network", choices=list(NETWORK), default="unet")
@@ -29,6 +31,7 @@ parser.add_argument("--seconds", type=float, default=10)
 parser.add_argument("--serve", action="store_true")
 one_device.add_options(parser)
 parser.add_argument("--mode", choices=["eager", "compiled"], default="eager")
+parser.add_argument("--recorded", action="store_true", help="the step as a CUDA graph")
 parser.add_argument("--channels-last", action="store_true")
 parser.add_argument("--bf16", action="store_true", help="bf16 autocast")
 
@@ -59,13 +62,14 @@ class Step:
             self.params[name] = w.to(args.device, memory_format=layout) if len(s) == 4 else w.to(args.device)
         if not args.sampling:
             self.params = {k: torch.nn.Parameter(w) for k, w in self.params.items()}
-            self.optimizer = one_device.adam(self.params.values(), 1e-4, args.device)
+            self.optimizer = one_device.adam(self.params.values(), 1e-4, args.device, capturable=args.recorded)
             self.ema = [w.detach().clone() for w in self.params.values()]
         self.autonomous = not self.attrs["time"]
         if args.mode == "compiled":
             self.gradients = one_device.compiled(self.functional_sampling if args.sampling else self.functional_gradients, args)
         else:
             self.gradients = self.eager_sampling if args.sampling else self.eager_gradients
+        self.run = one_device.recorded(self.compute) if args.recorded else self.compute
 
     def potential(self, p, x, t):
         with one_device.autocast(self.args):
@@ -98,9 +102,9 @@ class Step:
         x = x.detach().requires_grad_()
         return torch.autograd.grad(self.potential(p, x, t).sum(), x)[0]
 
-    def __call__(self):
+    def compute(self):
         if self.args.sampling:
-            return self.gradients(self.params, self.data, self.t).flatten()[0].item()
+            return self.gradients(self.params, self.data, self.t).flatten()[0]
         grads, loss = self.gradients(self.params, self.batch(), self.t)
         for k, w in self.params.items():
             state = self.optimizer.state.get(w)
@@ -110,7 +114,10 @@ class Step:
         one_device.set_gradients(self.params.values(), (grads[k] for k in self.params))
         self.optimizer.step()
         torch._foreach_lerp_(self.ema, [w.detach() for w in self.params.values()], 1e-4)
-        return loss.item()
+        return loss
+
+    def __call__(self):
+        return self.run().item()
 
 
 if __name__ == "__main__":

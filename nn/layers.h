@@ -41,7 +41,9 @@ class Conv2d : public Module {
  public:
   Conv2d(int64_t in, int64_t out, Pair window, RandomKey key, kernel::Conv2dOptions options = {}, bool bias = true,
          DType dtype = DType::f32);
-  Var operator()(const Var& x) const { return conv2d(x, like(x, weight), like(x, bias), options_); }
+  Var operator()(const Var& x, const Var& add = {}) const {  // plus `add`, of the result's shape
+    return conv2d(x, like(x, weight), like(x, bias), options_, add);
+  }
   void parameters(const ParameterVisitor& visit) override;  // weight (out,kH,kW,in/groups), bias (out)
   Var weight, bias;
 

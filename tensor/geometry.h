@@ -59,18 +59,27 @@ struct NormSize {  // x as (n, pixels, channels)
   int64_t n, pixels, channels;
 };
 // Group norm: the forward pass writes `stats`. The vjp reads their statistics, and from g it makes da, ds and,
-// where it is defined, dx. The second derivative makes all of `grads` from g, u, ua and us.
+// where it is defined, dx. The second derivative makes all of `grads` from g, u, ua and us. To dx and dg, add_dx and
+// add_dg are added where these are defined.
 struct NormCall {
   NormSize size;
   kernel::GroupNormOptions p;
   Tensor x, a, s;
   kernel::Normalized stats = {};
-  Tensor g = {}, u = {}, ua = {}, us = {};
+  Tensor g = {}, u = {}, ua = {}, us = {}, add_dx = {}, add_dg = {};
   kernel::NormGrads2 grads = {};
 };
 
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.
 ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w, const kernel::Conv2dOptions& p);
+
+// Blocks of `bytes`, each side stepping by its own stride in bytes; from null: zeros.
+struct BlockCopy {
+  const void* from;
+  int64_t from_stride;
+  void* to;
+  int64_t to_stride, bytes;
+};
 
 // A shape seen as (outer, size, inner) around dimension i.
 struct Around {

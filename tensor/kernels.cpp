@@ -2,8 +2,10 @@
 
 #include "tensor/kernels.h"
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <numeric>
 #include <vector>
 
 #include "tensor/backend.h"
@@ -233,6 +235,18 @@ Tensor permute(const Tensor& x, const Dims& dims) {
   return y;
 }
 
+namespace {
+// x as `outer` rows along dimension d, which has entries of `one` bytes.
+struct Along {
+  std::byte* begin;
+  int64_t outer, one, row;
+  Along(const Tensor& x, int d) : begin(static_cast<std::byte*>(x.raw())) {
+    Around r = around(x.shape(), d);
+    outer = r.outer, one = r.inner * static_cast<int64_t>(size_of(x.dtype())), row = r.size * one;
+  }
+};
+}  // namespace
+
 Tensor concat(std::span<const Tensor> xs, int64_t dim) {
   VAPO_CHECK(!xs.empty(), "[concat] of no tensors");
   Shape shape = xs[0].shape();
@@ -249,32 +263,68 @@ Tensor concat(std::span<const Tensor> xs, int64_t dim) {
     shape[d] += x.shape()[d];
   }
   Tensor y = Tensor::empty(shape, xs[0].options());
-  Around whole = around(shape, d);
-  int64_t element = static_cast<int64_t>(size_of(y.dtype())), offset = 0, row = whole.size * whole.inner * element;
+  Along whole(y, d);
+  std::vector<BlockCopy> pieces;
+  int64_t at = 0;
   for (const Tensor& x : xs) {
-    int64_t bytes = x.shape()[d] * whole.inner * element;
-    auto* to = static_cast<std::byte*>(y.raw()) + offset;
-    VAPO_ON(y.device(), copy_blocks(x.raw(), bytes, to, row, bytes, whole.outer));
-    offset += bytes;
+    Along part(x, d);
+    pieces.push_back({part.begin, part.row, whole.begin + at, whole.row, part.row});
+    at += part.row;
   }
+  VAPO_ON(y.device(), copy_pieces(pieces, whole.outer));
   return y;
 }
 
+std::vector<Tensor> split(const Tensor& x, int64_t dim, const std::vector<int64_t>& sizes,
+                          const std::vector<bool>& wanted) {
+  int d = x.shape().wrap(dim, "split");
+  VAPO_CHECK(sizes.size() == wanted.size() && std::ranges::all_of(sizes, [](int64_t n) { return n >= 0; }) &&
+                 std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) == x.shape()[d],
+             "[split] dimension {} of {} into pieces of {}", dim, x.shape().str(), fmt::join(sizes, ", "));
+  Along whole(x, d);
+  std::vector<Tensor> out;
+  std::vector<BlockCopy> pieces;
+  int64_t at = 0;
+  for (size_t i = 0; i < sizes.size(); at += sizes[i++] * whole.one) {
+    out.emplace_back();
+    if (!wanted[i]) continue;
+    Shape shape = x.shape();
+    shape[d] = sizes[i];
+    out[i] = Tensor::empty(shape, x.options());
+    Along part(out[i], d);
+    pieces.push_back({whole.begin + at, whole.row, part.begin, part.row, part.row});
+  }
+  VAPO_ON(x.device(), copy_pieces(pieces, whole.outer));
+  return out;
+}
+
 namespace {
-// Copies between a tensor of `shape` and the slice (start, step) of it along d that has `count` entries.
-void copy_slice(const Shape& shape, int d, int64_t start, int64_t step, int64_t count, size_t element,
-                Device device, std::byte* whole, std::byte* part, bool to_part) {
-  Around r = around(shape, d);
-  int64_t one = r.inner * static_cast<int64_t>(element), row = r.size * one;
-  auto copy = [&](std::byte* w, std::byte* p, int64_t w_stride, int64_t p_stride, int64_t bytes, int64_t n) {
-    if (to_part)
-      VAPO_ON(device, copy_blocks(w, w_stride, p, p_stride, bytes, n));
-    else
-      VAPO_ON(device, copy_blocks(p, p_stride, w, w_stride, bytes, n));
+// Between part and the entries start, start + step, … of whole along d; whole has zeros elsewhere.
+void copy_slice(const Tensor& whole, const Tensor& part, int d, int64_t start, int64_t step, bool to_part) {
+  Along w(whole, d), p(part, d);
+  int64_t n = part.shape()[d];
+  if (n > 0 && whole.shape()[d] == n * step) w.outer *= n, w.row = step * w.one, p.row = p.one, n = 1;
+  auto piece = [&](int64_t at, int64_t stride, int64_t part_at, int64_t bytes) {
+    BlockCopy out{w.begin + at, stride, p.begin + part_at, bytes, bytes};
+    return to_part ? out : BlockCopy{out.to, out.to_stride, w.begin + at, stride, bytes};
   };
-  if (step == 1) return copy(whole + start * one, part, row, count * one, count * one, r.outer);
-  for (int64_t o = 0; o < r.outer; ++o)
-    copy(whole + o * row + start * one, part + o * count * one, step * one, one, one, count);
+  auto zeros = [&](int64_t at, int64_t bytes) { return BlockCopy{nullptr, 0, w.begin + at, w.row, bytes}; };
+  std::vector<BlockCopy> pieces;
+  if (n <= 1 || step == 1) {
+    int64_t before = std::min(start * w.one, w.row);
+    pieces = {piece(before, w.row, 0, p.row)};
+    if (!to_part)
+      pieces.push_back(zeros(0, before)), pieces.push_back(zeros(before + p.row, w.row - before - p.row));
+    return VAPO_ON(whole.device(), copy_pieces(pieces, w.outer));
+  }
+  if (!to_part) {
+    pieces = {zeros(0, w.row)};
+    VAPO_ON(whole.device(), copy_pieces(pieces, w.outer));
+  }
+  pieces.clear();
+  for (int64_t o = 0; o < w.outer; ++o)
+    pieces.push_back(piece(o * w.row + start * w.one, step * w.one, o * p.row, w.one));
+  VAPO_ON(whole.device(), copy_pieces(pieces, n));
 }
 }  // namespace
 
@@ -285,8 +335,7 @@ Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t 
   Shape shape = x.shape();
   shape[d] = (stop - start + step - 1) / step;
   Tensor y = Tensor::empty(shape, x.options());
-  copy_slice(x.shape(), d, start, step, shape[d], size_of(x.dtype()), x.device(), static_cast<std::byte*>(x.raw()),
-             static_cast<std::byte*>(y.raw()), true);
+  copy_slice(x, y, d, start, step, true);
   return y;
 }
 
@@ -298,9 +347,8 @@ Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start, 
   for (int i = 0; i < shape.rank(); ++i)
     VAPO_CHECK(i == d || g.shape()[i] == shape[i], "[unslice] {} is no slice of {} along {}", g.shape().str(),
                shape.str(), d);
-  Tensor y = Tensor::zeros(shape, g.options());
-  copy_slice(shape, d, start, step, g.shape()[d], size_of(g.dtype()), g.device(), static_cast<std::byte*>(y.raw()),
-             static_cast<std::byte*>(g.raw()), false);
+  Tensor y = Tensor::empty(shape, g.options());
+  copy_slice(y, g, d, start, step, false);
   return y;
 }
 

@@ -130,18 +130,21 @@ struct Normalized {
                                // mean + rest: of a constant group ŷ is 0, to the last bit
 };
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p);
-// Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted.
+// Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted. Here and in the second
+// derivative add_dx and add_dg (x's shape and dtype, or undefined) are added to dx and dg before these are rounded.
 struct NormGrads {
   Tensor dx, da, ds;
 };
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                         const Normalized& stats, const GroupNormOptions& p, bool want_dx = true);
+                         const Normalized& stats, const GroupNormOptions& p, bool want_dx = true,
+                         const Tensor& add_dx = {});
 // The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined (0).
 struct NormGrads2 {
   Tensor dx, da, ds, dg;
 };
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p);
+                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p,
+                           const Tensor& add_dx = {}, const Tensor& add_dg = {});
 
 // ---- softmax over the last dimension, and the cotangent of x for the cotangent g of y = softmax(x): y·(g − ⟨y,g⟩)
 Tensor softmax(const Tensor& x);
@@ -152,6 +155,9 @@ Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device d
 // ---- moving elements (any dtype)
 Tensor permute(const Tensor& x, const Dims& dims);  // result dimension i is dimension dims[i] of x
 Tensor concat(std::span<const Tensor> xs, int64_t dim);
+// The pieces of x along dim, of these sizes, which add up; those that are not wanted are left undefined.
+std::vector<Tensor> split(const Tensor& x, int64_t dim, const std::vector<int64_t>& sizes,
+                          const std::vector<bool>& wanted);
 Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop,
              int64_t step);  // 0 ≤ start ≤ stop ≤ size, step ≥ 1
 Tensor unslice(const Tensor& g, const Shape& shape, int64_t dim, int64_t start,
@@ -164,6 +170,20 @@ Tensor index_add(const Tensor& g, const Shape& shape, int64_t dim,
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool in_range = false);
 // Its adjoint: y[…,index[…,k,…],…] += g[…,k,…] on zeros of `shape`; repeats add up in the order of k, on any device.
 Tensor scatter_add(const Tensor& g, const Shape& shape, int64_t dim, const Tensor& index, bool in_range = false);
+
+// ---- steps of embedded Runge–Kutta pairs: a state y (N,…), f32 or f64, and up to 7 derivatives k_j like it
+inline constexpr size_t most_derivatives = 7;
+struct RowSteps {  // of all rows alike or, where `each` is defined, of each
+  double h = 1, rtol = 0, atol = 0;
+  Tensor each = {};  // (N,3) f64, y's device: h, rtol and atol of every row
+};
+// y + h Σ_j w_j k_j, without the terms whose weight or h is 0, whatever their derivatives are
+Tensor runge_kutta_step(const Tensor& y, std::span<const Tensor> ks, std::span<const double> weights,
+                        const RowSteps& steps);
+// Of all rows together (1,2), or of each (N,2), f64: Σ (h Σ_j w_j k_j / (atol + rtol·max(|a|, |b|)))² over the
+// elements, and how many of b are not finite. What a row gives does not depend on the others.
+Tensor runge_kutta_error(const Tensor& a, const Tensor& b, std::span<const Tensor> ks,
+                         std::span<const double> weights, const RowSteps& steps);
 
 // ---- the only kernels that write into existing storage: optimizers and EMA, f32 or f64, all tensors in one call
 struct GradientNorm {  // of all gradients of a step, where they lie

@@ -51,10 +51,12 @@ Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const G
 }
 
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                         const Normalized& stats, const GroupNormOptions& p, bool want_dx) {
+                         const Normalized& stats, const GroupNormOptions& p, bool want_dx, const Tensor& add_dx) {
   NormCall call = check_norm("group_norm_vjp", x, a, s, p);
   check_like("group_norm_vjp", "cotangent", g, x);
-  call.stats = stats, call.g = g;
+  VAPO_CHECK(want_dx || !add_dx.defined(), "[group_norm_vjp] an addend of dx, which is not wanted");
+  if (add_dx.defined()) check_like("group_norm_vjp", "addend of dx", add_dx, x);
+  call.stats = stats, call.g = g, call.add_dx = add_dx;
   if (want_dx) call.grads.dx = Tensor::empty(x.shape(), x.options());
   call.grads.da = Tensor::empty(a.shape(), a.options()), call.grads.ds = Tensor::empty(a.shape(), a.options());
   VAPO_ON(x.device(), group_norm_vjp(call));
@@ -62,7 +64,8 @@ NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, cons
 }
 
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
-                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p) {
+                           const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p,
+                           const Tensor& add_dx, const Tensor& add_dg) {
   NormCall call = check_norm("group_norm_vjp2", x, a, s, p);
   check_like("group_norm_vjp2", "cotangent", g, x);
   auto or_zero = [](const Tensor& t, const Tensor& like, const char* what) {
@@ -70,7 +73,10 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
     check_like("group_norm_vjp2", what, t, like);
     return t;
   };
-  call.stats = stats, call.g = g, call.u = or_zero(u, x, "cotangent of dx");
+  if (add_dx.defined()) check_like("group_norm_vjp2", "addend of dx", add_dx, x);
+  if (add_dg.defined()) check_like("group_norm_vjp2", "addend of dg", add_dg, x);
+  call.stats = stats, call.g = g, call.add_dx = add_dx, call.add_dg = add_dg,
+  call.u = or_zero(u, x, "cotangent of dx");
   call.ua = or_zero(ua, a, "cotangent of da"), call.us = or_zero(us, a, "cotangent of ds");
   call.grads = {Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), a.options()),
                 Tensor::empty(a.shape(), a.options()), Tensor::empty(x.shape(), x.options())};

@@ -159,7 +159,13 @@ const std::vector<NormCase>& norm_cases() {
       {"longer sequence", {2, 9, 40}, 1, true},
       {"32 groups", {2, 8, 8, 64}, 32, true},
       {"larger, groups = channels", {2, 7, 5, 12}, 12, true},
-      {"half in one pass", {1, 90, 80, 3}, 1, true},  // of the derivatives some fit into shared memory, by dtype
+      {"groups of 3", {2, 5, 5, 12}, 4, true},
+      {"groups of 4", {2, 6, 5, 16}, 4, true},
+      {"groups of 8", {1, 32, 32, 16}, 2, true},
+      {"groups of 12", {1, 20, 15, 24}, 2, true},
+      {"groups of 16", {2, 8, 8, 32}, 2, true},
+      {"one wide group", {1, 3, 3, 320}, 1, true},
+      {"half in one pass", {1, 80, 61, 4}, 1, true},  // of the derivatives some fit into shared memory, by dtype
       {"two passes", {1, 240, 250, 2}, 1, true},      // none does; more pixels would measure the rounding of f32
   };
   return cases;

@@ -13,8 +13,12 @@
 #                                 memcheck   compute-sanitizer over the kernels; racecheck: the same
 #                                 racecheck
 #                                 bench      operations, a residual block, the plane's step
+#                                 published  the published U-Net's training step, launched and recorded, and ∇Φ
+#                                 profile    where that step's time goes, kernel by kernel
+#                                 sampling   1,000 images of a small U-Net by RK45; configs/mnist.toml's steps
 #                                 images     a step of the U-Net and of the WideResNet, batch 128
-#                                 torch-block, torch-images   the same in PyTorch
+#                                 torch-published, torch-compiled, torch-block, torch-images   the same in PyTorch;
+#                                            torch-compiled takes some 400 s before it runs at all
 #                               --dry tries the script where there is no GPU: programs on emulated kernels (of VAPO_GPU_BUILD), small
 #                               operands, PyTorch with its meta device.
 #                               Each call ends within $VAPO_GPU_MINUTES (default: 5); what there is no time for, the
@@ -48,7 +52,7 @@ prepare() {
   [ "$size" -lt 40 ] || { echo "gpu-host.sh: the bundle must stay below 40 MB" >&2 && exit 1; }
 }
 
-packed_programs=(vapo test-parity test-composed test-launch vapo-golden json-value)
+packed_programs=(vapo test-parity test-composed test-launch vapo-golden json-value libvapo-kernel-trace.so)
 pack() {
   local build=${VAPO_GPU_BUILD:-build/release} to=$bundle/packed program library
   rm -rf "$to"
@@ -155,6 +159,42 @@ bench() {
   done
 }
 
+published() {
+  local policy
+  for policy in bf16 fast; do
+    step "published-$policy" 60 "$bin/vapo$suffix" bench step --network published --batch $batch --device cuda \
+      --precision $policy --seconds 2 "${small[@]}" --json || failed=1
+  done
+}
+
+profile() {
+  local trace=$out/published.tsv
+  step trace 60 env CUDA_INJECTION64_PATH="$bin/libvapo-kernel-trace.so" VAPO_KERNEL_TRACE="$trace" \
+    "$bin/vapo$suffix" bench step --network published --only "recorded step" --batch $batch --device cuda \
+    --precision bf16 --seconds 0.5 "${small[@]}" --json || { failed=1 && return; }
+  if [ "$how" = dry ]; then return; fi  # nothing runs on a GPU there
+  step kernels 30 python3 bench/kernel_table.py "$trace" || failed=1
+  rm -f "$trace"
+}
+
+# On MNIST where VAPO_DATA has it, else on noise of the same shape, which takes as long.
+sampling() {
+  local data=() steps=2600 n=1000
+  if [ ! -d "${VAPO_DATA:-}/mnist" ]; then
+    python3 -c 'import sys, numpy
+numpy.save(sys.argv[1], numpy.random.default_rng(0).integers(0, 256, (10000, 28, 28, 1), dtype=numpy.uint8))' "$out/digits.npy"
+    data=(--set data.set=image_array --set data.path="$out/digits.npy")
+  fi
+  if [ "$how" = dry ]; then
+    steps=1 n=2
+    data+=(--set train.batch_size=2 --set unet.base_width=4 --set unet.groups=2 --set data.held_out=0 --set sample.method=euler --set sample.steps=2)
+  fi
+  rm -rf "$out/mnist"
+  step mnist 90 "$bin/vapo$suffix" train configs/mnist.toml --device cuda --precision bf16 --out "$out/mnist" \
+    --set train.steps=$steps --set train.sample_every=0 "${data[@]}" || { failed=1 && return; }
+  step sample 60 "$bin/vapo$suffix" sample "$out/mnist" -n $n --device cuda --precision bf16 --save "$out/digits-drawn.npy" || failed=1
+}
+
 images() {
   local network policy
   for network in unet wide_resnet; do
@@ -167,6 +207,16 @@ images() {
 
 # PyTorch brings its own libraries of CUDA.
 torch() { step "$1" "$2" env LD_LIBRARY_PATH="$libraries_before" python3 "${@:3}" || failed=1; }
+torch_step() {  # NAME SECONDS options of bench/torch_unet.py…
+  torch "torch-$1" "$2" bench/torch_unet.py --batch $batch --device $torch_device --channels-last --seconds 2 \
+    "${torch_options[@]}" "${@:3}"
+}
+torch-published() {
+  torch_step published-eager 60 --network published --bf16
+  torch_step published-recorded 90 --network published --bf16 --recorded
+  torch_step published-tf32-recorded 90 --network published --tf32 --recorded
+}
+torch-compiled() { torch_step published-compiled 560 --network published --bf16 --mode compiled; }
 torch-block() {
   local mode layout type
   for mode in eager compiled; do  # the quick ones first: what there is no time for is left out
@@ -192,7 +242,7 @@ torch-images() {
   done
 }
 
-all_parts=(parity program bench images memcheck racecheck torch-block torch-images tests)
+all_parts=(parity program bench published profile sampling images memcheck racecheck torch-published torch-compiled torch-block torch-images tests)
 
 # The packages' and CUDA's libraries, where a linker and a loader find them; and everything is built.
 build_here() {

@@ -16,6 +16,7 @@ struct LikelihoodOptions {
   double t_data = 1, t_prior = 1e-5;
   OdeOptions ode = {.rtol = 1e-5, .atol = 1e-5, .times = {}};
   std::function<void(double t)> observe = {};  // called at every evaluation
+  bool recorded = true;  // on a GPU: of few products with ∇²Φ, replayed instead of launched (vapo/recorded.h)
 };
 struct LikelihoodResult {
   Tensor log_likelihood;  // (N), nats, f64

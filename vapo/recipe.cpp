@@ -196,7 +196,7 @@ void add_keys(Keys& keys, SamplerOptions& s) {
         Choice{sampler_names(), [&s] { return std::string(s.method()); },
                [&s](const std::string& name) { s.set_method(name); }},
         "An ODE method, or Langevin dynamics"},
-       key("sample.batch_size", s.batch_size, from(0, 1e6), "Samples made at once; 0: 4096 points, 64 images"),
+       key("sample.batch_size", s.batch_size, from(0, 1e6), "At once; 0: 4096 points, 64 images, more on GPU"),
        key("sample.steps", s.ode.steps, from(1, kMost), "euler, heun: how many"),
        key("sample.rtol", s.ode.rtol, from(1e-30, 1), "rk23, rk45: relative tolerance"),
        key("sample.atol", s.ode.atol, from(1e-30, 1e6), "rk23, rk45: absolute tolerance"),

@@ -65,7 +65,7 @@ constexpr auto names_of(EnergyKind) {
 }
 struct SamplerOptions {
   bool langevin = false;   // Langevin dynamics, in the place of the flow
-  int64_t batch_size = 0;  // samples made at once; 0: 4096 points, 64 images
+  int64_t batch_size = 0;  // samples made at once; 0: 4096 points, 64 images, more on a GPU
   double t_start = 1e-5, t_end = 1;
   OdeOptions ode = {};                       // of the flow
   EnergyKind energy = EnergyKind::marginal;  // of sgld

@@ -165,7 +165,7 @@ void add_suite(CLI::App& bench, const char* name, const char* about, Action& act
   if (serves) command->add_flag("--serve", options->serve, "Answer lines 'run SECONDS' with a line of JSON each");
   if (suite == bench_step)
     command->add_option("--network", options->network, "Of which potential")
-        ->check(CLI::IsMember({"mlp", "unet", "wide_resnet"}))
+        ->check(CLI::IsMember({"mlp", "unet", "published", "wide_resnet"}))
         ->capture_default_str();
   command->callback([options, suite, &action] {
     action = [options, suite] {

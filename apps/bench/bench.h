@@ -18,7 +18,7 @@ struct BenchOptions {
   int64_t channels = 128;  // of the block
   bool serve = false;
   bool quick = false;           // small operands, each row once: only to see that it works
-  std::string network = "mlp";  // of `step`; or unet, wide_resnet
+  std::string network = "mlp";  // of `step`; or unet, published, wide_resnet
 };
 
 struct Measurement {

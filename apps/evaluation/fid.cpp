@@ -198,7 +198,7 @@ int fid(FidOptions options) {
   if (draws) {
     model = open_model(options.samples, options.sampler.last_weights, device);
     check_of_images(*model, "fid");
-    sampler = options.sampler.over(model->recipe.sample);
+    sampler = options.sampler.over(*model);
     drawing = options.sampler.request(options.n.value_or(kDrawn));
     drawing.labels = options.of_class.labels(*model, drawing.n);
     drawing.guidance = options.of_class.weight();

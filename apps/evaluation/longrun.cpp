@@ -14,6 +14,7 @@
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
+#include "vapo/recorded.h"
 #include "vapo/scores.h"
 #include "vapo/streams.h"
 
@@ -39,16 +40,18 @@ constexpr int64_t kShown = 16;  // times at which images are kept
 Advance flow_of(const Model& model, int64_t per_unit) {
   auto time = [per_unit](int64_t k) { return static_cast<double>(k) / static_cast<double>(per_unit); };
   double first_t = model.recipe.sample.t_start, last_t = model.recipe.train.t_max;
-  return [&phi = *model.potential, time, first_t, last_t](Tensor x, int64_t first, int64_t count,
-                                                          const Observe& observe) {
+  auto slope = std::make_shared<Recorded>([&phi = *model.potential](std::span<const Tensor> in) {
+    EnergyGradient e = energy_gradient([&](const Var& x) { return phi(x, in[1]); }, in[0]);
+    return std::vector{e.gradient, e.value};
+  });
+  return [slope, time, first_t, last_t](Tensor x, int64_t first, int64_t count, const Observe& observe) {
     for (int64_t k = first; k < first + count; ++k) {
       Field field = [&](const Tensor& at, double t) {
-        double seen = std::clamp(t, first_t, last_t);
-        Energy potential = [&](const Var& v) { return phi(v, Tensor::full({v.dim(0)}, seen, v.options())); };
-        EnergyGradient e = energy_gradient(potential, at);
-        double n = static_cast<double>(at.dim(0));
-        observe({k, at, e.value.to(Device::cpu), kernel::sum_squares({&e.gradient, 1}).item() / n});
-        return e.gradient;
+        double seen = std::clamp(t, first_t, last_t), n = static_cast<double>(at.dim(0));
+        const Tensor in[] = {at, Tensor::full({at.dim(0)}, seen, at.options())};
+        std::vector<Tensor> e = (*slope)(in);
+        observe({k, at, e[1].to(Device::cpu), kernel::sum_squares({&e[0], 1}).item() / n});
+        return e[0];
       };
       x = integrate(field, x, time(k), time(k + 1), {.method = OdeMethod::euler, .steps = 1, .times = {}}).x;
     }
@@ -57,12 +60,12 @@ Advance flow_of(const Model& model, int64_t per_unit) {
 }
 
 // SGLD's steps; those of run `number` have noise of their own.
-Advance langevin(const Energy& energy, double step_size, double temperature, uint64_t seed, size_t number) {
+Advance langevin(const EnergySlope& slope, double step_size, double temperature, uint64_t seed, size_t number) {
   return [=](const Tensor& x, int64_t first, int64_t count, const Observe& observe) {
-    Tensor values;  // of every particle: sgld reports their mean alone
-    Energy heard = [&](const Var& v) {
-      Var e = energy(v);
-      values = e.value();
+    Tensor values;  // of every particle, at the step at hand
+    EnergySlope heard = [&](const Tensor& at) {
+      EnergyGradient e = slope(at);
+      values = e.value;
       return e;
     };
     SgldOptions options{.step_size = step_size,
@@ -161,6 +164,7 @@ Json request_of(const LongRunOptions& o, const Model& model, const LongRuns& all
 void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, LongRuns& all,
              const std::filesystem::path& folder) {
   auto seed = static_cast<uint64_t>(o.seed);
+  EnergySlope slope = recorded_slope(energy);
   std::string known;
   Tensor start;
   for (size_t i = 0; i < all.runs.size(); ++i) {
@@ -168,7 +172,7 @@ void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, 
     if (run.start != known) start = start_of(model, run.start, o.particles, seed);
     known = run.start;
     Advance advance =
-        all.ode ? flow_of(model, o.per_unit) : langevin(energy, *o.step_size, run.temperature, seed, i);
+        all.ode ? flow_of(model, o.per_unit) : langevin(slope, *o.step_size, run.temperature, seed, i);
     ChainPlan plan{
         .name = run.name, .what = run.name, .steps = all.steps, .shown = all.shown, .save_every = o.save_every};
     run.chain = run_chain(folder, plan, start, advance);

@@ -79,7 +79,7 @@ int compose(ComposeOptions options) {
   Model model = open_model(options.model, options.sampler.last_weights, device);
   check_of_images(model, "compose");
   options.sampler.own_steps = true;  // an image is then a function of its noise alone
-  SamplerOptions s = options.sampler.over(model.recipe.sample);
+  SamplerOptions s = options.sampler.over(model);
   std::vector<std::vector<int64_t>> groups = groups_of(options, model);
   std::vector<Weights> columns = columns_of(options, groups[0].size());
 

@@ -175,7 +175,7 @@ int inpaint(InpaintOptions options) {
   Model model = open_model(options.model, options.sampler.last_weights, device);
   check_of_images(model, "inpaint");
   options.sampler.own_steps = true;  // an image is then a function of its noise and its known pixels alone
-  SamplerOptions s = options.sampler.over(model.recipe.sample);
+  SamplerOptions s = options.sampler.over(model);
   if (!options.renoised) s.t_start = kPublishedStart;
 
   NamedImages images = images_of(options, model);

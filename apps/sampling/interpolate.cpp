@@ -40,7 +40,7 @@ int interpolate(InterpolateOptions options) {
   Model model = open_model(options.model, options.sampler.last_weights, device);
   check_of_images(model, "interpolate");
   options.sampler.own_steps = true;  // an image is then a function of its noise alone
-  SamplerOptions s = options.sampler.over(model.recipe.sample);
+  SamplerOptions s = options.sampler.over(model);
   if (s.langevin)
     throw InputError("interpolate: sgld adds noise, and carries no arc to an arc. Hint: --method heun or rk45");
 

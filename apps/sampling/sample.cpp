@@ -59,7 +59,7 @@ void check_targets(const SampleOptions& options, const Model& model) {
 int sample(const SampleOptions& options) {
   Device device = options.common.apply();
   Model model = open_model(options.model, options.sampler.last_weights, device);
-  SamplerOptions s = options.sampler.over(model.recipe.sample);
+  SamplerOptions s = options.sampler.over(model);
   SampleRequest request = options.sampler.request(options.n.value_or(model.of_images() ? 64 : 1000));
   request.labels = options.of_class.labels(model, request.n);
   request.guidance = options.of_class.weight();

@@ -39,10 +39,13 @@ void SamplerFlags::add_to(CLI::App& command) {
   command.add_option("--seed", seed, "Sample k of a seed starts from the same noise for every n")
       ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}))
       ->capture_default_str();
+  command.add_flag("--no-graph", no_graph,
+                   "On a GPU: launch every evaluation anew instead of replaying a recorded one");
   command.add_flag("--last-weights", last_weights, "Use the last weights instead of their average");
 }
 
-SamplerOptions SamplerFlags::over(SamplerOptions s) const {
+SamplerOptions SamplerFlags::over(const vapo::Model& model) const {
+  SamplerOptions s = model.recipe.sample;
   if (method) s.set_method(*method);
   override_by(s.energy, energy);
   override_by(s.langevin ? s.sgld.steps : s.ode.steps, steps);
@@ -52,11 +55,12 @@ SamplerOptions SamplerFlags::over(SamplerOptions s) const {
   override_by(s.sgld.step_size, step_size);
   override_by(s.sgld.temperature, temperature);
   override_by(s.batch_size, batch_size);
+  if (s.batch_size == 0 && model.device != Device::cpu) s.batch_size = batch_of(model, s);  // depends on the device
   return s;
 }
 
 SampleRequest SamplerFlags::request(int64_t n) const {
-  return {.n = n, .seed = static_cast<uint64_t>(seed), .own_steps = own_steps};
+  return {.n = n, .seed = static_cast<uint64_t>(seed), .own_steps = own_steps, .recorded = !no_graph};
 }
 
 Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {

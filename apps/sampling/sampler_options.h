@@ -17,10 +17,10 @@ struct SamplerFlags {
   std::optional<int64_t> steps, batch_size;
   std::optional<double> rtol, atol, t_end, step_size, temperature;
   int64_t seed = 0;
-  bool own_steps = false, last_weights = false;
+  bool own_steps = false, no_graph = false, last_weights = false;
 
   void add_to(CLI::App& command);
-  SamplerOptions over(SamplerOptions sample) const;
+  SamplerOptions over(const vapo::Model& model) const;
   SampleRequest request(int64_t n) const;
 };
 // What samples depend on besides model, potential and start: method and its settings, seed, precision.

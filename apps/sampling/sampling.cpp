@@ -35,6 +35,7 @@ TimedSamples timed_samples(const vapo::Model& model, const SamplerOptions& o, co
   Stopwatch watch;
   TimedSamples out{vapo::draw_samples(model, o, request)};
   note_raised_tolerances(o.ode.rtol, o.ode.atol, out.rtol, out.atol);
+  if (!out.refusal.empty()) note_once("the gradient is launched kernel by kernel, not recorded: " + out.refusal);
   out.seconds = watch.seconds();
   return out;
 }

@@ -56,6 +56,17 @@ void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_str
   });
 }
 
+void copy_pieces(std::span<const BlockCopy> pieces, int64_t count) {
+  for (const BlockCopy& p : pieces)
+    if (p.from)
+      copy_blocks(p.from, p.from_stride, p.to, p.to_stride, p.bytes, count);
+    else if (p.bytes > 0)
+      parallel_for(count, std::max<int64_t>(1, grain / p.bytes), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          std::memset(static_cast<std::byte*>(p.to) + i * p.to_stride, 0, static_cast<size_t>(p.bytes));
+      });
+}
+
 void gather(const Tensor& x, const Around& d, const Tensor& index, const Tensor& y) {
   const int64_t* at = index.data<int64_t>();
   int64_t outer = d.outer, size = d.size, inner = d.inner;

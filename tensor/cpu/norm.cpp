@@ -190,6 +190,10 @@ void vjp2(const NormCall& call) {
   });
 }
 
+void accumulate(const Tensor& to, const Tensor& x) {
+  if (x.defined()) binary(kernel::Binary::add, to, x, to);
+}
+
 }  // namespace
 
 void group_norm(const NormCall& call) {
@@ -197,9 +201,11 @@ void group_norm(const NormCall& call) {
 }
 void group_norm_vjp(const NormCall& call) {
   dispatch_floating(call.x.dtype(), [&]<class T>() { vjp<T>(call); });
+  accumulate(call.grads.dx, call.add_dx);
 }
 void group_norm_vjp2(const NormCall& call) {
   dispatch_floating(call.x.dtype(), [&]<class T>() { vjp2<T>(call); });
+  accumulate(call.grads.dx, call.add_dx), accumulate(call.grads.dg, call.add_dg);
 }
 
 }  // namespace vapo::cpu

@@ -131,7 +131,7 @@ void* allocate(size_t bytes) {
 }
 void deallocate(void* p, size_t bytes) noexcept {
   if (!p) return;
-  if (!deallocate_recorded(p, bytes)) cudaFreeAsync(p, context().stream);
+  if (!deallocate_recorded(p)) cudaFreeAsync(p, context().stream);
   Stats& s = stats();
   std::lock_guard guard(s.lock);
   s.current -= static_cast<int64_t>(bytes);
@@ -155,9 +155,13 @@ void reset_peak_memory() {
   std::lock_guard guard(s.lock);
   s.peak = s.current;
 }
+void release_unused() {
+  VAPO_CUDA(cudaMemPoolTrimTo(context().pool, 0));
+  release_spare_blocks();
+}
 void release_cached_memory() {
   synchronize();
-  VAPO_CUDA(cudaMemPoolTrimTo(context().pool, 0));
+  release_unused();
 }
 void set_memory_limit(int64_t bytes) {
   Stats& s = stats();

@@ -25,7 +25,9 @@ const StepScalars* step_scalars();              // on the device; null unless a 
 void refuse_while_recording(const char* what);  // throws where it would read a result of a step that does not run
 // Memory of a step that is being recorded; nullptr and false where there is none, or the block is not of it.
 void* allocate_recorded(size_t bytes);
-bool deallocate_recorded(void* p, size_t bytes);
+bool deallocate_recorded(void* p);
+void release_spare_blocks();  // of recorded steps that are gone
+void release_unused();        // gives freed memory back to the device
 
 // Where the device finds the elements of x: a kernel that was handed a tensor on the CPU would end the program.
 inline void* address(const Tensor& x) {

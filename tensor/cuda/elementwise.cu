@@ -1,12 +1,9 @@
-// Elementwise operations: 16 bytes a thread and operand where shapes agree; otherwise an index walk over the broadcast.
+// Elementwise operations: 16 bytes a thread and operand, of broadcasts too where rows are whole vectors.
 
-#include "tensor/cuda/context.h"
+#include "tensor/cuda/vectors.h"
 
 namespace vapo::cuda {
 namespace {
-
-template <class T>
-using Vector = Pack<T, 16 / sizeof(T)>;
 
 // (y[0], …)[i] = f(x[0][i], …) for `inputs` arrays in and `outputs` arrays out, of n elements each; f computes in Compute<T>.
 template <class T, int inputs, int outputs>
@@ -16,7 +13,7 @@ struct Arrays {
 };
 template <class T, int inputs, int outputs, class F>
 __global__ void map_kernel(int64_t n, Arrays<T, inputs, outputs> arrays, F f) {
-  constexpr int width = sizeof(Vector<T>) / sizeof(T);
+  constexpr int width = vector_width<T>;
   stride_over(n / width, [&](int64_t i) {
     Vector<T> in[inputs > 0 ? inputs : 1], out[outputs];
 #pragma unroll
@@ -43,7 +40,7 @@ __global__ void map_kernel(int64_t n, Arrays<T, inputs, outputs> arrays, F f) {
 }
 template <class T, int inputs, int outputs, class F>
 void map(const char* op, int64_t n, const Arrays<T, inputs, outputs>& arrays, const F& f) {
-  constexpr int64_t width = sizeof(Vector<T>) / sizeof(T);
+  constexpr int64_t width = vector_width<T>;
   if (n > 0)
     launch(op, map_kernel<T, inputs, outputs, F>, blocks_for((n + width - 1) / width), block_size, n, arrays, f);
 }
@@ -114,32 +111,58 @@ struct CombineBroadcast {
     y[i] = static_cast<T>(combine<op, Compute<T>>(a[at[0]], b[at[1]]));
   }
 };
+template <kernel::Binary op, class T>
+struct CombineVectors {
+  Walk<2> walk;
+  const T *a, *b;
+  T* y;
+  __device__ void operator()(int64_t i) const {
+    constexpr int width = vector_width<T>;
+    int32_t at[2];
+    walk.find(static_cast<int32_t>(i), at);
+    auto left = walk.template load<width>(0, a + at[0]), right = walk.template load<width>(1, b + at[1]);
+    Vector<T> result;
+#pragma unroll
+    for (int j = 0; j < width; ++j) result.at[j] = static_cast<T>(combine<op, Compute<T>>(left.at[j], right.at[j]));
+    pack_at<width>(y + i * width) = result;
+  }
+};
+// y may be a or b.
 template <class T, kernel::Binary op>
-void binary_of(const Tensor& a, const Tensor& b, const Tensor& y) {
-  if (a.shape() == b.shape())
-    map<T, 2, 1>("binary", y.numel(), {{pointer<T>(a), pointer<T>(b)}, {pointer<T>(y)}}, Combine<op, Compute<T>>{});
+void binary_of(const char* name, const Tensor& a, const Tensor& b, const Tensor& y) {
+  constexpr int width = vector_width<T>;
+  const T *pa = pointer<T>(a), *pb = pointer<T>(b);
+  T* py = pointer<T>(y);
+  if (a.shape() == b.shape()) return map<T, 2, 1>(name, y.numel(), {{pa, pb}, {py}}, Combine<op, Compute<T>>{});
+  Strided<2> order = broadcast_strides(y.shape(), a.shape(), b.shape());
+  if (Walk<2>::possible(order, width))
+    for_each(name, y.numel() / width, CombineVectors<op, T>{{order, width}, pa, pb, py});
   else
-    for_each("binary", y.numel(),
-             CombineBroadcast<op, T>{broadcast_strides(y.shape(), a.shape(), b.shape()), pointer<T>(a),
-                                     pointer<T>(b), pointer<T>(y)});
+    for_each(name, y.numel(), CombineBroadcast<op, T>{order, pa, pb, py});
 }
 
 template <class T>
 struct Where {
   __device__ void operator()(const T* x, T* y) const { y[0] = x[0] == T(0) ? x[2] : x[1]; }
 };
-template <class T>
-struct AddBias {
-  const T* bias;
-  T* y;
-  int64_t n;
-  __device__ void operator()(int64_t i) const { y[i] = static_cast<T>(Compute<T>(y[i]) + Compute<T>(bias[i % n])); }
-};
 template <class From, class To>
 struct Convert {
+  static constexpr int width = 8;
   const From* x;
   To* y;
-  __device__ void operator()(int64_t i) const { y[i] = static_cast<To>(static_cast<Compute<To>>(x[i])); }
+  int64_t n;
+  __device__ static To converted(From x) { return static_cast<To>(static_cast<Compute<To>>(x)); }
+  __device__ void operator()(int64_t i) const {  // elements [i·width, (i + 1)·width), as far as there are
+    if ((i + 1) * width <= n) {
+      Pack<From, width> in = pack_at<width>(x + i * width);
+      Pack<To, width> out;
+#pragma unroll
+      for (int j = 0; j < width; ++j) out.at[j] = converted(in.at[j]);
+      pack_at<width>(y + i * width) = out;
+    } else {
+      for (int64_t j = i * width; j < n; ++j) y[j] = converted(x[j]);
+    }
+  }
 };
 
 }  // namespace
@@ -163,7 +186,7 @@ void fill(double value, const Tensor& y) {
 }
 void binary(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor& y) {
   dispatch_stored(y.dtype(), [&]<class T>() {
-    visit_binary(op, [&]<kernel::Binary known>() { binary_of<T, known>(a, b, y); });
+    visit_binary(op, [&]<kernel::Binary known>() { binary_of<T, known>("binary", a, b, y); });
   });
 }
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
@@ -175,14 +198,14 @@ void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
 void convert(const Tensor& from, const Tensor& to) {
   dispatch_any(from.dtype(), [&]<class From>() {
     dispatch_any(to.dtype(), [&]<class To>() {
-      for_each("convert", from.numel(), Convert<From, To>{pointer<From>(from), pointer<To>(to)});
+      using Part = Convert<From, To>;
+      int64_t n = from.numel();
+      for_each("convert", (n + Part::width - 1) / Part::width, Part{pointer<From>(from), pointer<To>(to), n});
     });
   });
 }
 void add_bias(const char* op, const Tensor& bias, const Tensor& y) {
-  dispatch_stored(y.dtype(), [&]<class T>() {
-    for_each(op, y.numel(), AddBias<T>{pointer<T>(bias), pointer<T>(y), bias.numel()});
-  });
+  dispatch_stored(y.dtype(), [&]<class T>() { binary_of<T, kernel::Binary::add>(op, y, bias, y); });
 }
 
 }  // namespace vapo::cuda

@@ -3,12 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
+#include <vector>
 
-#include "tensor/cuda/context.h"
+#include "tensor/cuda/vectors.h"
 
 namespace vapo::cuda {
 namespace {
 
+template <class T, int width>
+struct CopyPacks {
+  Walk<1> walk;
+  const T* x;
+  T* y;
+  __device__ void operator()(int64_t i) const {
+    int32_t from[1];
+    walk.find(static_cast<int32_t>(i), from);
+    pack_at<width>(y + i * width) = walk.template load<width>(0, x + from[0]);
+  }
+};
 template <class T>
 struct CopyStrided {
   Strided<1> order;
@@ -20,6 +32,37 @@ struct CopyStrided {
     y[i] = x[from[0]];
   }
 };
+
+// Pieces that lie side by side in a row of units, `count` rows of them.
+constexpr size_t most_pieces = 8;  // of a launch
+template <class Unit, class Index>
+struct CopyPieces {
+  Divisor<Index> row;
+  Index end[most_pieces];  // in the row; the last is its length
+  BlockCopy piece[most_pieces];
+  __device__ void operator()(int64_t i) const {
+    Index r = static_cast<Index>(i), at = row.divide(r), begin = 0;
+    int k = 0;
+    while (at >= end[k]) begin = end[k++];
+    const BlockCopy& p = piece[k];
+    Unit v = {};
+    auto place = [&](auto* base, int64_t stride) {
+      return base + (r * stride + (at - begin) * int64_t{sizeof(Unit)});
+    };
+    if (p.from) v = *reinterpret_cast<const Unit*>(place(static_cast<const char*>(p.from), p.from_stride));
+    *reinterpret_cast<Unit*>(place(static_cast<char*>(p.to), p.to_stride)) = v;
+  }
+};
+template <class Unit, class Index>
+void copy_units(std::span<const BlockCopy> pieces, int64_t row, int64_t count) {
+  CopyPieces<Unit, Index> copy{Divisor<Index>(row), {}, {}};
+  Index end = 0;
+  for (size_t k = 0; k < pieces.size(); ++k) {
+    copy.piece[k] = pieces[k];
+    copy.end[k] = end += static_cast<Index>(pieces[k].bytes / int64_t{sizeof(Unit)});
+  }
+  for_each("copy_pieces", row * count, copy);
+}
 
 // The index of n of (outer, n, inner): one for whole rows, or one for each element.
 struct Index {
@@ -76,7 +119,14 @@ struct ScatterAdd {
 
 void copy_strided(const Tensor& x, const Strided<1>& order, const Tensor& y) {
   dispatch_any(x.dtype(), [&]<class T>() {
-    for_each("copy_strided", y.numel(), CopyStrided<T>{order, pointer<T>(x), pointer<T>(y)});
+    constexpr int width = vector_width<T>;
+    int64_t n = y.numel();
+    if (Walk<1>::possible(order, width))
+      for_each("copy_strided", n / width, CopyPacks<T, width>{{order, width}, pointer<T>(x), pointer<T>(y)});
+    else if (Walk<1>::possible(order, 1))
+      for_each("copy_strided", n, CopyPacks<T, 1>{{order, 1}, pointer<T>(x), pointer<T>(y)});
+    else
+      for_each("copy_strided", n, CopyStrided<T>{order, pointer<T>(x), pointer<T>(y)});
   });
 }
 
@@ -88,6 +138,42 @@ void copy_blocks(const void* from, int64_t from_stride, void* to, int64_t to_str
   else
     VAPO_CUDA(cudaMemcpy2DAsync(to, size(to_stride), from, size(from_stride), size(bytes), size(count),
                                 cudaMemcpyDeviceToDevice, stream()));
+}
+
+void copy_pieces(std::span<const BlockCopy> pieces, int64_t count) {
+  std::vector<BlockCopy> now;  // of the next launch
+  uint64_t places = 16;        // what divides all of them is the unit
+  int64_t bytes = 0;
+  auto copy = [&]<class Unit>(Unit) {
+    int64_t row = bytes / int64_t{sizeof(Unit)};
+    short_places(row * count) ? copy_units<Unit, int32_t>(now, row, count)
+                              : copy_units<Unit, int64_t>(now, row, count);
+  };
+  for (size_t i = 0; i < pieces.size() && count > 0; ++i) {
+    if (const BlockCopy& p = pieces[i]; p.bytes > 0) {
+      now.push_back(p), bytes += p.bytes;
+      places |= reinterpret_cast<uintptr_t>(p.from) | reinterpret_cast<uintptr_t>(p.to);
+      places |= static_cast<uint64_t>(p.bytes | (count > 1 ? p.from_stride | p.to_stride : 0));
+    }
+    if (now.empty() || (now.size() < most_pieces && i + 1 < pieces.size())) continue;
+    switch (places & -places) {
+      case 16:
+        copy(Pack<uint32_t, 4>{});
+        break;
+      case 8:
+        copy(uint64_t{});
+        break;
+      case 4:
+        copy(uint32_t{});
+        break;
+      case 2:
+        copy(uint16_t{});
+        break;
+      default:
+        copy(uint8_t{});
+    }
+    now.clear(), bytes = 0, places = 16;
+  }
 }
 
 void gather(const Tensor& x, const Around& d, const Tensor& index, const Tensor& y) {

@@ -1,5 +1,5 @@
-// Group normalisation. Rows that fit into shared memory take norm_rows.cu; what is here, for all others, is as on
-// the CPU: per-channel sums in one pass, coefficients from tensor/norm_formulas.h, results in a second pass.
+// Group normalisation. Rows that fit into shared memory take norm_rows.cu; what is here, for all others and for f64, is
+// as on the CPU: per-channel sums in one pass, coefficients from tensor/norm_formulas.h, results in a second pass.
 
 #include "tensor/cuda/norm_rows.h"
 
@@ -38,6 +38,48 @@ void channel_sums(const char* op, const NormSize& size, const F& f, T* sums) {
   dim3 grid(static_cast<unsigned>((size.channels + tile - 1) / tile), static_cast<unsigned>(size.n));
   launch(op, channel_sums_kernel<T, count, F>, grid,
          dim3(static_cast<unsigned>(tile), static_cast<unsigned>(block_size / tile)), size, f, sums);
+}
+
+template <class C, bool silu>
+struct MaskedElement {
+  NormElement<C, silu> e;
+  C m;  // the mask's factor
+
+  __device__ C value() const { return m * norm_phi<silu>(e.z); }
+  __device__ void add_vjp(C g, C* total) const { e.add_vjp(m * g, total); }
+  __device__ void add_vjp2(C g, C u, C* total) const { e.add_vjp2(m * g, u, total); }
+  // k: the channel's coefficients
+  __device__ C vjp(C g, const C (&k)[NormMap::count]) const {
+    return k[NormMap::h] * e.h(m * g) + k[NormMap::y] * e.y + k[NormMap::one];
+  }
+  __device__ void vjp2(C g, C u, const C (&k)[NormMap2::count], C* dx, C* dg) const {
+    using K = NormMap2;
+    C mg = m * g, d1 = e.h(C(1)), dz = k[K::zu] * u + k[K::zy] * e.y + k[K::z1];
+    *dx = k[K::h] * mg * d1 + k[K::u] * u + k[K::y] * e.y + k[K::one];
+    if constexpr (silu) *dx += k[K::e] * (mg * SiluD2::apply<C>(e.z, 0) * dz);
+    *dg = m * d1 * dz;
+  }
+};
+// The coefficients of channel `c`.
+template <class C, int count>
+__device__ void load(C (&k)[count], const ChannelArrays<C>& from, int64_t c) {
+  for (int i = 0; i < count; ++i) k[i] = from[i][c];
+}
+// value + add[i], or value where add is null
+template <class T>
+__device__ T stored_sum(Compute<T> value, const T* add, int64_t i) {
+  return static_cast<T>(add ? value + Compute<T>(add[i]) : value);
+}
+
+// f<T, whether φ is silu>() for the dtype and φ.
+template <class F>
+void with_kind(const NormCall& call, const F& f) {
+  dispatch_stored(call.x.dtype(), [&]<class T>() {
+    if (call.p.silu)
+      f.template operator()<T, true>();
+    else
+      f.template operator()<T, false>();
+  });
 }
 
 // What every element's function reads.
@@ -128,12 +170,13 @@ struct VjpMap {
   Element<T, silu> e;
   const T* g;
   ChannelArrays<Compute<T>> map;
+  const T* add;
   T* dx;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
     Compute<T> k[NormMap::count];
     load(k, map, nc);
-    dx[i] = static_cast<T>(e.at(i, nc).vjp(g[i], k));
+    dx[i] = stored_sum(e.at(i, nc).vjp(g[i], k), add, i);
   }
 };
 
@@ -163,13 +206,14 @@ struct Vjp2Map {
   Element<T, silu> e;
   const T *g, *u;
   ChannelArrays<Compute<T>> map;
+  const T *add_dx, *add_dg;
   T *dx, *dg;
   __device__ void operator()(int64_t i) const {
     int64_t nc = e.channel_of(i);
     Compute<T> k[NormMap2::count], x2, g2;
     load(k, map, nc);
     e.at(i, nc).vjp2(g[i], u[i], k, &x2, &g2);
-    dx[i] = static_cast<T>(x2), dg[i] = static_cast<T>(g2);
+    dx[i] = stored_sum(x2, add_dx, i), dg[i] = stored_sum(g2, add_dg, i);
   }
 };
 
@@ -204,7 +248,8 @@ void vjp_of(const NormCall& call) {
   if (!out.dx.defined()) return;
   for_each("group_norm_vjp", size.n * groups,
            VjpCoefficients<C>{size, groups, pointer<C>(call.a), pointer<C>(call.stats.rstd), sum, map});
-  for_each("group_norm_vjp", call.x.numel(), VjpMap<T, silu>{e, g, map, pointer<T>(out.dx)});
+  for_each("group_norm_vjp", call.x.numel(),
+           VjpMap<T, silu>{e, g, map, pointer_or_null<T>(call.add_dx), pointer<T>(out.dx)});
 }
 
 template <class T, bool silu>
@@ -222,7 +267,8 @@ void vjp2_of(const NormCall& call) {
            Vjp2Coefficients<C>{size, groups, pointer<C>(call.a), pointer<C>(call.ua), pointer<C>(call.us),
                                pointer<C>(call.stats.rstd), sum, map, pointer<C>(out.da), pointer<C>(out.ds)});
   for_each("group_norm_vjp2", call.x.numel(),
-           Vjp2Map<T, silu>{e, g, u, map, pointer<T>(out.dx), pointer<T>(out.dg)});
+           Vjp2Map<T, silu>{e, g, u, map, pointer_or_null<T>(call.add_dx), pointer_or_null<T>(call.add_dg),
+                            pointer<T>(out.dx), pointer<T>(out.dg)});
 }
 
 }  // namespace

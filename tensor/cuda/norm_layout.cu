@@ -7,15 +7,7 @@
 namespace vapo::cuda {
 namespace {
 
-constexpr int most_parts = 8;
-
-struct Needs {  // of the forward pass and of the two derivatives
-  int operands, sums, map;
-  bool mask, shares;
-};
-constexpr Needs needs[] = {{1, 2, 3, false, false},
-                           {2, NormSum::count, NormMap::count, true, false},
-                           {3, NormSum2::count, NormMap2::count, true, true}};
+constexpr int per_thread = 8, least_threads = 64;  // vectors, and threads of a block that has so many
 
 int shared_memory() {  // of a block, in bytes
   static const int most = [] {
@@ -26,38 +18,45 @@ int shared_memory() {  // of a block, in bytes
   return most;
 }
 
-// Fills in what follows from the width, the vectors and the threads.
-int64_t lay_out(Rows& r, const Needs& need, bool masked, int64_t stored, int64_t computed) {
-  r.slots = r.width / r.vec, r.lines = r.threads / r.slots, r.spans = static_cast<int>(r.channels / r.width);
-  r.parts = std::clamp(r.threads / r.width, 1, most_parts);
+// Fills in what follows from the width and the vectors.
+int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
+  constexpr int warp = 32;
+  int64_t vectors = int64_t{r.pixels} * r.slots;
+  r.lanes = std::min(r.slots, warp), r.warps = (r.slots + warp - 1) / warp,
+  r.lines = r.slots > warp ? 1 : warp / r.slots;
+  int64_t most = std::clamp<int64_t>(vectors / per_thread, least_threads, most_threads);
+  int64_t whole = warp * r.warps, useful = (r.pixels + r.lines - 1) / r.lines;  // of parts: more would stand idle
+  r.parts =
+      static_cast<int>(std::clamp<int64_t>(std::min((most + whole - 1) / whole, useful), 1, most_threads / whole));
+  r.threads = static_cast<int>(r.parts * whole);
+  auto by = [](int d) { return Divisor{1 / static_cast<float>(d)}; };
+  r.by_group = by(r.group), r.by_groups = by(r.groups), r.by_width = by(r.width), r.by_lanes = by(r.lanes);
+  r.by_warps = by(r.warps);
   int64_t used = 0, elements = int64_t{r.pixels} * r.width;
   auto take = [&](int64_t bytes) {
     int64_t at = used;
     used += (bytes + 15) / 16 * 16;
     return static_cast<int>(std::min<int64_t>(at, INT32_MAX));
   };
-  for (int i = 0; i < need.operands; ++i) r.operand[i] = take(elements * stored);
-  if (need.mask && masked) r.mask = take(elements);
-  if (need.shares) r.shares = take(2 * r.width * int64_t{8});
-  r.exchange = take(2 * r.threads * r.vec * computed);
-  r.partial = take(need.sums * r.parts * r.width * computed);
-  r.sums = take(need.sums * r.width * computed), r.map = take(need.map * r.width * computed);
+  for (int i = 0; i <= derivative; ++i) r.operand[i] = take(elements * stored);
+  if (masked) r.mask = take(elements);
+  constexpr int computed = sizeof(float), most_sums = 20;  // a thread's values: of 4 or 8 channels, 4 or 2 units
+  r.exchange = take(int64_t{r.parts} * r.slots * most_sums * computed);
+  r.scalars = take(7 * (r.groups) * computed);
   r.bytes = static_cast<int>(std::min<int64_t>(used, INT32_MAX));
   return used;
 }
 
 }  // namespace
 
-// The narrowest rows that use whole sectors of 32 bytes and give each of a block's threads something to do; else
-// the widest that fit.
+// The narrowest rows that use whole sectors of 32 bytes and give a block's threads something to do; else the widest
+// that fit. f64 is not worth the kernels.
 std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, int derivative, bool masked) {
-  const Needs& need = needs[derivative];
-  int64_t stored = static_cast<int64_t>(size_of(dtype)),
-          computed = static_cast<int64_t>(size_of(compute_dtype(dtype)));
-  int64_t group = size.channels / groups, room = shared_memory();
+  if (dtype != DType::f32 && dtype != DType::bf16) return {};
+  int64_t stored = static_cast<int64_t>(size_of(dtype)), group = size.channels / groups, room = shared_memory();
   if (size.pixels * group * stored > room) return {};
-  for (int64_t vec : {16 / computed, int64_t{1}}) {
-    if (size.channels % vec != 0) continue;
+  for (int64_t vec : {8, 4}) {  // eight of f32 would be two vectors; of eight, four and four share a group
+    if (size.channels % vec != 0 || (vec == 8 && (stored > 2 || group % 4 != 0))) continue;
     std::optional<Rows> widest;
     for (int64_t k = 1; k <= groups; ++k) {
       int64_t width = k * group, vectors = size.pixels * width / vec;
@@ -65,19 +64,14 @@ std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, 
       if (size.pixels * width * stored > room || width / vec > most_threads || size.n * (groups / k) > INT32_MAX)
         break;
       Rows r{};
-      r.channels = size.channels, r.groups = groups, r.pixels = static_cast<int>(size.pixels);
+      r.channels = size.channels, r.groups_of_all = static_cast<int>(groups),
+      r.pixels = static_cast<int>(size.pixels);
       r.group = static_cast<int>(group), r.width = static_cast<int>(width), r.vec = static_cast<int>(vec);
-      auto with_threads = [&](int64_t most) {
-        int64_t threads = std::min(most, (vectors + 31) / 32 * 32);
-        r.threads = static_cast<int>(std::max(threads, (width / vec + 31) / 32 * 32));
-        return lay_out(r, need, masked, stored, computed);
-      };
-      // where a multiprocessor does not hold two blocks and what it keeps for each, the one gets all threads
-      if (with_threads(block_size) > room / 2 - 1024 && with_threads(most_threads) > room &&
-          with_threads(block_size) > room)
-        break;
+      r.groups = static_cast<int>(k);
+      r.slots = static_cast<int>(width / vec), r.spans = static_cast<int>(groups / k);
+      if (lay_out(r, derivative, masked, stored) > room) break;
       widest = r;
-      if (width * stored >= 32 && vectors >= block_size) break;
+      if (width * stored >= 32 && vectors >= 2 * least_threads) break;
     }
     if (widest) return widest;
   }

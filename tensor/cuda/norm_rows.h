@@ -1,10 +1,11 @@
 #pragma once
-// Group normalisation of one element, for both ways to run it, and the one in one pass over device memory: a block
-// keeps whole rows (sample, group) of neighbouring groups in shared memory. How they lie there, and what the
-// threads of all its kernels do.
+// Group normalisation in one pass over device memory: a block copies rows (sample, group) of neighbouring groups into
+// shared memory, where each thread keeps the vectors of 16 bytes that it alone works on, so that neither conflicts of
+// banks nor barriers lie between a copy and its use. How rows are shared out, and what the threads of all kernels do.
 
 #include <cuda_pipeline.h>
 
+#include <bit>
 #include <optional>
 
 #include "tensor/cuda/context.h"
@@ -12,70 +13,36 @@
 
 namespace vapo::cuda {
 
-// In one pass over device memory (norm_rows.cu); false, and nothing is done, where a row does not fit into shared memory.
+// In one pass (norm_rows.cu); false, and nothing is done, where rows do not fit or vectors do not divide them.
 bool group_norm_in_rows(const NormCall& call);
 bool group_norm_vjp_in_rows(const NormCall& call);
 bool group_norm_vjp2_in_rows(const NormCall& call);
 
-// f<T, whether φ is silu>() for the dtype and φ.
-template <class F>
-void with_kind(const NormCall& call, const F& f) {
-  dispatch_stored(call.x.dtype(), [&]<class T>() {
-    if (call.p.silu)
-      f.template operator()<T, true>();
-    else
-      f.template operator()<T, false>();
-  });
-}
+inline constexpr int most_threads = 256;
 
-template <class C, bool silu>
-struct MaskedElement {
-  NormElement<C, silu> e;
-  C m;  // the mask's factor
-
-  __device__ C value() const { return m * norm_phi<silu>(e.z); }
-  __device__ void add_vjp(C g, C* total) const { e.add_vjp(m * g, total); }
-  __device__ void add_vjp2(C g, C u, C* total) const { e.add_vjp2(m * g, u, total); }
-  // k: the channel's coefficients
-  __device__ C vjp(C g, const C (&k)[NormMap::count]) const {
-    return k[NormMap::h] * e.h(m * g) + k[NormMap::y] * e.y + k[NormMap::one];
-  }
-  __device__ void vjp2(C g, C u, const C (&k)[NormMap2::count], C* dx, C* dg) const {
-    using K = NormMap2;
-    C mg = m * g, d1 = e.h(C(1)), dz = k[K::zu] * u + k[K::zy] * e.y + k[K::z1];
-    *dx = k[K::h] * mg * d1 + k[K::u] * u + k[K::y] * e.y + k[K::one];
-    if constexpr (silu) *dx += k[K::e] * (mg * SiluD2::apply<C>(e.z, 0) * dz);
-    *dg = m * d1 * dz;
-  }
+// i / d for small whole numbers, of which both know d before: a division takes a GPU tens of instructions.
+struct Divisor {
+  float inverse = 1;
+  __device__ int operator()(int i) const { return static_cast<int>((static_cast<float>(i) + 0.5f) * inverse); }
 };
-// The coefficients of channel `c`.
-template <class C, int count>
-__device__ void load(C (&k)[count], const ChannelArrays<C>& from, int64_t c) {
-  for (int i = 0; i < count; ++i) k[i] = from[i][c];
-}
 
-inline constexpr int most_threads = 512;
-
-// What a block takes: `width` neighbouring channels of one sample, read as `slots` vectors. Thread i has vector i %
-// slots of the pixels i / slots, i / slots + lines, …
+// What a block takes: `width` neighbouring channels of one sample, of a pixel `slots` vectors. These lie in `lanes`
+// lanes of `warps` warps, and a warp has `lines` pixels at once; `parts` such (groups of) warps share the pixels.
 struct Rows {
-  int64_t channels, groups;                       // of a sample
-  int pixels, group, width, slots, lines, spans;  // `group` channels; `spans` blocks to a sample
-  int parts;                                      // in which a channel's sum over the lines is taken
-  int vec, threads;
-  int operand[3], mask, shares, exchange, partial, sums, map, bytes;  // offsets into shared memory
+  int64_t channels;  // of a sample, as are `groups_of_all`
+  int groups_of_all, pixels, group, width, groups, slots,
+      spans;  // `groups` of `group` channels; `spans` blocks to a sample
+  int vec, lanes, warps, lines, parts, threads;
+  Divisor by_group, by_groups, by_width, by_lanes, by_warps;
+  int operand[3], mask, exchange, scalars, bytes;  // offsets into shared memory
 };
-// Of derivative 0 (the forward pass), 1 or 2; none where a row does not fit.
+// Of derivative 0 (the forward pass), 1 or 2; none where two passes are to be taken.
 std::optional<Rows> rows_for(const NormSize& size, int64_t groups, DType dtype, int derivative, bool masked);
 
-template <class T, int vec>
-__device__ void copy_to_shared(T* to, const T* from) {
-  using P = Pack<T, vec>;
-  if constexpr (sizeof(P) >= 4)
-    __pipeline_memcpy_async(to, from, sizeof(P));
-  else
-    *reinterpret_cast<P*>(to) = *reinterpret_cast<const P*>(from);
-}
+template <class C, int n>
+struct Values {
+  C at[n];
+};
 template <int vec, class T>
 __device__ Pack<T, vec>& pack(T* at) {
   return *reinterpret_cast<Pack<T, vec>*>(at);
@@ -84,64 +51,143 @@ template <int vec, class T>
 __device__ const Pack<T, vec>& pack(const T* at) {
   return *reinterpret_cast<const Pack<T, vec>*>(at);
 }
+// A vector that is read whole, before anything is made of it: compilers would split it into its elements.
+template <int vec, class T>
+struct Raw {
+  static constexpr int bytes = sizeof(T) * vec;
+  uint32_t words[bytes / 4];
+
+  __device__ void read(const T* at) { memcpy(words, __builtin_assume_aligned(at, bytes), bytes); }
+  __device__ Compute<T> operator[](int v) const {
+    constexpr int per_word = 4 / sizeof(T);
+    uint32_t word = words[v / per_word];
+    if constexpr (std::is_same_v<T, uint8_t>)
+      return word >> 8 * (v % 4) & 0xffu;
+    else
+      return std::bit_cast<float>(per_word == 1 ? word : v % 2 == 0 ? word << 16 : word & 0xffff0000u);
+  }
+};
+template <int vec, class T>
+__device__ Values<Compute<T>, vec> read(const T* at) {
+  Raw<vec, T> raw;
+  raw.read(at);
+  Values<Compute<T>, vec> out;
+  for (int v = 0; v < vec; ++v) out.at[v] = raw[v];
+  return out;
+}
+template <int vec, class T>
+__device__ void write(T* at, const Values<Compute<T>, vec>& from) {
+  Pack<T, vec> out;
+#ifdef __CUDA_ARCH__
+  if constexpr (std::is_same_v<T, BFloat16>)  // two at once
+    for (int i = 0; i < vec; i += 2)
+      asm("cvt.rn.bf16x2.f32 %0, %1, %2;"
+          : "=r"(reinterpret_cast<uint32_t&>(out.at[i]))
+          : "f"(from.at[i + 1]), "f"(from.at[i]));
+  else
+#endif
+    for (int v = 0; v < vec; ++v) out.at[v] = static_cast<T>(from.at[v]);
+  pack<vec>(at) = out;
+}
+
+template <int vec, class T>
+__device__ void copy_to_shared(T* to, const T* from) {
+  __pipeline_memcpy_async(to, from, sizeof(Pack<T, vec>));
+}
 template <class V>
 __device__ V* shared_at(int offset) {
   return reinterpret_cast<V*>(dynamic_shared() + offset);
 }
+__device__ inline void fetch_into_cache([[maybe_unused]] const void* at) {  // where it waits for its read
+#ifdef __CUDA_ARCH__
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+#endif
+}
+// What the lane `delta` above has.
+template <class C, int n>
+__device__ Values<C, n> shuffle_down(const Values<C, n>& x, int delta) {
+#ifdef VAPO_EMULATED_CUDA
+  return emulated::shuffle_down(x, delta);
+#else
+  Values<C, n> out;
+  for (int k = 0; k < n; ++k) out.at[k] = __shfl_down_sync(0xffffffffu, x.at[k], delta);
+  return out;
+#endif
+}
 
 template <int vec>
-struct Place {  // of one thread
-  int thread, slot, line;
+struct Place {                          // of one thread
+  int thread, part, line, slot, first;  // `line`: of its warp; `first`: channel of the block
+  bool works;
   int64_t image, nc, ng;  // where the block begins in images, in (N, C) and in (N, groups)
   const Rows& r;
 
   __device__ explicit Place(const Rows& rows) : r(rows) {
-    int64_t n = blockIdx.x / r.spans, c = static_cast<int64_t>(blockIdx.x % r.spans) * r.width;
-    thread = static_cast<int>(threadIdx.x), slot = thread % r.slots, line = thread / r.slots;
-    image = n * r.pixels * r.channels + c, nc = n * r.channels + c, ng = n * r.groups + c / r.group;
+    thread = static_cast<int>(threadIdx.x);
+    int warp = thread / 32, lane = thread % 32;
+    part = r.by_warps(warp), line = r.by_lanes(lane);
+    slot = (warp - part * r.warps) * 32 + lane - line * r.lanes;
+    works = line < r.lines && slot < r.slots;
+    if (slot >= r.slots) slot = 0;
+    first = slot * vec;
+    int n = static_cast<int>(blockIdx.x) / r.spans, span = static_cast<int>(blockIdx.x) - n * r.spans;
+    nc = n * r.channels + span * r.width, ng = int64_t{n} * r.groups_of_all + span * r.groups;
+    image = n * r.channels * r.pixels + span * r.width;
   }
-  __device__ bool works() const { return line < r.lines; }
-  __device__ int group_of(int v) const { return (slot * vec + v) / r.group; }
+  __device__ int group_of(int v) const { return r.by_group(first + v); }  // in the block
   // f(i, j) for this thread's vectors, at i in shared memory and at j in images.
   template <class F>
   __device__ void each(const F& f) const {
-    if (works())
-      for (int p = line; p < r.pixels; p += r.lines)
-        f(p * r.width + slot * vec, image + p * r.channels + slot * vec);
+    if (!works) return;
+    for (int p = part * r.lines + line; p < r.pixels; p += r.parts * r.lines)
+      f(p * r.width + first, image + p * r.channels + first);
   }
-  // f(i) for the block's channels or groups, each by one thread.
+  // f(i, k) for the block's groups or channels i, as `by` divides, and k < count; each by one thread.
   template <class F>
-  __device__ void share(int count, const F& f) const {
-    for (int i = thread; i < count; i += r.threads) f(i);
+  __device__ void share(int size, Divisor by, int count, const F& f) const {
+    for (int i = thread; i < size * count; i += r.threads) {
+      int k = by(i);
+      f(i - k * size, k);
+    }
+  }
+  // The sums of x over each part's lines go where sum_of looks for them. Whoever comes back may.
+  template <class C, int n>
+  __device__ void sum_lines(Values<C, n> x) const {
+#pragma unroll 1
+    for (int rest = r.lines; rest > 1;) {
+      int half = (rest + 1) / 2;
+      Values<C, n> other = shuffle_down(x, half * r.lanes);
+      if (line + half < rest)
+        for (int k = 0; k < n; ++k) x.at[k] += other.at[k];
+      rest = half;
+    }
+    if (works && line == 0) reinterpret_cast<Values<C, n>*>(shared_at<C>(r.exchange))[part * r.slots + slot] = x;
+    __syncthreads();
+  }
+  // Over the parts: of x.at[k] in that slot; and of x.at[k + u] over all units of a group, of which a slot has `units`.
+  template <int n, class S, class C>
+  __device__ S sum_of(int of_slot, int k) const {
+    S sum = 0;
+    for (int i = 0; i < r.parts; ++i)
+      sum += static_cast<S>(shared_at<C>(r.exchange)[(i * r.slots + of_slot) * n + k]);
+    return sum;
+  }
+  template <int n, int units, class S, class C>
+  __device__ S sum_of_group(int group, int k) const {
+    S sum = 0;
+    int count = r.group * units / vec;
+    for (int u = group * count; u < (group + 1) * count; ++u) sum += sum_of<n, S, C>(u / units, k + u % units);
+    return sum;
+  }
+  // The means over each of the block's groups of `count` values, that of x.at[k + units·j] into to[groups·j + group].
+  template <int n, int units, class C>
+  __device__ void means(int count, int k, C* to) const {
+    share(r.groups, r.by_groups, count, [&](int group, int j) {
+      C sum = sum_of_group<n, units, C, C>(group, k + units * j);
+      to[r.groups * j + group] = sum / (static_cast<C>(r.pixels) * static_cast<C>(r.group));
+    });
+    __syncthreads();
   }
 };
-
-// Sums over the pixels from every thread's: sums[k·width + c]. Whoever comes back may read them.
-template <int count, int vec, class C>
-__device__ void sum_pixels(const Place<vec>& at, const C (&total)[vec][count]) {
-  const Rows& r = at.r;
-  C *partial = shared_at<C>(r.partial), *sums = shared_at<C>(r.sums);
-#pragma unroll
-  for (int k = 0; k < count; ++k) {  // two buffers in turn: one is read while the next is filled
-    C* exchange = shared_at<C>(r.exchange) + (k & 1) * r.threads * vec;
-    Pack<C, vec> own;
-    for (int v = 0; v < vec; ++v) own.at[v] = total[v][k];
-    if (at.works()) pack<vec>(exchange + at.thread * vec) = own;
-    __syncthreads();
-    at.share(r.parts * r.width, [&](int i) {
-      C sum = 0;
-      for (int line = i / r.width; line < r.lines; line += r.parts) sum += exchange[line * r.width + i % r.width];
-      partial[k * r.parts * r.width + i] = sum;
-    });
-  }
-  __syncthreads();
-  at.share(count * r.width, [&](int i) {
-    C sum = 0;
-    for (int part = 0; part < r.parts; ++part)
-      sum += partial[(i / r.width * r.parts + part) * r.width + i % r.width];
-    sums[i] = sum;
-  });
-  __syncthreads();
-}
 
 }  // namespace vapo::cuda

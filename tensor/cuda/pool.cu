@@ -1,35 +1,76 @@
 // Sums over windows of pixels, and their adjoint, which repeats pixels; means and maxima of windows that overlap.
 
-#include "tensor/cuda/context.h"
+#include <algorithm>
+
+#include "tensor/cuda/vectors.h"
 
 namespace vapo::cuda {
 namespace {
 
-template <class T>
+// The windows kh × kw that tile images of rows·kh × cols·kw pixels of c channels, in packs of `width` channels.
+template <class Index>
+struct Tiles {
+  Divisor<Index> c, cols, kh, kw;
+  Tiles(int64_t c_, int64_t cols_, kernel::Pair k) : c(c_), cols(cols_), kh(k.h), kw(k.w) {}
+};
+template <class T, class Index, int width>
 struct PoolSum {
+  Tiles<Index> tiles;  // cols: of the result
   const T* x;
   T* y;
-  int64_t kh, kw, rows, cols, c;  // of the result
   Compute<T> scale;
   __device__ void operator()(int64_t i) const {
-    int64_t j = i % c, col = i / c % cols, row = i / c / cols;  // row counts over all images
-    Compute<T> total = 0;
-    for (int64_t a = 0; a < kh; ++a)
-      for (int64_t b = 0; b < kw; ++b) total += x[((row * kh + a) * cols * kw + col * kw + b) * c + j];
-    y[i] = static_cast<T>(total * scale);
+    auto [c, cols, kh, kw] = tiles;
+    Index row = static_cast<Index>(i), j = c.divide(row), col = cols.divide(row);  // row counts over all images
+    Compute<T> total[width] = {};
+    for (Index a = 0; a < Index(kh.d); ++a)
+      for (Index b = 0; b < Index(kw.d); ++b) {
+        Index pixel = (row * Index(kh.d) + a) * Index(cols.d * kw.d) + col * Index(kw.d) + b;
+        Pack<T, width> v = pack_at<width>(x + (int64_t{pixel} * c.d + j) * width);
+#pragma unroll
+        for (int l = 0; l < width; ++l) total[l] += v.at[l];
+      }
+    Pack<T, width> out;
+#pragma unroll
+    for (int l = 0; l < width; ++l) out.at[l] = static_cast<T>(total[l] * scale);
+    pack_at<width>(y + i * width) = out;
   }
 };
-template <class T>
+template <class T, class Index, int width>
 struct Upsample {
+  Tiles<Index> tiles;  // cols: of the result
   const T* x;
   T* y;
-  int64_t kh, kw, cols, c;  // of the operand
   Compute<T> scale;
   __device__ void operator()(int64_t i) const {
-    int64_t j = i % c, col = i / c % (cols * kw), row = i / c / (cols * kw);
-    y[i] = static_cast<T>(scale * x[(row / kh * cols + col / kw) * c + j]);
+    const auto& [c, cols, kh, kw] = tiles;
+    Index row = static_cast<Index>(i), j = c.divide(row), col = cols.divide(row);
+    Index pixel = kh.quotient(row) * kw.quotient(Index(cols.d)) + kw.quotient(col);
+    Pack<T, width> v = pack_at<width>(x + (int64_t{pixel} * c.d + j) * width);
+#pragma unroll
+    for (T& e : v.at) e = static_cast<T>(scale * Compute<T>(e));
+    pack_at<width>(y + i * width) = v;
   }
 };
+// Pooling<T, Index, width> over the packs of y, one a thread.
+template <template <class, class, int> class Pooling>
+void tile(const char* op, const Tensor& x, kernel::Pair k, double scale, const Tensor& y) {
+  dispatch_stored(x.dtype(), [&]<class T>() {
+    auto run = [&]<int width, class Index>() {
+      for_each(op, y.numel() / width,
+               Pooling<T, Index, width>{Tiles<Index>(y.dim(3) / width, y.dim(2), k), pointer<T>(x), pointer<T>(y),
+                                        static_cast<Compute<T>>(scale)});
+    };
+    constexpr int width = vector_width<T>;
+    if (!short_places(std::max(x.numel(), y.numel())))
+      run.template operator()<1, int64_t>();
+    else if (y.dim(3) % width == 0)
+      run.template operator()<width, int32_t>();
+    else
+      run.template operator()<1, int32_t>();
+  });
+}
+
 // f(pixel of the image, value) for the pixels that the window of result element i covers.
 template <class T, class F>
 __device__ void for_window(const ConvGeometry& s, const T* x, int64_t i, const F& f) {
@@ -74,18 +115,10 @@ struct MaxPool {
 }  // namespace
 
 void pool_sum2d(const Tensor& x, kernel::Pair k, double scale, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&]<class T>() {
-    for_each("pool_sum2d", y.numel(),
-             PoolSum<T>{pointer<T>(x), pointer<T>(y), k.h, k.w, y.dim(1), y.dim(2), y.dim(3),
-                        static_cast<Compute<T>>(scale)});
-  });
+  tile<PoolSum>("pool_sum2d", x, k, scale, y);
 }
 void upsample_nearest2d(const Tensor& x, kernel::Pair k, double scale, const Tensor& y) {
-  dispatch_stored(x.dtype(), [&]<class T>() {
-    for_each(
-        "upsample_nearest2d", y.numel(),
-        Upsample<T>{pointer<T>(x), pointer<T>(y), k.h, k.w, x.dim(2), x.dim(3), static_cast<Compute<T>>(scale)});
-  });
+  tile<Upsample>("upsample_nearest2d", x, k, scale, y);
 }
 void pool2d(const ConvGeometry& s, kernel::Pool pool, const Tensor& x, const Tensor& y) {
   dispatch_stored(x.dtype(), [&]<class T>() {

@@ -1,77 +1,130 @@
 // Reductions. The order of additions depends on shapes alone; sums run in double.
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
-#include "tensor/cuda/context.h"
+#include "tensor/cuda/vectors.h"
 
 namespace vapo::cuda {
 namespace {
 
-// One block for each (outer, inner-tile, part): 32 neighbouring columns by 8 rows of threads, or, where inner is 1,
-// all threads along the row. Results (outer, parts, inner). op: add, or maximum, which is NaN if there is one.
+// op: add, or maximum, which is NaN if there is one. A thread takes `unroll` vectors at once, so that their loads overlap.
 template <kernel::Binary op>
 constexpr double start = op == kernel::Binary::add ? 0 : -INFINITY;
-template <class In, class Out, kernel::Binary op>
-__global__ void columns_kernel(const In* x, int64_t count, int64_t inner, int64_t parts, Out* y) {
-  __shared__ double shared[8][33];
-  int64_t outer = blockIdx.z, part = blockIdx.y, column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
-  int64_t size = (count + parts - 1) / parts, begin = part * size,
-          end = begin + size < count ? begin + size : count;
-  double total = start<op>;
-  if (column < inner)
-    for (int64_t i = begin + threadIdx.y; i < end; i += 8)
-      total = combine<op>(total, static_cast<double>(x[(outer * count + i) * inner + column]));
-  shared[threadIdx.y][threadIdx.x] = total;
+constexpr int unroll = 4;
+
+// Elements [begin, end) of `count` in part `part` of `parts`, in whole vectors.
+struct Part {
+  int64_t begin, end;
+  __device__ Part(int64_t count, int width) {
+    int64_t size = ((count + gridDim.y - 1) / gridDim.y + width - 1) / width * width;
+    begin = blockIdx.y * size, end = begin + size;
+    begin = begin < count ? begin : count, end = end < count ? end : count;
+  }
+};
+
+// (outer, count, inner) → (outer, parts, inner): one block for each (outer, tile of columns) and part. Its threads are
+// rows × lanes, a lane for `width` neighbouring columns, and add up along the rows, then from row to row by halves.
+template <class In, class Out, kernel::Binary op, int width>
+__global__ void columns_kernel(const In* x, int64_t count, int64_t inner, int lanes, int tiles, Out* y) {
+  __shared__ double shared[width][block_size];
+  int me = static_cast<int>(threadIdx.x), lane = me % lanes, rows = block_size / lanes;
+  int64_t outer = blockIdx.x / tiles, column = (blockIdx.x % tiles * lanes + lane) * int64_t{width};
+  Part part(count, 1);
+  double total[width];
+  for (double& t : total) t = start<op>;
+  if (column < inner) {
+    const In* from = x + outer * count * inner + column;
+    int64_t i = part.begin + me / lanes;
+    auto add = [&](Pack<In, width> v) {  // a copy: one load
+#pragma unroll
+      for (int j = 0; j < width; ++j) total[j] = combine<op>(total[j], static_cast<double>(v.at[j]));
+    };
+    for (; i + (unroll - 1) * rows < part.end; i += unroll * rows) {
+      Pack<In, width> v[unroll];
+#pragma unroll
+      for (int k = 0; k < unroll; ++k) v[k] = pack_at<width>(from + (i + k * rows) * inner);
+#pragma unroll
+      for (int k = 0; k < unroll; ++k) add(v[k]);
+    }
+    for (; i < part.end; i += rows) add(pack_at<width>(from + i * inner));
+  }
+#pragma unroll
+  for (int j = 0; j < width; ++j) shared[j][me] = total[j];
   __syncthreads();
-  if (threadIdx.y != 0 || column >= inner) return;
-  for (int i = 1; i < 8; ++i) total = combine<op>(total, shared[i][threadIdx.x]);
-  y[(outer * parts + part) * inner + column] = static_cast<Out>(total);
-}
-template <class In, class Out, kernel::Binary op>
-__global__ void rows_kernel(const In* x, int64_t count, int64_t parts, Out* y) {
-  __shared__ double shared[block_size];
-  int64_t outer = blockIdx.x, part = blockIdx.y;
-  int64_t size = (count + parts - 1) / parts, begin = part * size,
-          end = begin + size < count ? begin + size : count;
-  double total = start<op>;
-  for (int64_t i = begin + threadIdx.x; i < end; i += block_size)
-    total = combine<op>(total, static_cast<double>(x[outer * count + i]));
-  shared[threadIdx.x] = total;
-  __syncthreads();
-  for (int half = block_size / 2; half > 0; half /= 2) {
-    if (static_cast<int>(threadIdx.x) < half)
-      shared[threadIdx.x] = combine<op>(shared[threadIdx.x], shared[threadIdx.x + half]);
+  for (int reach = block_size / 2; reach >= lanes; reach /= 2) {
+    if (me < reach)
+#pragma unroll
+      for (int j = 0; j < width; ++j) shared[j][me] = combine<op>(shared[j][me], shared[j][me + reach]);
     __syncthreads();
   }
-  if (threadIdx.x == 0) y[outer * parts + part] = static_cast<Out>(shared[0]);
+  if (me >= lanes || column >= inner) return;
+#pragma unroll
+  for (int j = 0; j < width; ++j)
+    y[(outer * gridDim.y + blockIdx.y) * inner + column + j] = static_cast<Out>(shared[j][me]);
+}
+// The same where inner is 1: all threads of a block along the row.
+template <class In, class Out, kernel::Binary op, int width>
+__global__ void rows_kernel(const In* x, int64_t count, Out* y) {
+  Part part(count, width);
+  const In* row = x + blockIdx.x * count;
+  double total = start<op>;
+  for (int64_t i = part.begin + threadIdx.x * width; i < part.end; i += block_size * width) {
+    Pack<In, width> v = pack_at<width>(row + i);
+#pragma unroll
+    for (int j = 0; j < width; ++j) total = combine<op>(total, static_cast<double>(v.at[j]));
+  }
+  total = over_block<op>(total);
+  if (threadIdx.x == 0) y[int64_t{blockIdx.x} * gridDim.y + blockIdx.y] = static_cast<Out>(total);
 }
 
-constexpr int64_t most_z = 65535;
+int power_of_two(int64_t least) {
+  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(least, 1, block_size))));
+}
+
+template <kernel::Binary op, int width, class In, class Out>
+struct Pass {
+  static constexpr int least_lanes = 128 / sizeof(Pack<In, width>);  // a line of memory
+  int64_t outer, count, inner;
+  int lanes, tiles;
+  Pass(int64_t outer_, int64_t count_, int64_t inner_) : outer(outer_), count(count_), inner(inner_) {
+    int64_t packs = inner / width;
+    lanes = std::min(std::max(least_lanes, block_size / power_of_two(count)), power_of_two(packs));
+    tiles = static_cast<int>((packs + lanes - 1) / lanes);
+  }
+  // So many that a Hopper GPU's multiprocessors have four blocks each, of some rounds each.
+  int64_t parts() const {
+    int64_t blocks = inner == 1 ? outer : outer * tiles,
+            round = inner == 1 ? block_size * width : block_size / lanes;
+    return std::clamp<int64_t>(132 * 4 / blocks, 1, std::max<int64_t>(count / (16 * round), 1));
+  }
+  void run(const In* x, int64_t parts, Out* y) const {
+    auto size = [](int64_t n) { return static_cast<unsigned>(n); };
+    if (inner == 1)
+      launch("reduce", rows_kernel<In, Out, op, width>, dim3(size(outer), size(parts)), block_size, x, count, y);
+    else
+      launch("reduce", columns_kernel<In, Out, op, width>, dim3(size(outer * tiles), size(parts)), block_size, x,
+             count, inner, lanes, tiles, y);
+  }
+};
+template <kernel::Binary op, int width, class In, class Out>
+void reduce_in(const In* x, int64_t outer, int64_t count, int64_t inner, Out* y);
 
 template <kernel::Binary op, class In, class Out>
-void pass(const In* x, int64_t outer, int64_t count, int64_t inner, int64_t parts, Out* y) {
-  if (inner == 1) {
-    return launch("reduce", rows_kernel<In, Out, op>,
-                  dim3(static_cast<unsigned>(outer), static_cast<unsigned>(parts)), block_size, x, count, parts, y);
-  }
-  for (int64_t o = 0; o < outer; o += most_z) {
-    dim3 grid(static_cast<unsigned>((inner + 31) / 32), static_cast<unsigned>(parts),
-              static_cast<unsigned>(std::min(most_z, outer - o)));
-    launch("reduce", columns_kernel<In, Out, op>, grid, dim3(32, 8), x + o * count * inner, count, inner, parts,
-           y + o * parts * inner);
-  }
+void reduce(const In* x, int64_t outer, int64_t count, int64_t inner, Out* y) {
+  constexpr int width = vector_width<In>;
+  (inner == 1 ? count : inner) % width == 0 ? reduce_in<op, width>(x, outer, count, inner, y)
+                                            : reduce_in<op, 1>(x, outer, count, inner, y);
 }
-
-template <kernel::Binary op, class T>
-void reduce(const T* x, int64_t outer, int64_t count, int64_t inner, T* y) {
-  int64_t tiles = outer * ((inner + 31) / 32);
-  int64_t parts =
-      std::clamp<int64_t>(1024 / std::max<int64_t>(tiles, 1), 1, std::max<int64_t>((count + 2047) / 2048, 1));
-  if (parts == 1) return pass<op>(x, outer, count, inner, 1, y);
+template <kernel::Binary op, int width, class In, class Out>
+void reduce_in(const In* x, int64_t outer, int64_t count, int64_t inner, Out* y) {
+  Pass<op, width, In, Out> whole(outer, count, inner);
+  int64_t parts = whole.parts();
+  if (parts == 1) return whole.run(x, 1, y);
   Tensor partial = scratch(outer * parts * inner, DType::f64);
-  pass<op>(x, outer, count, inner, parts, pointer<double>(partial));
-  pass<op>(pointer<double>(partial), outer, parts, inner, 1, y);
+  Pass<op, width, In, double>(outer, count, inner).run(x, parts, pointer<double>(partial));
+  reduce<op>(pointer<double>(partial), outer, parts, inner, y);
 }
 
 // Σx² of each of up to `most` tensors in `gridDim.x` parts.
@@ -85,10 +138,17 @@ template <class T>
 __global__ void squares_kernel(Batch<T> batch, double* parts) {
   const T* x = batch.x[blockIdx.y];
   double total = 0;
-  stride_over(batch.count[blockIdx.y], [&](int64_t i) {
-    double v = static_cast<double>(x[i]);
+  auto add = [&](T x) {
+    double v = static_cast<double>(x);
     total += v * v;
+  };
+  int64_t n = batch.count[blockIdx.y], vectors = n / vector_width<T>;
+  stride_over(vectors, [&](int64_t i) {
+    Vector<T> v = pack_at<vector_width<T>>(x + i * vector_width<T>);
+#pragma unroll
+    for (T element : v.at) add(element);
   });
+  stride_over(n % vector_width<T>, [&](int64_t i) { add(x[vectors * vector_width<T> + i]); });
   total = block_sum(total);
   if (threadIdx.x == 0) parts[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = total;
 }

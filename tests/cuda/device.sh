@@ -25,6 +25,14 @@ expect 0 "$vapo" sample stopped -n 8 --seed 1 --device cuda --save stopped.npy -
 expect 0 "$vapo" sample whole -n 8 --seed 1 --device cuda --save whole.npy --json
 cmp stopped.npy whole.npy || fail "a resumed run gives other samples than an uninterrupted one"
 
+# samples by a recorded gradient are those of a launched one
+for how in "--method rk45" "--method rk23 --per-sample-norm" "--method heun --steps 4" "--method sgld --steps 4"; do
+  for graph in "" --no-graph; do
+    expect 0 "$vapo" sample whole -n 10 --batch-size 4 --seed 2 $how --device cuda $graph --save samples$graph.npy --json
+    [ -s err ] && grep -q "not recorded" err && fail "$how: $(cat err)"
+  done
+  cmp samples.npy samples--no-graph.npy || fail "sample $how: a recorded gradient gives other bits"
+done
 # --- images in bf16: plans are timed once, and taken again by who has the file
 idx train 60 1
 images_toml unet unet.base_width=4 unet.groups=2 'unet.attention_downsamplings=[]' train.steps=4 train.checkpoint_every=2 \

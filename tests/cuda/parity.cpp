@@ -13,6 +13,7 @@
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "elementwise_rows.h"
+#include "pass_rows.h"
 #include "tensor/backend.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
@@ -81,10 +82,12 @@ std::vector<Row> table() {
         auto f = static_cast<kernel::Binary>(i);
         return Tensors{kernel::binary(f, x[0], x[1]), kernel::binary(f, x[0], x[0])};
       });
-  elementwise_rows([&](std::string name, std::vector<Shape> shapes, Function f, bool in_bf16) {
+  auto add_in_bf16 = [&](std::string name, std::vector<Shape> shapes, Function f, bool in_bf16) {
     add_row(std::move(name), std::move(shapes), std::move(f));
     rows.back().in_bf16 = in_bf16;
-  });
+  };
+  elementwise_rows(add_in_bf16);
+  pass_rows(add_in_bf16);
   add_row("sum_squares, all_finite", {{37, 11}, {5}, {90, 100}}, [](const Tensors& x) {
     Tensors many;  // more than travel with one launch, of two dtypes
     for (size_t i = 0; i < 150; ++i) many.push_back(i % 5 == 0 ? x[i % 3].to(DType::f64) : x[i % 3]);
@@ -117,6 +120,19 @@ std::vector<Row> table() {
               auto out = kernel::group_norm_vjp(v[0], a, s, v[3], kernel::group_norm(v[0], a, s, p), p, false);
               return Tensors{out.da, out.ds};
             });
+    rows.back().in_bf16 = true;
+    for (int kind : {1, 2})
+      add_row(fmt::format("group_norm {} groups {} with addends, kind {}", c.x.str(), c.groups, kind),
+              {c.x, nc, nc, c.x, c.x, c.x, c.x}, [c, kind](const Tensors& v) {
+                kernel::GroupNormOptions p = norm_options(c, kind, v[0].device());
+                DType stored = compute_dtype(v[0].dtype());
+                Tensor a = v[1].to(stored), s = v[2].to(stored);
+                auto y = kernel::group_norm(v[0], a, s, p);
+                auto d = kernel::group_norm_vjp(v[0], a, s, v[3], y, p, true, v[5]);
+                auto x2 = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], a, s, y, p, v[5], {});
+                auto both = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], {}, {}, y, p, v[5], v[6]);
+                return Tensors{d.dx, d.da, x2.dx, x2.dg, both.dx, both.dg, both.da, both.ds};
+              });
     rows.back().in_bf16 = true;
   }
   // where f32 is short of digits or of range: of −1, 0 and 1, so that both sides begin with the same bits
@@ -181,6 +197,24 @@ std::vector<Row> table() {
       RandomKey key{.seed = 0x123456789abcdef, .stream = 5, .step = 77, .first = first};
       return Tensors{kernel::dropout_mask({20, 35}, 0.4, key, x[0].device()).to(DType::f32)};
     });
+  // rows shorter and longer than a part of an error's sum; together and each by its own step, one of 0
+  for (const Shape& shape : {Shape{3, 2, 5}, Shape{2, 9000}})
+    for (bool own : {false, true})
+      add_row(fmt::format("Runge-Kutta {}{}", shape.str(), own ? ", own steps" : ""), std::vector<Shape>(9, shape),
+              [own](const Tensors& x) {
+                const double w[] = {0.3, 0, -0.7, 0.2, 0.1, 1.1, -0.4};
+                kernel::RowSteps steps{.h = 0.25, .rtol = 1e-2, .atol = 1e-3};
+                std::vector<double> each;
+                for (int64_t i = 0; i < x[0].dim(0); ++i)
+                  each.insert(each.end(), {0.5 * static_cast<double>(i), 1e-2 * static_cast<double>(i), 1e-3});
+                if (own) steps.each = Tensor::from(each, {x[0].dim(0), 3}).to(x[0].device());
+                std::span<const Tensor> ks(x.data() + 1, 7);
+                Tensor y = kernel::runge_kutta_step(x[0], ks, w, steps);
+                Tensor huge = kernel::affine(x[8], x[0].dtype() == DType::f64 ? 1e308 : 3e38, 0);  // not all finite
+                return Tensors{y, kernel::runge_kutta_error(x[0], y, ks, w, steps),
+                               kernel::runge_kutta_error(x[0], y, ks.first(2), std::span(w).first(2), steps),
+                               kernel::runge_kutta_error(huge, huge, ks, w, steps)};
+              });
   enum { adam, adamw, lamb, sgd, lamb_of_many, lamb_clipped, lamb_not_finite };
   for (int kind = adam; kind <= lamb_not_finite; ++kind)
     add_row(fmt::format("optimizer {}", kind), {{37}, {5, 70}}, [kind](const Tensors& x) {
@@ -228,7 +262,7 @@ double nmse(const Tensor& gpu, const Tensor& cpu) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {  // argument: a part of the rows' names, to run these alone
   if (!cuda_available()) {
     fmt::print("skipped: {}\n", cuda_absence());
     return 77;
@@ -236,6 +270,7 @@ int main() {
   int failed = 0, count = 0;
   for (const Row& row : table())
     for (DType t : {DType::f32, DType::f64, DType::bf16}) {
+      if (argc > 1 && row.name.find(argv[1]) == std::string::npos) continue;
       if ((t == DType::bf16 && !row.in_bf16) || (t == DType::f64 && !row.in_f64)) continue;
       double bound = t == DType::f32 ? 1e-10 : t == DType::f64 ? 1e-24 : 1e-4, worst = 0;  // bf16 has 8 bits
       std::string wrong;
@@ -267,12 +302,15 @@ int main() {
     bool once[3];
   };
   for (const Way& w : {Way{{2, 64, 64}, 32, DType::f32, {true, true, true}},
-                       {{2, 64, 64}, 32, DType::f64, {true, true, true}},
-                       {{3, 1, 6}, 2, DType::bf16, {true, true, true}},
-                       {{1, 7200, 3}, 1, DType::f32, {true, true, false}},
-                       {{1, 7200, 3}, 1, DType::bf16, {true, true, true}},
-                       {{1, 120000, 1}, 1, DType::f32, {false, false, false}},
-                       {{1, 120000, 1}, 1, DType::bf16, {false, false, false}}}) {
+                       {{128, 1024, 256}, 32, DType::bf16, {true, true, true}},
+                       {{3, 1, 8}, 2, DType::bf16, {true, true, true}},
+                       {{2, 64, 320}, 1, DType::bf16, {true, true, true}},
+                       {{1, 4880, 4}, 1, DType::f32, {true, true, false}},
+                       {{1, 4880, 4}, 1, DType::bf16, {true, true, true}},
+                       {{2, 64, 64}, 32, DType::f64, {false, false, false}},
+                       {{3, 1, 6}, 2, DType::bf16, {false, false, false}},
+                       {{1, 120000, 4}, 1, DType::f32, {false, false, false}},
+                       {{1, 120000, 4}, 1, DType::bf16, {false, false, false}}}) {
     std::string once;
     bool good = true;
     for (int derivative = 0; derivative < 3; ++derivative) {

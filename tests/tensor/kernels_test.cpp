@@ -320,6 +320,35 @@ TEST_CASE("pools of windows that overlap: padding counts for nothing") {
                     doctest::Contains("is no image"));
 }
 
+TEST_CASE("group norm's derivatives add to dx and dg what they are given, as a sum afterwards would") {
+  for (DType t : floating)
+    for (bool silu : {false, true}) {
+      Shape image{2, 5, 7, 12}, row{2, 12};
+      Tensor x = noise(image, t), g = noise(image, t, 1), u = noise(image, t, 2), a = noise(row, t, 3),
+             s = noise(row, t, 4), add_dx = noise(image, t, 5), add_dg = noise(image, t, 6);
+      kernel::GroupNormOptions p{.groups = 3, .silu = silu};
+      auto y = kernel::group_norm(x, a, s, p);
+      auto same = [&](const Tensor& with, const Tensor& without, const Tensor& add) {
+        Tensor sum = add.defined() ? kernel::binary(kernel::Binary::add, without, add) : without;
+        for (int64_t i = 0; i < sum.numel(); ++i) REQUIRE(with.at(i) == sum.at(i));
+      };
+      auto first = kernel::group_norm_vjp(x, a, s, g, y, p),
+           with = kernel::group_norm_vjp(x, a, s, g, y, p, true, add_dx);
+      same(with.dx, first.dx, add_dx), same(with.da, first.da, {}), same(with.ds, first.ds, {});
+      auto second = kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p);
+      for (const Tensor& to_dx : {Tensor(), add_dx})
+        for (const Tensor& to_dg : {Tensor(), add_dg}) {
+          auto sums = kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p, to_dx, to_dg);
+          same(sums.dx, second.dx, to_dx), same(sums.dg, second.dg, to_dg);
+          same(sums.da, second.da, {}), same(sums.ds, second.ds, {});
+        }
+      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, false, add_dx), Error);
+      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, true, a), Error);
+      CHECK_THROWS_AS(kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p, {}, Tensor::ones(image, DType::u8)),
+                      Error);
+    }
+}
+
 TEST_CASE("FLOPs of products and convolutions, by the definition") {
   DType t = DType::f32;
   Tensor a = noise({5, 1, 3, 4}, t), b = noise({2, 7, 4}, t);

@@ -27,7 +27,8 @@ Var Conditioning::operator()(int64_t n, const Var& t, const Tensor& y) const {
   if (rows_) {  // without labels: all of "no class"
     VAPO_CHECK(!y.defined() || y.shape() == Shape{n}, "[network] labels have shape {}, expected ({})",
                y.shape().str(), n);
-    Var row = (*rows_)(y.defined() ? y : Tensor::full({n}, static_cast<double>(classes_), DType::i64));
+    TensorOptions indices{DType::i64, rows_->weight.device()};
+    Var row = (*rows_)(y.defined() ? y : Tensor::full({n}, static_cast<double>(classes_), indices));
     e = e.defined() ? e + row : row;
   }
   return e.defined() ? silu(e) : e;

@@ -36,8 +36,10 @@ Var MlpPotential::operator()(const Var& x, const Var& t, const Tensor& y, const 
   if (!autonomous()) {
     VAPO_CHECK(t.rank() == 1 && t.dim(0) == n, "[mlp] t has shape {}, expected ({})", t.shape().str(), n);
     Var e = nn::time_embedding(t, o.time_embedding, o.time_scale);
-    if (o.classes > 0)  // without labels: all of "no class"
-      e = e + label_embedding_[0](y.defined() ? y : Tensor::full({n}, static_cast<double>(o.classes), DType::i64));
+    if (o.classes > 0) {  // without labels: all of "no class"
+      TensorOptions indices{DType::i64, x.device()};
+      e = e + label_embedding_[0](y.defined() ? y : Tensor::full({n}, static_cast<double>(o.classes), indices));
+    }
     h = concat({x, e}, 1);
   }
   for (size_t i = 0; i + 1 < layers_.size(); ++i) h = nn::activate(o.activation, layers_[i](h));

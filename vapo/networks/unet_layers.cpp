@@ -48,7 +48,7 @@ Var ResidualBlock::operator()(const Var& x, const BlockContext& context) const {
     h = norm2_.silu(h + reshape(to((*linear_)(context.e), h.dtype()), {h.dim(0), 1, 1, o.out}), {}, {}, dropout);
   }
   Var straight = resample(o.resampling, x);
-  return (skip_ ? (*skip_)(straight) : straight) + conv2_(h);
+  return conv2_(h, skip_ ? (*skip_)(straight) : straight);
 }
 
 void ResidualBlock::parameters(const nn::ParameterVisitor& visit) {

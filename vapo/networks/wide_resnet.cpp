@@ -58,7 +58,8 @@ class WideResnetPotential::Block : public nn::Module {
   Var operator()(const Var& x, const BlockContext& context) const {
     Var h = vapo::dropout(conv1_(activated(options_, norm1_, x)), context.dropout(options_.dropout, index_));
     if (linear_) h = h + reshape(to((*linear_)(context.e), h.dtype()), {h.dim(0), 1, 1, h.dim(3)});
-    return (shortcut_ ? (*shortcut_)(x) : x) + conv2_(activated(options_, norm2_, h));
+    Var straight = shortcut_ ? (*shortcut_)(x) : x;
+    return conv2_(activated(options_, norm2_, h), straight);
   }
   void parameters(const nn::ParameterVisitor& visit) override {
     if (norm1_) nn::visit_child("norm1", *norm1_, visit);

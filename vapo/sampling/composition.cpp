@@ -22,9 +22,7 @@ class WeightedPotential : public WrappedPotential {
     for (ClassTerm& term : terms) {
       if (!std::isfinite(term.weight)) throw InputError(fmt::format("composition: a weight is {}", term.weight));
       check_labels(term.labels);
-      if (term.weight == 0) continue;
-      if (term.labels.defined()) term.labels = term.labels.to(Device::cpu);
-      terms_.push_back(std::move(term));
+      if (term.weight != 0) terms_.push_back(std::move(term));
     }
     if (terms_.empty()) throw InputError("composition: no class has a weight other than 0");
   }
@@ -44,11 +42,13 @@ class WeightedPotential : public WrappedPotential {
         throw InputError(fmt::format("composition: class {}: the network has 0 to {}", label, classes_ - 1));
   }
 
-  Tensor labels_of(const ClassTerm& term, int64_t n) const {
-    if (!term.labels.defined()) return Tensor::full({n}, static_cast<double>(classes_), DType::i64);
+  // Moved to the device at the first call, and kept there: what is recorded copies nothing from the CPU.
+  Tensor labels_of(ClassTerm& term, int64_t n, Device device) const {
+    if (!term.labels.defined()) return Tensor::full({n}, static_cast<double>(classes_), {DType::i64, device});
     VAPO_CHECK(term.labels.dim(0) == 1 || term.labels.dim(0) == n, "[composition] {} labels for {} samples",
                term.labels.dim(0), n);
-    return term.labels.dim(0) == n ? term.labels : repeated(term.labels, static_cast<size_t>(n));
+    term.labels = term.labels.to(device);
+    return kernel::broadcast_to(term.labels, {n});
   }
 
   // Σ w_i f(x, t, y_i)
@@ -58,24 +58,21 @@ class WeightedPotential : public WrappedPotential {
     size_t m = terms_.size();
     if (m == 1) {
       double w = terms_[0].weight;
-      Var u = f(x, t, classes_ > 0 ? labels_of(terms_[0], n) : Tensor());
+      Var u = f(x, t, classes_ > 0 ? labels_of(terms_[0], n, x.device()) : Tensor());
       return !u.defined() || w == 1 ? u : w * u;
     }
-    std::vector<Tensor> labels;
-    std::vector<double> weights;
-    for (const ClassTerm& term : terms_) {
-      labels.push_back(labels_of(term, n));
-      weights.push_back(term.weight);
+    std::vector<Tensor> labels, weights;
+    for (ClassTerm& term : terms_) {
+      labels.push_back(labels_of(term, n, x.device()));
+      weights.push_back(Tensor::full({1, 1}, term.weight, x.options()));
     }
     Var u = f(repeated(x, m), repeated(t, m), kernel::concat(labels, 0));
     if (!u.defined()) return u;
-    int64_t count = static_cast<int64_t>(m);
-    Tensor w = Tensor::from(weights, {count, 1}).to(u.dtype()).to(u.device());
-    return sum(w * reshape(u, {count, n}), {0});
+    return sum(kernel::concat(weights, 0) * reshape(u, {static_cast<int64_t>(m), n}), {0});
   }
 
   int64_t classes_;
-  std::vector<ClassTerm> terms_;
+  mutable std::vector<ClassTerm> terms_;
   bool has_density_;
 };
 

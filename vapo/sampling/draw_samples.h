@@ -10,7 +10,7 @@
 namespace vapo {
 
 // ∇Φ(x, min(t,1)): beyond t = 1 the potential stays as it is there. labels (N) i64 or undefined;
-// the potential must outlive it.
+// the potential must outlive it. On a GPU it is recorded (vapo/recorded.h), as all samplers' ∇Φ are.
 Field flow_field(const Potential& phi, const Tensor& labels = {});
 
 // Samples first … first+n−1 of the prior noise of a seed, n × model.sample, on the model's device; in the units
@@ -26,6 +26,7 @@ struct SampleRequest {
   Tensor labels = {};      // (n) i64: the class of each, or undefined
   double guidance = 0;     // w of (1+w)Φ(x,t,y) − wΦ(x,t,∅), where there are labels
   bool own_steps = false;  // rk23, rk45: every sample has steps of its own (vapo/ode.h, integrate_each)
+  bool recorded = true;    // on a GPU: ∇Φ is replayed instead of launched (vapo/recorded.h); the same bits
   std::function<void()> before = {};  // called before every evaluation; what it throws ends the sampling
   Tensor start = {};                  // n × model.sample, in the prior noise's place
   // of rows begin … begin+count−1 of these n, in the place of the model's with labels and guidance
@@ -35,6 +36,8 @@ struct Samples {
   Tensor x;         // (n,D) f64 in the data's units, or images (n,H,W,C) f32 in [−1,1] and somewhat beyond
   int64_t nfe = 0;  // gradient evaluations that a sample took (ODE: of its batch; the largest over batches)
   double rtol = 0, atol = 0;  // rk23, rk45: what was integrated with (vapo/ode.h)
+  std::string refusal =
+      {};  // why ∇Φ was launched although it was to be recorded; empty: it was not, or there is no GPU
 };
 // Sample k of a seed does not depend on n; nor, with fixed steps, with own_steps and with SGLD, on
 // options.batch_size (to the bit on the CPU with strict precision, which picks the same algorithms for batches of

@@ -6,7 +6,7 @@
 #include <array>
 #include <cmath>
 
-#include "tensor/operators.h"
+#include "tensor/kernels.h"
 #include "vapo/sampling/runge_kutta.h"
 
 namespace vapo {
@@ -15,21 +15,7 @@ namespace {
 using namespace runge_kutta;
 
 Tensor combine(const Tensor& y, double h, std::span<const Tensor> ks, const double* weights) {
-  if (y.device() != Device::cpu) {
-    Tensor total;
-    for (size_t j = 0; j < ks.size(); ++j) {
-      if (weights[j] == 0) continue;
-      Tensor term = (h * weights[j]) * ks[j];
-      total = total.defined() ? total + term : term;
-    }
-    return total.defined() ? y + total : y;
-  }
-  Tensor out = Tensor::empty(y.shape(), y.options());
-  if (y.dtype() == DType::f64)
-    combine_into<double>(out, y, h, ks, weights, 0, y.numel());
-  else
-    combine_into<float>(out, y, h, ks, weights, 0, y.numel());
-  return out;
+  return kernel::runge_kutta_step(y, ks, {weights, ks.size()}, {.h = h});
 }
 
 class Solver {
@@ -102,31 +88,23 @@ class Solver {
     }
   }
 
-  // runge_kutta's norm of h Σ w_j k_j, over the whole batch
-  double scaled_norm(double h, std::span<const Tensor> ks, const double* w, const Tensor& y_new) const {
-    if (y_.device() == Device::cpu) return scaled_norm_here(h, ks, w, y_, y_new);
-    std::vector<Tensor> here;
-    for (const Tensor& k : ks) here.push_back(k.to(Device::cpu));
-    return scaled_norm_here(h, here, w, y_.to(Device::cpu), y_new.to(Device::cpu));
-  }
-  double scaled_norm_here(double h, std::span<const Tensor> ks, const double* w, const Tensor& a,
-                          const Tensor& b) const {
-    return a.dtype() == DType::f64 ? runge_kutta::scaled_norm<double>(h, ks, w, a, b, tolerances_, 0, a.numel())
-                                   : runge_kutta::scaled_norm<float>(h, ks, w, a, b, tolerances_, 0, a.numel());
+  // Of h Σ w_j k_j, over the whole batch.
+  ScaledNorm norm(double h, std::span<const Tensor> ks, const double* w, const Tensor& y_new) const {
+    kernel::RowSteps steps{.h = h, .rtol = tolerances_.rtol, .atol = tolerances_.atol};
+    Tensor errors = kernel::runge_kutta_error(y_, y_new, ks, {w, ks.size()}, steps);
+    return scaled_norm(errors.to(Device::cpu), 0, y_.numel());
   }
 
   void choose_first_step(StepControl& step, const Tensor& f0) {
     const double one[] = {1}, difference[] = {1, -1};
-    step.try_first(scaled_norm(1, {&y_, 1}, one, y_), scaled_norm(1, {&f0, 1}, one, y_));
+    step.try_first(norm(1, {&y_, 1}, one, y_).rms, norm(1, {&f0, 1}, one, y_).rms);
     const Tensor both[] = {evaluate(combine(y_, step.h, {&f0, 1}, one), t_ + step.h), f0};
-    step.choose_first(scaled_norm(1, both, difference, y_));
+    step.choose_first(norm(1, both, difference, y_).rms);
   }
 
   void adaptive_steps(const Pair& pair) {
     check_tolerances(o_);
-    Tensor start = y_.to(Device::cpu);
-    tolerances_ = start.dtype() == DType::f64 ? sound(o_, start.data<double>(), start.numel())
-                                              : sound(o_, start.data<float>(), start.numel());
+    tolerances_ = sound(o_, y_.to(Device::cpu), 0, y_.numel());
     StepControl step(t_, end_, pair.error_order, tolerances_);
     std::array<Tensor, max_stages> k;
     k[0] = evaluate(y_, t_);
@@ -145,9 +123,8 @@ class Solver {
       y = combine(y_, step.h, all.first(i), pair.a[i]);
       k[i] = evaluate(y, i == s ? step.next : t_ + pair.c[i] * step.h);
     }
-    double error = scaled_norm(step.h, all, pair.e, y);
-    // an infinity or a NaN too is a step too long
-    if (!(error < 1 && kernel::all_finite(y))) return step.reject(error);
+    auto [error, finite] = norm(step.h, all, pair.e, y);
+    if (!(error < 1 && finite)) return step.reject(error);  // an infinity or a NaN too is a step too long
     report_until(step.next, [&](double t) {
       if (t == step.next) return y;
       double w[max_stages];

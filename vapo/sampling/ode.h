@@ -45,7 +45,7 @@ OdeResult integrate(const Field& field, const Tensor& x0, double t0, double t1, 
 using TimedField = std::function<Tensor(const Tensor& x, const Tensor& t)>;
 // Every sample as if it were alone: steps and error norms of rk23 and rk45 are each sample's own, while the batch
 // is evaluated together, so that a sample does not depend on its neighbours (where the field does not mix them).
-// nfe is that of the sample that takes most; finished ones wait. options.times must be empty. The state is kept on the CPU.
+// nfe is that of the sample that takes most; finished ones wait. options.times must be empty.
 OdeResult integrate_each(const TimedField& field, const Tensor& x0, double t0, double t1,
                          const OdeOptions& options = {});
 

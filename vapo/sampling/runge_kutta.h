@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <span>
 
-#include "tensor/tensor.h"
+#include "tensor/kernels.h"
 #include "vapo/sampling/ode.h"
 #include "vapo/sampling/step_control.h"
 
 namespace vapo::runge_kutta {
 
-inline constexpr int max_stages = 7;  // with the derivative at the end of the step, which is the next step's first
+inline constexpr int max_stages =
+    kernel::most_derivatives;  // with the derivative at the end of the step, which is the next step's first
 
 struct Pair {
   int stages;          // s; k_s is the derivative at the new point
@@ -73,40 +74,15 @@ inline void interpolate(const Pair& pair, double theta, double* w) {
   }
 }
 
-// out = y + h Σ_j w_j k_j in one pass, in y's dtype, of the n elements from `at` on; a copy where h is 0.
-template <class T>
-void combine_into(const Tensor& out, const Tensor& y, double h, std::span<const Tensor> ks, const double* weights,
-                  int64_t at, int64_t n) {
-  const T *k[max_stages], *from = y.data<T>() + at;
-  T w[max_stages], *to = out.mutable_data<T>() + at;
-  int terms = 0;
-  for (size_t j = 0; j < ks.size() && h != 0; ++j)
-    if (weights[j] != 0) {
-      k[terms] = ks[j].data<T>() + at;
-      w[terms++] = static_cast<T>(h * weights[j]);
-    }
-  for (int64_t i = 0; i < n; ++i) {
-    T total = 0;
-    for (int j = 0; j < terms; ++j) total += w[j] * k[j][i];
-    to[i] = from[i] + total;
-  }
-}
-
-// RMS over these n elements of value/(atol + rtol·max(|a|, |b|)) with value = h Σ_j w_j k_j.
-template <class T>
-double scaled_norm(double h, std::span<const Tensor> ks, const double* w, const Tensor& a, const Tensor& b,
-                   const Tolerances& to, int64_t at, int64_t n) {
-  const T *k[max_stages], *before = a.data<T>() + at, *after = b.data<T>() + at;
-  for (size_t j = 0; j < ks.size(); ++j) k[j] = ks[j].data<T>() + at;
-  double squares = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    double value = 0;
-    for (size_t j = 0; j < ks.size(); ++j) value += w[j] * static_cast<double>(k[j][i]);
-    double largest = std::max(std::abs(static_cast<double>(before[i])), std::abs(static_cast<double>(after[i])));
-    double ratio = h * value / (to.atol + to.rtol * largest);
-    squares += ratio * ratio;
-  }
-  return std::sqrt(squares / static_cast<double>(n));
+// The norm by which errors are told from tolerances, and whether a new state is finite.
+struct ScaledNorm {
+  double rms;
+  bool finite;
+};
+// √(mean of squares) over n elements, of row `row` of what kernel::runge_kutta_error gives, on the CPU
+inline ScaledNorm scaled_norm(const Tensor& errors, int64_t row, int64_t n) {
+  const double* e = errors.data<double>() + 2 * row;
+  return {std::sqrt(e[0] / static_cast<double>(n)), e[1] == 0};
 }
 
 // Says why no step from (t, …) is short enough, from the derivatives k_1 … k_s of the last attempt at times t + c_i h.

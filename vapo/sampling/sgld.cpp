@@ -9,6 +9,11 @@ namespace vapo {
 
 Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
             const std::function<void(const SgldReport&)>& observe) {
+  return sgld(recorded_slope(energy, o.recorded), x0, o, observe);
+}
+
+Tensor sgld(const EnergySlope& slope, const Tensor& x0, const SgldOptions& o,
+            const std::function<void(const SgldReport&)>& observe) {
   VAPO_CHECK(x0.rank() >= 2, "[sgld] x0 has shape {}, expected (N,D) or (N,H,W,C)", x0.shape().str());
   if (!(o.step_size > 0) || !(o.temperature >= 0) || o.steps < 0)
     throw InputError(
@@ -23,7 +28,7 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& o,
   VAPO_CHECK(o.first >= 0 && offset % 4 == 0, "[sgld] chains from {} on of {} numbers: not a multiple of 4",
              o.first, rows(x0).dim(1));
   for (int64_t k = 0; k < o.steps; ++k, ++key.step) {
-    EnergyGradient e = energy_gradient(energy, x);
+    EnergyGradient e = slope(x);
     if (observe)
       observe({k, kernel::sum(e.value, {}, false).item() / n, kernel::sum_squares({&e.gradient, 1}).item() / n, x});
     // x + η∇E + √(2ηλ) ξ

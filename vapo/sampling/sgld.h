@@ -5,6 +5,7 @@
 
 #include "tensor/random.h"
 #include "vapo/energy.h"
+#include "vapo/recorded.h"
 
 namespace vapo {
 
@@ -16,6 +17,7 @@ struct SgldOptions {
   // x0 holds the chains from this one on: chain k has the same noise whatever others run beside it. first·D must be
   // a multiple of 4.
   int64_t first = 0;
+  bool recorded = true;  // on a GPU ∇E is recorded: the energy is then a function of x alone (vapo/recorded.h)
 };
 struct SgldReport {  // of one step, before the move
   int64_t step;
@@ -25,6 +27,9 @@ struct SgldReport {  // of one step, before the move
 };
 // From x0 (N,…). `observe`, where given, is called at every step. Throws DivergedError when x is not finite.
 Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& options,
+            const std::function<void(const SgldReport&)>& observe = {});
+// The same by a ∇E that outlasts the call: a recorded one serves several.
+Tensor sgld(const EnergySlope& slope, const Tensor& x0, const SgldOptions& options,
             const std::function<void(const SgldReport&)>& observe = {});
 
 }  // namespace vapo

@@ -23,16 +23,18 @@ inline void check_tolerances(const OdeOptions& o) {
     throw InputError(
         fmt::format("ode: rtol = {} and atol = {} must be finite and not negative, nor both 0", o.rtol, o.atol));
 }
-// Of one error control over the n values of x0. An estimate h Σ e_j k_j is off by some ε h|k|; the step control
-// stands still where that is not below atol + rtol|x|, wherever x passes 0 too. Rounding of the state adds up along
-// the way, that of the field alone does not.
-template <class T>
-Tolerances sound(const OdeOptions& o, const T* x0, int64_t n) {
-  double squares = 0, state = std::numeric_limits<T>::epsilon();
-  double field = o.field_dtype == DType::f64 ? 0 : std::numeric_limits<float>::epsilon();
-  for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x0[i]) * static_cast<double>(x0[i]);
-  double rms = std::sqrt(squares / static_cast<double>(std::max<int64_t>(n, 1)));
-  return {std::max({o.rtol, 100 * state, 10 * field}), std::max({o.atol, 10 * state * rms, 10 * field * rms})};
+// Of one error control over n values of x0 (on the CPU) from `begin` on. An estimate h Σ e_j k_j is off by some ε h|k|;
+// the step control stands still where that is not below atol + rtol|x|, wherever x passes 0 too. Rounding of the state
+// adds up along the way, that of the field alone does not.
+inline Tolerances sound(const OdeOptions& o, const Tensor& x0, int64_t begin, int64_t n) {
+  return dispatch_floating(x0.dtype(), [&]<class T>() -> Tolerances {
+    const T* x = x0.data<T>() + begin;
+    double squares = 0, state = std::numeric_limits<T>::epsilon();
+    double field = o.field_dtype == DType::f64 ? 0 : std::numeric_limits<float>::epsilon();
+    for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    double rms = std::sqrt(squares / static_cast<double>(std::max<int64_t>(n, 1)));
+    return {std::max({o.rtol, 100 * state, 10 * field}), std::max({o.atol, 10 * state * rms, 10 * field * rms})};
+  });
 }
 
 class StepControl {

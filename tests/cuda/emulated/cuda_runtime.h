@@ -51,13 +51,23 @@ inline void __syncthreads() {
   emulated::fibers->barrier();
   emulated::pass_on();
 }
-template <class T>
-T __shfl_down_sync(unsigned, T x, int offset) {
+// What thread `from` of the warp has, of which each is given its own number among the block's threads.
+template <class T, class From>
+T emulated_shuffle(T x, const From& from) {
   int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
   __syncthreads();
   emulated::lanes[thread] = static_cast<double>(x);
   __syncthreads();
-  return thread % 32 + offset < 32 ? static_cast<T>(emulated::lanes[thread + offset]) : x;
+  int other = from(thread);
+  return other / 32 == thread / 32 ? static_cast<T>(emulated::lanes[other]) : x;
+}
+template <class T>
+T __shfl_down_sync(unsigned, T x, int offset) {
+  return emulated_shuffle(x, [=](int thread) { return thread + offset; });
+}
+template <class T>
+T __shfl_xor_sync(unsigned, T x, int mask) {
+  return emulated_shuffle(x, [=](int thread) { return thread ^ mask; });
 }
 
 // What a captured stream would run; null: work runs at once.
@@ -105,6 +115,19 @@ void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const F& kernel) {
       kernel();
     }
 }
+
+namespace emulated {
+// __shfl_down_sync of many values at once.
+template <class T>
+T shuffle_down(const T& x, int offset) {
+  static std::vector<T> all(1024);
+  unsigned thread = threadIdx.x;
+  __syncthreads();
+  all[thread] = x;
+  __syncthreads();
+  return thread % 32 + static_cast<unsigned>(offset) < 32 ? all[thread + static_cast<unsigned>(offset)] : x;
+}
+}  // namespace emulated
 
 enum cudaError_t {
   cudaSuccess = 0,
