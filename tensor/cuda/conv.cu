@@ -21,18 +21,26 @@ std::string description(const Convolution& c) {
                      name_of(c.dtype()));
 }
 
-// Weights as the adjoint meets them: turned by half a turn, inputs and outputs of each group exchanged.
+constexpr int tile = 32, rows_at_once = 8;
+int64_t tiles(int64_t n) { return (n + tile - 1) / tile; }
+
+// w (o,kh,kw,cg) → turned (c,kh,kw,og), weights as the adjoint meets them: by half a turn, inputs and outputs of each group
+// exchanged. A block moves a tile of one tap, neighbours to neighbours on both sides.
 template <class T>
-struct Turn {
-  ConvGeometry s;
-  const T* w;
-  T* turned;  // (c,kh,kw,og)
-  __device__ void operator()(int64_t index) const {
-    int64_t o = index % s.og, j = index / s.og % s.kw, i = index / s.og / s.kw % s.kh,
-            c = index / s.og / s.kw / s.kh;
-    turned[index] = w[s.w_at(c / s.cg * s.og + o, s.kh - 1 - i, s.kw - 1 - j) + c % s.cg];
-  }
-};
+__global__ void turn_kernel(ConvGeometry s, int64_t tiles_o, const T* w, T* turned) {
+  __shared__ T part[tile][tile + 1];
+  int64_t place = blockIdx.x % tiles_o * tile, tap = blockIdx.x / tiles_o % (s.kh * s.kw),
+          group = blockIdx.x / tiles_o / (s.kh * s.kw), first = int64_t{blockIdx.y} * tile;
+  int64_t i = tap / s.kw, j = tap % s.kw, x = threadIdx.x;
+  for (int64_t row = threadIdx.y; row < tile; row += rows_at_once)
+    if (place + row < s.og && first + x < s.cg)
+      part[row][x] = w[s.w_at(group * s.og + place + row, i, j) + first + x];
+  __syncthreads();
+  for (int64_t row = threadIdx.y; row < tile; row += rows_at_once)
+    if (first + row < s.cg && place + x < s.og)
+      turned[(((group * s.cg + first + row) * s.kh + s.kh - 1 - i) * s.kw + s.kw - 1 - j) * s.og + place + x] =
+          part[x][row];
+}
 
 // With stride 1 the input gradient is a convolution by the turned weights. cuDNN compiles a kernel that adds a tensor
 // to an input gradient when it is asked for one, in a second or so; of convolutions it brings them.
@@ -42,8 +50,10 @@ std::optional<Convolution> as_forward(const Convolution& c) {
   p.padding = {s.p.dilation.h * (s.kh - 1) - s.p.padding.h, s.p.dilation.w * (s.kw - 1) - s.p.padding.w};
   if (s.p.stride.h != 1 || s.p.stride.w != 1 || p.padding.h < 0 || p.padding.w < 0) return {};
   Tensor turned = Tensor::empty({s.c, s.kh, s.kw, s.og}, c.w.options());
+  dim3 grid(static_cast<unsigned>(tiles(s.og) * s.kh * s.kw * s.p.groups), static_cast<unsigned>(tiles(s.cg)));
   dispatch_stored(c.dtype(), [&]<class T>() {
-    for_each(c.op(), turned.numel(), Turn<T>{s, pointer<T>(c.w), pointer<T>(turned)});
+    launch(c.op(), turn_kernel<T>, grid, dim3(tile, rows_at_once), s, tiles(s.og), pointer<T>(c.w),
+           pointer<T>(turned));
   });
   return Convolution{
       ConvolutionPass::forward, conv_geometry(c.op(), c.y.shape(), turned.shape(), p), c.y, turned, c.x, {}, c.add};

@@ -67,6 +67,7 @@ std::vector<ConvSize> sizes() {
   all.push_back({"odd sizes", {3, 7, 5, 3}, {5, 3, 2, 3}, {.stride = {2, 1}, .padding = {2, 1}}});
   all.push_back({"other padding in each direction", {2, 6, 5, 8}, {16, 3, 5, 8}, {.padding = {0, 3}}});
   all.push_back({"dilated, turned", {2, 9, 8, 8}, {8, 3, 3, 8}, {.padding = {2, 1}, .dilation = {2, 1}}});
+  all.push_back({"tiles of channels, turned", {1, 3, 4, 40}, {70, 3, 3, 40}, {.padding = 1}});
   all.push_back({"groups, turned", {2, 6, 6, 16}, {24, 3, 3, 4}, {.padding = 1, .groups = 4}});
   return all;
 }

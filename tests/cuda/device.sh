@@ -35,8 +35,8 @@ for how in "--method rk45" "--method rk23 --per-sample-norm" "--method heun --st
 done
 # --- images in bf16: plans are timed once, and taken again by who has the file
 idx train 60 1
-images_toml unet unet.base_width=16 unet.groups=4 'unet.attention_downsamplings=[]' train.steps=6 train.checkpoint_every=3 \
-  train.ema_decay=0.5 train.sample_every=0 >images.toml
+images_toml unet unet.base_width=4 unet.groups=2 'unet.attention_downsamplings=[]' train.steps=4 train.checkpoint_every=2 \
+  train.batch_size=2 train.log_every=1 train.ema_decay=0.5 train.sample_every=0 >images.toml
 images() { expect 0 "$vapo" train "$@" --device cuda --precision bf16 --json; }
 kept() { grep -oE "convolutions: .*" err; }
 images images.toml --out chosen
@@ -46,20 +46,20 @@ plans=chosen/convolutions.jsonl
 head -1 $plans | grep -q '"for":".*cuDNN [0-9]' || fail "$plans does not say what it is for: $(head -1 $plans)"
 tail -n +2 $plans | grep -vqE '"microseconds":[0-9.]*[1-9]' && fail "a plan was not timed: $(grep -m1 -vE '"microseconds":[0-9.]*[1-9]' $plans)"
 for how in launched recorded; do  # a folder that holds nothing but plans has them taken
-  mkdir $how && cp $plans $how/
-  images images.toml --out $how $([ $how = launched ] && echo --no-graph)
+  mkdir of-$how && cp $plans of-$how/
+  images images.toml --out of-$how $([ $how = launched ] && echo --no-graph)
   kept | grep -q "for 0 shapes .* $(($(wc -l <$plans) - 1)) kept from before" || fail "$how: not taken from the file: $(kept)"
-  cmp $plans $how/convolutions.jsonl || fail "$how: the file changed"
-  cmp chosen/checkpoint-6.safetensors $how/checkpoint-6.safetensors || fail "$how: other bits by the same plans"
+  cmp $plans of-$how/convolutions.jsonl || fail "$how: the file changed"
+  cmp chosen/checkpoint-4.safetensors of-$how/checkpoint-4.safetensors || fail "$how: other bits by the same plans"
 done
-images images.toml --out paused --set train.steps=3
+images images.toml --out paused --set train.steps=2
 cp paused/convolutions.jsonl before
-images --resume --out paused --set train.steps=6
+images --resume --out paused --set train.steps=4
 cmp before paused/convolutions.jsonl || fail "a resumed run does not keep its plans"
 mkdir whole-images && cp before whole-images/convolutions.jsonl
 images images.toml --out whole-images
 tensors() { tail -c 4096 "$1"; }
-cmp <(tensors paused/checkpoint-6.safetensors) <(tensors whole-images/checkpoint-6.safetensors) || fail "a resumed run of images gives other bits"
+cmp <(tensors paused/checkpoint-4.safetensors) <(tensors whole-images/checkpoint-4.safetensors) || fail "a resumed run of images gives other bits"
 # what the file holds may be anything
 mkdir other && sed '1s/cuDNN [0-9]*/cuDNN 1/' $plans >other/convolutions.jsonl
 images images.toml --out other
