@@ -68,8 +68,8 @@ Tensor Optimizer::start(std::span<const Var> grads, double learning_rate, const 
   return norm_squares;
 }
 
-double Optimizer::finish(const Tensor& norm_squares, Ema* ema) {
-  double norm = std::sqrt(norm_squares.item());
+double Optimizer::finish(double norm_squares, Ema* ema) {
+  double norm = std::sqrt(norm_squares);
   if (std::isfinite(norm)) {
     ++steps_;
     if (ema) ema->count_update();

@@ -47,12 +47,12 @@ class Optimizer {
   // grads: in the parameters' order, same shapes. Returns ‖grads‖₂ before clipping. Where that is not finite
   // nothing is written and no step counted: the parameters stay the last good ones.
   double step(std::span<const Var> grads, double learning_rate, const ClipOptions& clip = {}, Ema* ema = nullptr) {
-    return finish(start(grads, learning_rate, clip, ema), ema);
+    return finish(start(grads, learning_rate, clip, ema).item(), ema);
   }
   // The same in two parts, for a step that is recorded: `start` waits for nothing and gives ‖grads‖₂²; `finish`,
   // after each replay, takes it, counts the step where it is finite, and gives the norm.
   Tensor start(std::span<const Var> grads, double learning_rate, const ClipOptions& clip = {}, Ema* ema = nullptr);
-  double finish(const Tensor& norm_squares, Ema* ema = nullptr);
+  double finish(double norm_squares, Ema* ema = nullptr);
 
   int64_t steps_done() const { return steps_; }
   const std::vector<NamedParameter>& parameters() const { return parameters_; }

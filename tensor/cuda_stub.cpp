@@ -2,6 +2,7 @@
 
 #include "tensor/backend.h"
 #include "tensor/step_graph.h"
+#include "tensor/upload.h"
 
 namespace vapo::cuda {
 namespace {
@@ -46,5 +47,6 @@ StepGraph::~StepGraph() = default;
 void StepGraph::record(const std::function<void()>&) { cuda::no_cuda("step_graph"); }
 bool StepGraph::recorded() const { return false; }
 void StepGraph::replay(const StepScalars&) { cuda::no_cuda("step_graph"); }
+void upload_beside(const Tensor&, const Tensor&) { cuda::no_cuda("upload_beside"); }
 
 }  // namespace vapo

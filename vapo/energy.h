@@ -24,5 +24,6 @@ struct EnergyGradient {
   Tensor gradient, value;
 };
 EnergyGradient energy_gradient(const Energy& energy, const Tensor& x);
+using EnergySlope = std::function<EnergyGradient(const Tensor& x)>;  // that of one E; recorded: vapo/recorded.h
 
 }  // namespace vapo

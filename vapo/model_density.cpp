@@ -5,6 +5,7 @@
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
+#include "vapo/recorded.h"
 #include "vapo/sampling/draw_samples.h"
 #include "vapo/streams.h"
 
@@ -40,8 +41,9 @@ Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points)
 
 EnergyScores energy_scores_at(const Energy& energy, const Model& model, const Tensor& points) {
   Tensor x = seen_by(model, points);
+  EnergySlope slope = recorded_slope(energy);
   Tensor both = in_batches(x.dim(0), kBatch, [&](int64_t begin, int64_t count) {
-    EnergyScores scores = energy_scores(energy, part(x, begin, count));
+    EnergyScores scores = energy_scores(slope, part(x, begin, count));
     Tensor columns[] = {scores.energy.reshape({count, 1}), scores.mass.reshape({count, 1})};
     return kernel::concat(columns, 1);
   });

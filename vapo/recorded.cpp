@@ -52,8 +52,7 @@ RecordedGradient::RecordedGradient(const Potential& phi, const Tensor& labels, b
     : labels_(labels),
       f_([&phi](std::span<const Tensor> at) { return std::vector{gradient(phi, at[0], at[1], at[2])}; }, allowed) {}
 
-Tensor RecordedGradient::operator()(const Tensor& x, const Tensor& t, const Tensor& labels) {
-  if (labels.defined()) labels_ = labels;
+Tensor RecordedGradient::operator()(const Tensor& x, const Tensor& t) {
   if (labels_.defined()) labels_ = labels_.to(x.device());  // what is recorded copies nothing from the CPU
   const Tensor at[] = {x, t, labels_};
   return f_(at)[0];

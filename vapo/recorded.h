@@ -16,7 +16,8 @@ namespace vapo {
 class Recorded {
  public:
   // A function of the elements of its operands alone, which may be undefined, and of what keeps its place and is read
-  // anew at every call (weights). What else it does is done in the first two calls alone.
+  // anew at every call (weights). What else it does is done in the first two calls alone. One that copies anything
+  // from or to the CPU, or reads a result, cannot be recorded.
   using Function = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
   explicit Recorded(Function f, bool allowed = true) : f_(std::move(f)), allowed_(allowed) {}
   Recorded(const Recorded&) = delete;
@@ -45,7 +46,8 @@ class Recorded {
 class RecordedGradient {
  public:
   explicit RecordedGradient(const Potential& phi, const Tensor& labels = {}, bool allowed = true);
-  Tensor operator()(const Tensor& x, const Tensor& t, const Tensor& labels = {});
+  void set_labels(const Tensor& labels) { labels_ = labels; }  // of the calls from here on
+  Tensor operator()(const Tensor& x, const Tensor& t);         // t (N)
   Tensor operator()(const Tensor& x, double t);
   bool is_recorded() const { return f_.is_recorded(); }
   const std::string& refusal() const { return f_.refusal(); }
@@ -56,7 +58,6 @@ class RecordedGradient {
 };
 
 // energy_gradient() of E as a function of x, recorded; E must be a function of x alone.
-using EnergySlope = std::function<EnergyGradient(const Tensor& x)>;
 EnergySlope recorded_slope(Energy energy, bool allowed = true);
 
 }  // namespace vapo

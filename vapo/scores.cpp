@@ -8,7 +8,11 @@
 namespace vapo {
 
 EnergyScores energy_scores(const Energy& energy, const Tensor& x) {
-  EnergyGradient e = energy_gradient(energy, x);
+  return energy_scores([&](const Tensor& at) { return energy_gradient(energy, at); }, x);
+}
+
+EnergyScores energy_scores(const EnergySlope& slope, const Tensor& x) {
+  EnergyGradient e = slope(x);
   Tensor squares = kernel::sum(kernel::unary<Square>(rows(e.gradient)), {1}, false);
   Tensor norms = kernel::unary<Sqrt>(squares.to(Device::cpu).to(DType::f64));
   return {e.value.to(Device::cpu).to(DType::f64), -norms};

@@ -12,6 +12,7 @@ struct EnergyScores {
   Tensor energy, mass;  // (N)
 };
 EnergyScores energy_scores(const Energy& energy, const Tensor& x);
+EnergyScores energy_scores(const EnergySlope& slope, const Tensor& x);  // of several batches: recorded on a GPU
 
 // log ρ̄(μ(t)x, t): up to a constant the log-density of the data blurred by noise of deviation σ/μ, in the data's
 // scale. Where σ(t) = 0 it is the data's own. Throws as marginal_energy; the potential must outlive it.

@@ -12,6 +12,7 @@
 #include "vapo/networks/mlp.h"
 #include "vapo/networks/unet.h"
 #include "vapo/networks/wide_resnet.h"
+#include "vapo/recorded.h"
 #include "vapo/training/training_step.h"
 #include "vapo/work.h"
 
@@ -150,7 +151,7 @@ class ImageStep {
     auto losses = [&](const TrainingStep::Add& add) { add(vapo_loss(*phi_, path(), b, loss())); };
     return train_(step_++, 1e-4, losses).loss;
   }
-  double energy_gradient() { return gradient(*phi_, images_, 0.5).at(0); }
+  double energy_gradient() { return gradient_(images_, 0.5).at(0); }  // as samplers have it: on a GPU recorded
   // An image's step: six products for each weight and pixel. ∇Φ has a third of them.
   double flops() { return step_flops(*phi_, {images_.dim(1), images_.dim(2), 3}, path(), loss()); }
 
@@ -180,6 +181,7 @@ class ImageStep {
   std::unique_ptr<Potential> phi_;
   TrainingStep train_;
   Tensor images_;
+  RecordedGradient gradient_{*phi_};
 };
 
 void bench_image_step(const BenchOptions& options, const Machine& machine) {

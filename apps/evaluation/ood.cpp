@@ -17,6 +17,7 @@
 #include "tensor/finite.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
+#include "vapo/recorded.h"
 #include "vapo/scores.h"
 
 namespace vapo::app {
@@ -79,8 +80,8 @@ class Scorer {
       : options_(options),
         model_(model),
         evaluation_(evaluation),
-        boltzmann_(boltzmann_energy(*model.potential, 1, -1, 1)),
-        marginal_(blurred_data_energy(*model.potential, model.path(), t)) {}
+        boltzmann_(recorded_slope(boltzmann_energy(*model.potential, 1, -1, 1))),
+        marginal_(recorded_slope(blurred_data_energy(*model.potential, model.path(), t))) {}
 
   std::vector<std::string> names() const {
     std::vector<std::string> out = {"4 Phi - |x|^2", "marginal energy", "-|grad (4 Phi - |x|^2)|",
@@ -128,7 +129,7 @@ class Scorer {
   const OodOptions& options_;
   const Model& model_;
   const Evaluation& evaluation_;
-  Energy boltzmann_, marginal_;
+  EnergySlope boltzmann_, marginal_;
 };
 
 // Each score, and then its typicality.

@@ -50,8 +50,9 @@ SampleRequest part_of(const SampleRequest& whole, int64_t begin, int64_t count) 
 }  // namespace
 
 DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, const Model& model,
-                        const SamplerOptions& sample, const SampleRequest& request) {
+                        const SamplerOptions& sample, SampleRequest request) {
   DrawnImages out;
+  request.shared = std::make_shared<SharedFlow>();
   std::vector<Tensor> parts;
   int64_t batch = batch_of(model, sample);
   std::optional<TimeLeft> time_left;

@@ -17,7 +17,7 @@ struct DrawnImages {
 // written when it is finished; those that are there count as done. Tells on standard error how far it is. Throws
 // DivergedError where samples are not finite.
 DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, const Model& model,
-                        const SamplerOptions& sample, const SampleRequest& request);
+                        const SamplerOptions& sample, SampleRequest request);
 // A picture of images (n,H,W,C) u8 in rows of `columns`, NAME.png, and the images themselves, NAME.npy.
 void write_picture(const Evaluation& evaluation, const std::string& name, const Tensor& images, int64_t columns);
 // Throws InputError where the model is of points.

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "tensor/cuda/context.h"
+#include "tensor/upload.h"
 
 namespace vapo::cuda {
 
@@ -24,13 +25,14 @@ void check(cudnnStatus_t status, const char* call) {
 namespace {
 
 struct Context {
-  cudaStream_t stream = nullptr;
+  cudaStream_t stream = nullptr, upload = nullptr;
   cublasHandle_t cublas = nullptr;
   cudnnHandle_t cudnn = nullptr;
   cudaMemPool_t pool = nullptr;
   Context() {
     VAPO_CUDA(cudaSetDevice(0));
     VAPO_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    VAPO_CUDA(cudaStreamCreateWithFlags(&upload, cudaStreamNonBlocking));
     VAPO_CUDA(cudaDeviceGetDefaultMemPool(&pool, 0));
     uint64_t keep = UINT64_MAX;  // freed memory stays with the process
     VAPO_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
@@ -170,3 +172,19 @@ void set_memory_limit(int64_t bytes) {
 }
 
 }  // namespace vapo::cuda
+
+namespace vapo {
+
+void upload_beside(const Tensor& target, const Tensor& source) {
+  VAPO_CHECK(target.device() == Device::cuda && source.device() == Device::cpu &&
+                 target.shape() == source.shape() && target.dtype() == source.dtype(),
+             "[upload_beside] {} {} on {} into {} {} on {}", name_of(source.dtype()), source.shape().str(),
+             name_of(source.device()), name_of(target.dtype()), target.shape().str(), name_of(target.device()));
+  cudaStream_t stream = cuda::context().upload;
+  cuda::check(cudaMemcpyAsync(target.raw(), source.raw(), source.bytes(), cudaMemcpyDefault, stream),
+              "cudaMemcpyAsync");
+  VAPO_CUDA(cudaStreamSynchronize(stream));
+  target.count_write();
+}
+
+}  // namespace vapo

@@ -43,7 +43,8 @@ class WeightedPotential : public WrappedPotential {
   }
 
   // Moved to the device at the first call, and kept there: what is recorded copies nothing from the CPU.
-  Tensor labels_of(ClassTerm& term, int64_t n, Device device) const {
+  Tensor labels_of(ClassTerm& term, int64_t n, Device device, const Tensor& y) const {
+    if (term.of_call) return y;
     if (!term.labels.defined()) return Tensor::full({n}, static_cast<double>(classes_), {DType::i64, device});
     VAPO_CHECK(term.labels.dim(0) == 1 || term.labels.dim(0) == n, "[composition] {} labels for {} samples",
                term.labels.dim(0), n);
@@ -53,17 +54,20 @@ class WeightedPotential : public WrappedPotential {
 
   // Σ w_i f(x, t, y_i)
   Var wrapped(const Function& f, const Var& x, const Var& t, const Tensor& y) const override {
-    VAPO_CHECK(!y.defined(), "[composition] labels for a potential whose labels are fixed");
+    bool wants = std::ranges::any_of(terms_, &ClassTerm::of_call);
+    VAPO_CHECK(
+        y.defined() == wants, "[composition] {}",
+        wants ? "no labels for a potential that takes them" : "labels for a potential whose labels are fixed");
     int64_t n = x.dim(0);
     size_t m = terms_.size();
     if (m == 1) {
       double w = terms_[0].weight;
-      Var u = f(x, t, classes_ > 0 ? labels_of(terms_[0], n, x.device()) : Tensor());
+      Var u = f(x, t, classes_ > 0 ? labels_of(terms_[0], n, x.device(), y) : Tensor());
       return !u.defined() || w == 1 ? u : w * u;
     }
     std::vector<Tensor> labels, weights;
     for (ClassTerm& term : terms_) {
-      labels.push_back(labels_of(term, n, x.device()));
+      labels.push_back(labels_of(term, n, x.device(), y));
       weights.push_back(Tensor::full({1, 1}, term.weight, x.options()));
     }
     Var u = f(repeated(x, m), repeated(t, m), kernel::concat(labels, 0));
@@ -121,6 +125,10 @@ std::shared_ptr<Potential> conditioned(std::shared_ptr<Potential> base, int64_t 
 std::shared_ptr<Potential> guided(std::shared_ptr<Potential> base, int64_t classes, const Tensor& labels,
                                   double w) {
   return composed(std::move(base), classes, {{.labels = labels}}, w);
+}
+
+std::shared_ptr<Potential> guided(std::shared_ptr<Potential> base, int64_t classes, double w) {
+  return composed(std::move(base), classes, {{.of_call = true}}, w);
 }
 
 std::shared_ptr<Potential> composed(std::shared_ptr<Potential> base, int64_t classes, std::vector<ClassTerm> terms,

@@ -15,6 +15,7 @@ namespace vapo {
 struct ClassTerm {
   Tensor labels = {};  // i64 (N), or (1) for any N; undefined: no class
   double weight = 1;
+  bool of_call = false;  // the labels are those that each call brings
 };
 // `classes` of the base network: labels 0 … classes−1; 0: it knows none. All throw InputError for a label that the
 // network does not have, and for weights that are not finite or do not sum to 1 (to 1e-6).
@@ -23,6 +24,8 @@ struct ClassTerm {
 std::shared_ptr<Potential> conditioned(std::shared_ptr<Potential> base, int64_t classes, const Tensor& labels);
 // Guidance (Ho & Salimans 2022): (1+w)Φ(x,t,y) − wΦ(x,t,∅)
 std::shared_ptr<Potential> guided(std::shared_ptr<Potential> base, int64_t classes, const Tensor& labels, double w);
+// The same with the labels that each call brings, which are not looked at: one potential for all batches.
+std::shared_ptr<Potential> guided(std::shared_ptr<Potential> base, int64_t classes, double w);
 // Σ w_i Φ(x,t,y_i), and guided: (1+w)Σ w_i Φ(x,t,y_i) − wΦ(x,t,∅)
 std::shared_ptr<Potential> composed(std::shared_ptr<Potential> base, int64_t classes, std::vector<ClassTerm> terms,
                                     double w = 0);

@@ -5,7 +5,6 @@
 
 #include "tensor/check.h"
 #include "tensor/kernels.h"
-#include "vapo/recorded.h"
 #include "vapo/sampling/composition.h"
 #include "vapo/sampling/sgld.h"
 #include "vapo/streams.h"
@@ -26,13 +25,19 @@ Tensor rows_of(const Tensor& x, int64_t begin, int64_t count) {
   return !x.defined() || count == x.dim(0) ? x : kernel::slice(x, 0, begin, begin + count, 1);
 }
 
-// The model's potential as a request asks for it, of some of its rows.
-std::shared_ptr<Potential> potential_of(const Model& model, const SampleRequest& request, int64_t begin,
-                                        int64_t count) {
+// Whether ∇Φ is one function of all batches. That of Langevin dynamics has its labels in the energy.
+bool in_common(const SamplerOptions& o, const SampleRequest& request) {
+  return !request.potential && !(o.langevin && request.labels.defined());
+}
+
+// The model's potential as a request asks for it: of some of its rows, or of all.
+std::shared_ptr<Potential> potential_of(const Model& model, const SamplerOptions& o, const SampleRequest& request,
+                                        int64_t begin, int64_t count) {
   if (request.potential) return never_alone(request.potential(begin, count));
   if (!request.labels.defined()) return never_alone(model.potential);
-  return never_alone(
-      guided(model.potential, model.recipe.classes(), rows_of(request.labels, begin, count), request.guidance));
+  int64_t classes = model.recipe.classes();
+  if (in_common(o, request)) return never_alone(guided(model.potential, classes, request.guidance));
+  return never_alone(guided(model.potential, classes, rows_of(request.labels, begin, count), request.guidance));
 }
 
 Tensor langevin(const Model& model, const Potential& phi, const SamplerOptions& o, const Tensor& start,
@@ -62,13 +67,6 @@ OdeResult carried(RecordedGradient& gradient, const SamplerOptions& o, const Ten
   };
   return integrate_each(field, start, o.t_start, o.t_end, o.ode);
 }
-
-// The potential of a batch with its ∇Φ; of one batch, or of all where they have it in common.
-struct Flow {
-  std::shared_ptr<Potential> phi;
-  RecordedGradient gradient;
-  Flow(std::shared_ptr<Potential> of, bool recorded) : phi(std::move(of)), gradient(*phi, {}, recorded) {}
-};
 
 }  // namespace
 
@@ -119,21 +117,24 @@ Samples draw_samples(const Model& model, const SamplerOptions& o, const SampleRe
   if (!o.langevin && o.t_start >= o.t_end)
     throw InputError(
         fmt::format("sample.t_start = {} must be below where the flow ends, t = {}", o.t_start, o.t_end));
-  std::unique_ptr<Flow> flow;
-  bool in_common = !request.potential && !request.labels.defined();
+  if (request.labels.defined() && !request.potential)  // throws for those that the network does not have
+    conditioned(model.potential, model.recipe.classes(), request.labels);
+  SharedFlow own, &flow = request.shared ? *request.shared : own;
   out.x = in_batches(request.n, batch_of(model, o), [&](int64_t begin, int64_t count) {
-    if (!flow || !in_common) {
-      flow.reset();  // before another takes memory
-      flow = std::make_unique<Flow>(potential_of(model, request, begin, count), request.recorded);
+    if (!flow.gradient || !in_common(o, request)) {
+      flow = {};  // before another takes memory
+      flow.phi = potential_of(model, o, request, begin, count);
+      flow.gradient = std::make_unique<RecordedGradient>(*flow.phi, Tensor(), request.recorded);
     }
     Tensor start = request.start.defined() ? rows_of(request.start, begin, count).to(model.device)
                                            : prior_noise(model, count, request.seed, request.first + begin);
     if (o.langevin) {
       out.nfe = o.sgld.steps;
-      return langevin(model, *flow->phi, o, start, request, begin);
+      return langevin(model, *flow.phi, o, start, request, begin);
     }
-    OdeResult result = carried(flow->gradient, o, start, request);
-    out.refusal = flow->gradient.refusal();
+    if (in_common(o, request)) flow.gradient->set_labels(rows_of(request.labels, begin, count));
+    OdeResult result = carried(*flow.gradient, o, start, request);
+    out.refusal = flow.gradient->refusal();
     out.nfe = std::max(out.nfe, result.nfe);
     out.rtol = std::max(out.rtol, result.rtol), out.atol = std::max(out.atol, result.atol);
     return result.x;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "vapo/model.h"
+#include "vapo/recorded.h"
 #include "vapo/sampling/ode.h"
 
 namespace vapo {
@@ -19,6 +20,12 @@ Tensor prior_noise(const Model& model, int64_t n, uint64_t seed, int64_t first =
 
 Tensor classes_in_turn(int64_t n, int64_t classes);  // (n) i64: 0, 1, … classes − 1, 0, …
 
+// ∇Φ with its recording, which calls for parts of the same samples have in common.
+struct SharedFlow {
+  std::shared_ptr<Potential> phi;
+  std::unique_ptr<RecordedGradient> gradient;
+};
+
 struct SampleRequest {
   int64_t n = 0;
   uint64_t seed = 0;
@@ -26,7 +33,8 @@ struct SampleRequest {
   Tensor labels = {};      // (n) i64: the class of each, or undefined
   double guidance = 0;     // w of (1+w)Φ(x,t,y) − wΦ(x,t,∅), where there are labels
   bool own_steps = false;  // rk23, rk45: every sample has steps of its own (vapo/ode.h, integrate_each)
-  bool recorded = true;    // on a GPU: ∇Φ is replayed instead of launched (vapo/recorded.h); the same bits
+  std::shared_ptr<SharedFlow> shared = {};  // where given, and of calls with the same model and guidance alone
+  bool recorded = true;  // on a GPU: ∇Φ is replayed instead of launched (vapo/recorded.h); the same bits
   std::function<void()> before = {};  // called before every evaluation; what it throws ends the sampling
   Tensor start = {};                  // n × model.sample, in the prior noise's place
   // of rows begin … begin+count−1 of these n, in the place of the model's with labels and guidance

@@ -7,6 +7,7 @@
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
 #include "tensor/random.h"
+#include "tensor/upload.h"
 #include "vapo/toml.h"
 
 namespace vapo {
@@ -125,15 +126,42 @@ Tensor Trainer::shown_labels(const Tensor& labels, RandomKey key) const {
   return Tensor::from(y, labels.shape());
 }
 
+Trainer::Shown Trainer::batch_of(int64_t step) {
+  Batch b = source_.batch(step);
+  RandomKey drop{static_cast<uint64_t>(recipe_.train.seed), kLabelStream, static_cast<uint64_t>(step)};
+  return {step, b.x, shown_labels(b.labels, drop)};
+}
+
 void Trainer::load_batch() {
-  Batch b = source_.batch(step_);
-  auto place = [&](Tensor& target, const Tensor& source) {
+  Shown& staged = staged_[step_ % 2];
+  bool there = staged.step == step_;
+  Shown now = there ? staged : batch_of(step_);
+  auto place = [&](Tensor& target, const Tensor& source, Tensor Shown::*of_staged) {
     if (!source.defined()) return;
-    if (!target.defined()) target = Tensor::empty(source.shape(), {source.dtype(), options_.device});
+    if (!target.defined()) {
+      target = Tensor::empty(source.shape(), {source.dtype(), options_.device});
+      if (options_.device != Device::cpu)
+        for (Shown& s : staged_) s.*of_staged = Tensor::empty(target.shape(), target.options());
+    }
     kernel::copy_into(target, source);
   };
-  place(data_, b.x);
-  place(labels_, shown_labels(b.labels, key(kLabelStream)));
+  place(data_, now.data, &Shown::data);
+  place(labels_, now.labels, &Shown::labels);
+}
+
+// While the step at hand runs. What was staged here before was for the step before that one, which is over.
+void Trainer::stage_next() {
+  Shown& staged = staged_[(step_ + 1) % 2];
+  staged.step = -1;
+  Shown next;
+  try {
+    next = batch_of(step_ + 1);
+  } catch (const Error&) {  // it is for the next step to meet it
+    return;
+  }
+  upload_beside(staged.data, next.data);
+  if (next.labels.defined()) upload_beside(staged.labels, next.labels);
+  staged.step = step_ + 1;
 }
 
 double Trainer::validation_loss(const std::function<void()>& before) const {
@@ -180,8 +208,10 @@ std::string Trainer::why_not_finite(const StepReport& report) const {
 
 const StepReport& Trainer::step() {
   load_batch();
-  const StepReport& report =
-      training_(step_, schedule_.at(step_), [&](const TrainingStep::Add& add) { compute(add); });
+  std::function<void()> meanwhile;
+  if (options_.device != Device::cpu) meanwhile = [&] { stage_next(); };
+  const StepReport& report = training_(
+      step_, schedule_.at(step_), [&](const TrainingStep::Add& add) { compute(add); }, meanwhile);
   if (!std::isfinite(report.loss)) throw DivergedError(why_not_finite(report));
   if (!std::isfinite(report.gradient_norm)) {
     throw DivergedError(fmt::format(

@@ -55,7 +55,13 @@ class Trainer {
  private:
   void check_recipe() const;
   void share_averages();
+  struct Shown {  // of one step: x̄ and its classes
+    int64_t step = -1;
+    Tensor data, labels;
+  };
+  Shown batch_of(int64_t step);
   void load_batch();
+  void stage_next();
   Tensor shown_labels(const Tensor& labels, RandomKey key) const;
   RandomKey key(Stream stream) const;  // of the step at hand
   void compute(const TrainingStep::Add& add) const;
@@ -70,6 +76,7 @@ class Trainer {
   Model averaged_;
   int64_t step_ = 0;
   Tensor data_, labels_;  // x̄ of the step and its classes, on the device, where a recorded step finds them
+  Shown staged_[2];       // on a GPU: copied there while the step before runs; of even steps, of odd ones
   Window window_;
 };
 

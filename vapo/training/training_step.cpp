@@ -45,16 +45,15 @@ void TrainingStep::compute(double learning_rate, const std::function<void(const 
   std::vector<Var> gradients;
   Tensor values;
   losses([&](const LossTerms& loss) { add(loss, gradients, values); });
-  auto keep = [&](Tensor& place, const Tensor& value) {
-    if (!place.defined()) place = Tensor::empty(value.shape(), {DType::f64, options_.device});
-    kernel::copy_into(place, value);
-  };
-  keep(loss_values_, values);
-  keep(gradient_squares_, optimizer_->start(gradients, learning_rate, options_.clip, ema_.get()));
+  Tensor squares = optimizer_->start(gradients, learning_rate, options_.clip, ema_.get());
+  Tensor parts[] = {values.to(DType::f64), squares.reshape({1})}, all = kernel::concat(parts, 0);
+  if (!results_.defined()) results_ = Tensor::empty(all.shape(), all.options());
+  kernel::copy_into(results_, all);
 }
 
 const StepReport& TrainingStep::operator()(int64_t step, double learning_rate,
-                                           const std::function<void(const Add&)>& losses) {
+                                           const std::function<void(const Add&)>& losses,
+                                           const std::function<void()>& meanwhile) {
   constexpr int64_t warm_up = 2;  // steps in which libraries choose their algorithms
   if (options_.device == Device::cpu || !options_.recorded || eager_steps_ < warm_up) {
     compute(learning_rate, losses);
@@ -69,13 +68,14 @@ const StepReport& TrainingStep::operator()(int64_t step, double learning_rate,
                     .learning_rate = learning_rate,
                     .ema_decay = ema_ ? ema_->next_decay() : 0});
   }
-  std::vector<double> values = loss_values_.to(Device::cpu).to_vector<double>();
+  if (meanwhile) meanwhile();
+  std::vector<double> values = results_.to_vector<double>();
   report_.loss = values[0];
   report_.learning_rate = learning_rate;
   report_.gradient_norm = std::numeric_limits<double>::quiet_NaN();
   report_.terms.resize(term_names_.size());
   for (size_t i = 0; i < term_names_.size(); ++i) report_.terms[i] = {term_names_[i], values[i + 1]};
-  if (std::isfinite(report_.loss)) report_.gradient_norm = optimizer_->finish(gradient_squares_, ema_.get());
+  if (std::isfinite(report_.loss)) report_.gradient_norm = optimizer_->finish(values.back(), ema_.get());
   return report_;
 }
 

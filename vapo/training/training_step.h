@@ -37,8 +37,10 @@ class TrainingStep {
   using Add = std::function<void(const LossTerms& of_a_part)>;
   // `losses` hands the loss of each part of the batch to `add`: their gradients and values sum. Where it is
   // recorded it runs once, with this step's number in its keys, and must read its data where that will lie later.
-  // Where loss or gradient is not finite nothing is written and no step is counted.
-  const StepReport& operator()(int64_t step, double learning_rate, const std::function<void(const Add&)>& losses);
+  // Where loss or gradient is not finite nothing is written and no step is counted. `meanwhile` is called when all of
+  // the step is started and before its end is waited for.
+  const StepReport& operator()(int64_t step, double learning_rate, const std::function<void(const Add&)>& losses,
+                               const std::function<void()>& meanwhile = {});
 
   const std::vector<Var>& parameters() const { return parameters_; }
   nn::Optimizer& optimizer() { return *optimizer_; }
@@ -54,8 +56,7 @@ class TrainingStep {
   std::vector<Var> parameters_;
   std::unique_ptr<nn::Optimizer> optimizer_;
   std::unique_ptr<nn::Ema> ema_;
-  Tensor loss_values_;       // f64: the total and every term
-  Tensor gradient_squares_;  // ‖g‖²
+  Tensor results_;  // f64: the loss, its terms, and ‖g‖², which are read at once
   std::vector<std::string> term_names_;
   std::unique_ptr<StepGraph> graph_;
   int64_t first_replayed_ = 0;  // the step that was recorded
