@@ -34,8 +34,8 @@ struct Candidate {
   Knobs knobs;
 };
 // Of the heuristics, the best expected first: those that give the same bits every time, from operands as they are, by
-// sums in f32, and are there without a compiler.
-std::vector<Candidate> candidates(const Graph& graph);
+// sums in f32, and are there without a compiler. More of them where they are to be compared.
+std::vector<Candidate> candidates(const Graph& graph, bool to_compare);
 Candidate candidate_of(const Graph& graph, int64_t engine, const Knobs& knobs);  // throws Refused
 
 struct GraphPlan {

@@ -57,7 +57,7 @@ GraphPlan choose(const GraphKey& key, const Convolution& c) {
   auto graph = std::make_shared<const Graph>(key);
   std::vector<GraphPlan> plans;
   std::string why = "no plan that gives the same bits every time";
-  for (Candidate& candidate : candidates(*graph)) {
+  for (Candidate& candidate : candidates(*graph, timed)) {
     try {
       GraphPlan plan(graph, std::move(candidate));
       timed ? void(plan.microseconds = microseconds(plan, c)) : plan.execute(c);
