@@ -77,11 +77,10 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNormOp
   Tensor y = std::exchange(r.y, Tensor());
   if (!NoGradGuard::grad_enabled() || !(x.requires_grad() || a.requires_grad() || s.requires_grad())) return y;
   auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r), s.value()});
-  return record_jointly(
-      "group_norm", {std::move(y)}, std::array{x, a, s},
-      [o](std::span<const Var> g, const std::vector<bool>& wanted, std::span<Addend> sums) {
-        return group_norm_vjp(o, g[0], wanted, sums[0]);
-      })[0];
+  return record_jointly("group_norm", {std::move(y)}, std::array{x, a, s},
+                        [o](std::span<const Var> g, const std::vector<bool>& wanted, std::span<Addend> sums) {
+                          return group_norm_vjp(o, g[0], wanted, sums[0]);
+                        })[0];
 }
 
 // First with numbers alone, the statistics that the kernel found: the result does not depend on by what a group was

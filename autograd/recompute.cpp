@@ -93,8 +93,8 @@ void add_outputs(Replay& replay, const Var& g, std::span<const Var> u, std::vect
 class GradientRule : public JointVjp {
  public:
   GradientRule(BlockPtr block, Var g) : block_(std::move(block)), g_(std::move(g)) {}
-  std::vector<Var> operator()(const NodePtr&, std::span<const Var> slots,
-                              const std::vector<bool>& wanted, std::span<Addend>) override {
+  std::vector<Var> operator()(const NodePtr&, std::span<const Var> slots, const std::vector<bool>& wanted,
+                              std::span<Addend>) override {
     std::vector<Var> u(slots.begin() + 1, slots.end()), out;
     u.resize(block_->source_count);
     if (g_.requires_grad()) {
@@ -120,8 +120,8 @@ class GradientRule : public JointVjp {
 class BlockRule : public JointVjp {
  public:
   explicit BlockRule(BlockPtr block) : block_(std::move(block)) {}
-  std::vector<Var> operator()(const NodePtr& self, std::span<const Var> slots,
-                              const std::vector<bool>& wanted, std::span<Addend>) override {
+  std::vector<Var> operator()(const NodePtr& self, std::span<const Var> slots, const std::vector<bool>& wanted,
+                              std::span<Addend>) override {
     Replay replay(*block_);
     bool create_graph = NoGradGuard::grad_enabled();
     if (slots.size() == 1) {

@@ -23,7 +23,8 @@ void CUPTIAPI give_buffer(uint8_t** buffer, size_t* size, size_t* most_records) 
 template <class Record>
 void print_bytes(const CUpti_Activity* activity, const char* name) {
   const auto* r = reinterpret_cast<const Record*>(activity);
-  std::fprintf(out, "%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t\t\t\t\t%s\n", r->start, r->end - r->start, r->bytes, name);
+  std::fprintf(out, "%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t\t\t\t\t%s\n", r->start, r->end - r->start, r->bytes,
+               name);
 }
 void print_kernel(const CUpti_Activity* activity) {
   const auto* k = reinterpret_cast<const CUpti_ActivityKernel10*>(activity);

@@ -21,8 +21,8 @@ const kernel::GroupNormOptions kNorm{.groups = 2, .silu = true};
 Tensor draw(const Shape& s, uint64_t seed, DType t = DType::f64) { return randn(s, {.seed = seed}, t); }
 
 std::vector<Var> uses_of(const Var& x, const Var& w, const Var& a, const Var& s) {
-  return {x, group_norm_fused(x, a, s, kNorm), conv2d(x, w, {}, kSame), conv2d(conv2d(x, w, {}, kSame), w, {}, kSame),
-          group_norm_fused(x, s, a, kNorm)};
+  return {x, group_norm_fused(x, a, s, kNorm), conv2d(x, w, {}, kSame),
+          conv2d(conv2d(x, w, {}, kSame), w, {}, kSame), group_norm_fused(x, s, a, kNorm)};
 }
 Var total(const std::vector<Var>& parts) {
   Var y = parts[0];
