@@ -53,8 +53,10 @@ def autocast(arguments):
     return torch.autocast(device, torch.bfloat16, enabled=arguments.bf16)
 
 
-def recorded(step):
+def recorded(step, arguments):
     """The step as a CUDA graph, after it ran three times; it must return the same tensor."""
+    if arguments.check:
+        return step
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -69,7 +69,7 @@ class Step:
             self.gradients = one_device.compiled(self.functional_sampling if args.sampling else self.functional_gradients, args)
         else:
             self.gradients = self.eager_sampling if args.sampling else self.eager_gradients
-        self.run = one_device.recorded(self.compute) if args.recorded else self.compute
+        self.run = one_device.recorded(self.compute, args) if args.recorded else self.compute
 
     def potential(self, p, x, t):
         with one_device.autocast(self.args):

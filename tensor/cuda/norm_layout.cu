@@ -31,9 +31,9 @@ int64_t lay_out(Rows& r, int derivative, bool masked, int64_t stored) {
   int64_t whole = warp * r.warps, useful = (r.pixels + r.lines - 1) / r.lines;  // of parts: more would stand idle
   r.parts = static_cast<int>(std::clamp<int64_t>(std::min((threads + whole - 1) / whole, useful), 1, most / whole));
   r.threads = static_cast<int>(r.parts * whole);
-  auto by = [](int d) { return Divisor{1 / static_cast<float>(d)}; };
-  r.by_group = by(r.group), r.by_groups = by(r.groups), r.by_width = by(r.width), r.by_lanes = by(r.lanes);
-  r.by_warps = by(r.warps);
+  using By = Divisor<int>;
+  r.by_group = By(r.group), r.by_groups = By(r.groups), r.by_width = By(r.width), r.by_lanes = By(r.lanes);
+  r.by_warps = By(r.warps);
   int64_t used = 0;
   auto take = [&](int64_t bytes) {
     int64_t at = used;

@@ -8,7 +8,7 @@
 #include <bit>
 #include <optional>
 
-#include "tensor/cuda/context.h"
+#include "tensor/cuda/vectors.h"
 #include "tensor/norm_formulas.h"
 
 namespace vapo::cuda {
@@ -21,12 +21,6 @@ bool group_norm_vjp2_in_rows(const NormCall& call);
 // Of a block of the forward pass and of the two derivatives, and how many such blocks have registers enough at once.
 inline constexpr int most_threads[] = {512, 384, 512}, least_blocks[] = {2, 2, 1};
 
-// i / d for small whole numbers, of which both know d before: a division takes a GPU tens of instructions.
-struct Divisor {
-  float inverse = 1;
-  __device__ int operator()(int i) const { return static_cast<int>((static_cast<float>(i) + 0.5f) * inverse); }
-};
-
 // What a block takes: `width` neighbouring channels of one sample, of a pixel `slots` vectors. These lie in `lanes`
 // lanes of `warps` warps, and a warp has `lines` pixels at once; `parts` such (groups of) warps share the pixels.
 struct Rows {
@@ -34,7 +28,7 @@ struct Rows {
   int groups_of_all, pixels, group, width, groups, slots,
       spans;  // `groups` of `group` channels; `spans` blocks to a sample
   int vec, lanes, warps, lines, parts, threads;
-  Divisor by_group, by_groups, by_width, by_lanes, by_warps;
+  Divisor<int> by_group, by_groups, by_width, by_lanes, by_warps;
   int operand[3], mask, exchange, scalars, bytes;  // offsets into shared memory
 };
 // Of derivative 0 (the forward pass), 1 or 2; none where two passes are to be taken.
@@ -44,14 +38,6 @@ template <class C, int n>
 struct Values {
   C at[n];
 };
-template <int vec, class T>
-__device__ Pack<T, vec>& pack(T* at) {
-  return *reinterpret_cast<Pack<T, vec>*>(at);
-}
-template <int vec, class T>
-__device__ const Pack<T, vec>& pack(const T* at) {
-  return *reinterpret_cast<const Pack<T, vec>*>(at);
-}
 // A vector that is read whole, before anything is made of it: compilers would split it into its elements.
 template <int vec, class T>
 struct Raw {
@@ -88,7 +74,7 @@ __device__ void write(T* at, const Values<Compute<T>, vec>& from) {
   else
 #endif
     for (int v = 0; v < vec; ++v) out.at[v] = static_cast<T>(from.at[v]);
-  pack<vec>(at) = out;
+  pack_at<vec>(at) = out;
 }
 
 template <int vec, class T>
@@ -126,7 +112,7 @@ struct Place {                          // of one thread
   __device__ explicit Place(const Rows& rows) : r(rows) {
     thread = static_cast<int>(threadIdx.x);
     int warp = thread / 32, lane = thread % 32;
-    part = r.by_warps(warp), line = r.by_lanes(lane);
+    part = r.by_warps.quotient(warp), line = r.by_lanes.quotient(lane);
     slot = (warp - part * r.warps) * 32 + lane - line * r.lanes;
     works = line < r.lines && slot < r.slots;
     if (slot >= r.slots) slot = 0;
@@ -135,7 +121,7 @@ struct Place {                          // of one thread
     nc = n * r.channels + span * r.width, ng = int64_t{n} * r.groups_of_all + span * r.groups;
     image = n * r.channels * r.pixels + span * r.width;
   }
-  __device__ int group_of(int v) const { return r.by_group(first + v); }  // in the block
+  __device__ int group_of(int v) const { return r.by_group.quotient(first + v); }  // in the block
   // f(i, j) for this thread's vectors, at i in shared memory and at j in images.
   template <class F>
   __device__ void each(const F& f) const {
@@ -145,9 +131,9 @@ struct Place {                          // of one thread
   }
   // f(i, k) for the block's groups or channels i, as `by` divides, and k < count; each by one thread.
   template <class F>
-  __device__ void share(int size, Divisor by, int count, const F& f) const {
+  __device__ void share(int size, const Divisor<int>& by, int count, const F& f) const {
     for (int i = thread; i < size * count; i += r.threads) {
-      int k = by(i);
+      int k = by.quotient(i);
       f(i - k * size, k);
     }
   }

@@ -8,27 +8,11 @@
 #include <functional>
 #include <limits>
 
-#include "tensor/random.h"
+#include "tests/tensor/kernel_checks.h"
 
 using namespace vapo;
 
 namespace {
-
-const DType floating[] = {DType::f32, DType::f64};
-double tolerance(DType t) { return t == DType::f32 ? 3e-6 : 1e-13; }
-
-Tensor noise(const Shape& s, DType t, uint64_t step = 0) { return randn(s, {.seed = 42, .step = step}, t); }
-
-// Largest |y − want| relative to max(1, |want|).
-double error(const Tensor& y, const std::function<double(int64_t)>& want) {
-  double worst = 0;
-  for (int64_t i = 0; i < y.numel(); ++i) {
-    double w = want(i);
-    worst = std::max(worst, std::abs(y.at(i) - w) / std::max(1.0, std::abs(w)));
-    if (std::isnan(y.at(i)) != std::isnan(w)) return 1e9;
-  }
-  return worst;
-}
 
 double flops(const std::function<void()>& f) {
   double before = kernel::flop_count();

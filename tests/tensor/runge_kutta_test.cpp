@@ -4,30 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <vector>
 
-#include "tensor/kernels.h"
-#include "tensor/random.h"
+#include "tests/tensor/kernel_checks.h"
 
 using namespace vapo;
-
-namespace {
-
-const DType floating[] = {DType::f32, DType::f64};
-double tolerance(DType t) { return t == DType::f32 ? 3e-6 : 1e-13; }
-
-Tensor noise(const Shape& s, DType t, uint64_t step = 0) { return randn(s, {.seed = 42, .step = step}, t); }
-
-// Largest |y − want| relative to max(1, |want|).
-double error(const Tensor& y, const std::function<double(int64_t)>& want) {
-  double worst = 0;
-  for (int64_t i = 0; i < y.numel(); ++i)
-    worst = std::max(worst, std::abs(y.at(i) - want(i)) / std::max(1.0, std::abs(want(i))));
-  return worst;
-}
-
-}  // namespace
 
 TEST_CASE("steps of Runge-Kutta pairs and their errors are what their formulas say, of all rows and of each") {
   const double w[] = {0.3, 0, -0.7};

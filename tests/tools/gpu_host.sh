@@ -22,6 +22,9 @@ export VAPO_GPU_BUILD=$build VAPO_GPU_BUNDLE=$scratch/bundle VAPO_GPU_MINUTES=10
 expect 0 bash "${host[@]}" run --dry "$scratch/dry" bench images
 [ "$(grep -cE '^(ops|block|step|unet|wide_resnet)-(strict|fast|bf16) +ok ' "$scratch/dry/table.txt")" = 15 ] || fail "not every row is there"
 grep -q '"device":"emulated"' "$scratch/dry/ops-bf16.log" || fail "no row was measured there"
+env -u VAPO_DATA bash "${host[@]}" run --dry "$scratch/parts" published sampling >"$scratch/out" 2>"$scratch/err" || fail "published, sampling"
+[ "$(grep -cE '^(published-(bf16|fast)|digits|mnist|sample) +ok ' "$scratch/parts/table.txt")" = 5 ] || fail "not every step of the parts is there"
+grep -q '"pass":"recorded step"' "$scratch/parts/published-bf16.log" || fail "no recorded step was measured"
 VAPO_GPU_MINUTES=0 expect 1 bash "${host[@]}" run --dry "$scratch/late" images
 [ "$(grep -c 'left out: no time' "$scratch/late/table.txt")" = 6 ] || fail "it is not told what there was no time for"
 
