@@ -62,7 +62,7 @@ class Step:
             self.params[name] = w.to(args.device, memory_format=layout) if len(s) == 4 else w.to(args.device)
         if not args.sampling:
             self.params = {k: torch.nn.Parameter(w) for k, w in self.params.items()}
-            self.optimizer = one_device.adam(self.params.values(), 1e-4, args.device, capturable=args.recorded)
+            self.optimizer = one_device.adam(self.params.values(), 1e-4, args.device, capturable=args.recorded and not args.check)
             self.ema = [w.detach().clone() for w in self.params.values()]
         self.autonomous = not self.attrs["time"]
         if args.mode == "compiled":

@@ -21,6 +21,7 @@ import torch_mlp_step  # noqa: E402
 import torch_unet  # noqa: E402
 
 torch_unet.UNET.update(base_width=32, multipliers=[1, 2], blocks_per_level=1)
+torch_unet.PUBLISHED.update(base_width=32, multipliers=[1, 2], blocks_per_level=1)
 torch_unet.WIDE_RESNET.update(depth=10, widen=1)
 
 
@@ -34,7 +35,7 @@ def everything_on(device):
     for mode in ("eager", "compiled"):
         check(torch_block, torch_block.Step, device, *block, "--mode", mode)
         check(torch_block, torch_block.Step, device, *block, "--mode", mode, "--channels-last", "--bf16")
-        for options in ([], ["--channels-last", "--bf16"], ["--sampling"], ["--network", "wide_resnet", "--channels-last"]):
+        for options in ([], ["--channels-last", "--bf16"], ["--recorded", "--network", "published"], ["--sampling"], ["--network", "wide_resnet", "--channels-last"]):
             check(torch_unet, torch_unet.Step, device, "--mode", mode, *options)
     for mode in ("eager", "compiled_gradients", "compiled_step"):
         check(torch_mlp_step, torch_mlp_step.Training, device, "--mode", mode)
