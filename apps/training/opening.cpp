@@ -212,9 +212,12 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
 void tell_constant_columns(const Dataset& dataset) {
   const auto* points = dynamic_cast<const PointDataset*>(&dataset);
   for (int64_t k = 0; points && k < dataset.sample_shape()[0]; ++k)
-    if (const Standardization& s = points->standardization(); s.is_constant(k))
-      note(fmt::format("{}: column {} is constant: samples will all have {} there", dataset.name(), k + 1,
+    if (const Standardization& s = points->standardization(); s.is_constant(k)) {
+      const std::vector<std::string>& names = points->table().columns;
+      std::string name = names.empty() ? "" : fmt::format(" '{}'", printable(names[static_cast<size_t>(k)], 64));
+      note(fmt::format("{}: column {}{} is constant: samples will all have {} there", dataset.name(), k + 1, name,
                        s.mean.at(k)));
+    }
 }
 
 }  // namespace

@@ -6,7 +6,7 @@ awk 'BEGIN { srand(7); print "length;mass;label count"; for (i = 0; i < 300; ++i
   printf "%.6f;%.4f;%.3f\n", 0.001 * (s * 4 + (g - 6) / 2), 5000 + 1000 * s + 100 * (h - 6), 7 } }' >table.csv
 small=(--set train.steps=150 --set model.hidden=[32,32] --set train.batch_size=64)
 expect 0 "$vapo" train "$root/configs/points.toml" --set data.path=table.csv --out run "${small[@]}"
-grep -q 'column 3 is constant: samples will all have 7 there' err || fail "the constant column is not named"
+grep -q "column 3 'label count' is constant: samples will all have 7 there" err || fail "the constant column is not named"
 grep -qE 'chosen for 240 rows of 3 columns: data.standardize = (columns|whiten), data.jitter = 0\.[0-9]+; rows' err ||
   fail "what was chosen is not said"
 grep -q auto run/config.toml && fail "the run's own config leaves open what was chosen"
