@@ -32,6 +32,14 @@ Var covariance_term(const Var& phi, const Var& innovation, const Var& w) {
 // w = (2σ/g²)² = (μ/(σμ' − μσ'))², which is bounded: σμ' − μσ' > 0 at every t
 Var preconditioned_weight(const PathFactors& p) { return square(p.mu / (p.sigma * p.dmu - p.mu * p.dsigma)); }
 
+// w(t) (N,1), or undefined: 1
+Var weights_of(const PathFactors& p, const LossBatch& b, const LossOptions& o) {
+  Var of_time = o.weight == LossOptions::Weight::preconditioned ? preconditioned_weight(p) : Var();
+  if (!b.weights.defined()) return of_time;
+  Var given = b.weights.reshape({b.weights.dim(0), 1});
+  return of_time.defined() ? of_time * given : given;
+}
+
 Var sample_deviation(const Tensor& x) {  // divisor N − 1
   Var all(x);
   return sqrt(sum(square(all - mean(all))) / static_cast<double>(x.numel() - 1));
@@ -77,7 +85,8 @@ Var time_term(const Var& dphi_dt) { return mean(square(dphi_dt)); }
 
 LossBatch with_antithetic_pairs(const LossBatch& b) {
   auto twice = [](const Tensor& x) { return x.defined() ? kernel::concat(std::vector{x, x}, 0) : x; };
-  return {twice(b.data), twice(b.t), kernel::concat(std::vector{b.eps, -b.eps}, 0), twice(b.labels), b.dropout};
+  return {twice(b.data),   twice(b.t), kernel::concat(std::vector{b.eps, -b.eps}, 0),
+          twice(b.labels), b.dropout,  twice(b.weights)};
 }
 
 void check_batch(const LossBatch& b, const LossOptions& o) {
@@ -87,9 +96,13 @@ void check_batch(const LossBatch& b, const LossOptions& o) {
              b.data.shape().str());
   VAPO_CHECK(b.t.shape() == Shape{b.data.dim(0)}, "[vapo_loss] t has shape {}, expected ({})", b.t.shape().str(),
              b.data.dim(0));
+  VAPO_CHECK(!b.weights.defined() || b.weights.shape() == b.t.shape(),
+             "[vapo_loss] weights have shape {}, expected ({})", b.weights.shape().str(), b.data.dim(0));
   if (o.estimator != LossOptions::Estimator::published) return;
   if (o.weight != LossOptions::Weight::one)
     throw InputError("loss: the published estimator has its own time weights. Hint: weight = one");
+  if (b.weights.defined())
+    throw InputError("loss: the published estimator divides by deviations over its batch: no weights of particles");
   VAPO_CHECK(b.data.dim(0) > 1,
              "[vapo_loss] the published loss needs a batch of two or more: it divides by a deviation");
 }
@@ -154,7 +167,7 @@ LossTerms loss_of(const Potential& phi, const Path& path, const LossBatch& b, co
   if (o.estimator == Estimator::published) {
     out = published_loss(value, dphi, wants_time ? derivative[1] : Var(), at, b, o, whole);
   } else {
-    Var w = o.weight == LossOptions::Weight::preconditioned ? preconditioned_weight(at.path) : Var();
+    Var w = weights_of(at.path, b, o);
     if (o.estimator == Estimator::covariance)
       out.terms.emplace_back("covariance", covariance_term(value, innovation(at.path, b.data, b.eps), w));
     else
@@ -220,8 +233,8 @@ LossBatch LossParts::part_of(int64_t part) const {
   auto rows_of = [&](const Tensor& x) {
     return x.defined() ? kernel::slice(x, 0, part * n, (part + 1) * n, 1) : x;
   };
-  LossBatch out{rows_of(batch_.data), rows_of(batch_.t), rows_of(batch_.eps), rows_of(batch_.labels),
-                batch_.dropout};
+  LossBatch out{rows_of(batch_.data),   rows_of(batch_.t), rows_of(batch_.eps),
+                rows_of(batch_.labels), batch_.dropout,    rows_of(batch_.weights)};
   if (out.dropout) out.dropout->first += part * n;
   return out;
 }

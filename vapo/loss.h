@@ -51,6 +51,8 @@ struct LossBatch {
   Tensor eps;                             // ε, like data
   Tensor labels = {};                     // (N) i64 or undefined
   std::optional<RandomKey> dropout = {};  // of the step's dropout masks; without it, no dropout
+  Tensor weights =
+      {};  // (N), of every particle beside options.weight; undefined: 1. Not of the published estimator
 };
 
 struct LossTerms {

@@ -78,6 +78,18 @@ void check_loss(const LossOptions& l) {
            name_of(l.second));
 }
 
+void check_times(const Recipe& r) {
+  if (r.times.kind == Times::Kind::uniform || !r.times.unbiased) return;
+  if (r.times.uniform_share == 0)
+    refuse(
+        "path.times_unbiased = true with path.times_uniform = 0: the weights 1/p(t) have no bound. Hint: "
+        "path.times_uniform = 0.1, and none is above 10");
+  if (r.loss.estimator == LossOptions::Estimator::published)
+    refuse(
+        "path.times_unbiased = true with loss.estimator = \"published\": that loss divides by deviations over "
+        "the whole batch, and is no mean that weights could leave as it is");
+}
+
 void check_optimizer(const nn::OptimizerOptions& o) {
   if (o.kind == nn::OptimizerOptions::Kind::sgd) {
     check_below_one("train.momentum", o.momentum, "its sum has no end");
@@ -140,6 +152,17 @@ void add_keys(Keys& keys, Path& p) {
              key("path.nu", p.nu, above(0, kHuge), "tempered: deviation of the noise that the data keeps")});
 }
 
+void add_keys(Keys& keys, Times& t) {
+  add(keys,
+      {key("path.times", t.kind,
+           "Of the path's times, how training draws them: those in the middle more often, or all"),
+       key("path.times_mean", t.mean, from(-20, 20), "logit_normal: mean of logit t, above 0 nearer to the data"),
+       key("path.times_deviation", t.deviation, above(0, 20), "logit_normal: deviation of logit t"),
+       key("path.times_uniform", t.uniform_share, from(0, 1), "logit_normal: share of times drawn uniformly"),
+       key("path.times_unbiased", t.unbiased,
+           "logit_normal: times weigh 1/p(t), and the loss stays that of uniform ones; else it weighs p(t)")});
+}
+
 void add_keys(Keys& keys, LossOptions& l) {
   add(keys,
       {key("loss.estimator", l.estimator,
@@ -185,7 +208,7 @@ void add_keys(Keys& keys, TrainingOptions& t) {
        key("train.ema_decay", t.ema_decay, from(0, 1),
            "Of the averaged weights, which samplers use; 0: no average"),
        key("train.ema_ramp", t.ema_ramp, "The average follows faster at first"),
-       key("train.t_min", t.t_min, from(0, 1), "Times are uniform, and not below this"),
+       key("train.t_min", t.t_min, from(0, 1), "Times are not below this"),
        key("train.t_max", t.t_max, from(0, 1), "Times are below this"),
        key("train.seed", t.seed, from(0, 9e15), "Of the weights and of all that is drawn")});
 }
@@ -222,6 +245,7 @@ Keys keys_of(Recipe& r) {
   Keys keys;
   add_keys(keys, r.potential);
   add_keys(keys, r.path);
+  add_keys(keys, r.times);
   add_keys(keys, r.loss);
   add_keys(keys, r.train);
   add_keys(keys, r.sample);
@@ -270,6 +294,7 @@ void check(const Recipe& r) {
   const TrainingOptions& t = r.train;
   check_schedule(t.schedule);
   check_loss(r.loss);
+  check_times(r);
   check_below_one("train.ema_decay", t.ema_decay, "the average would never move (0 = no average)");
   check_optimizer(t.optimizer);
   if (t.t_min >= t.t_max) refuse("train.t_min = {} must be below train.t_max = {}", t.t_min, t.t_max);

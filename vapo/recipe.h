@@ -18,6 +18,7 @@
 #include "vapo/preconditioned.h"
 #include "vapo/sampling/ode.h"
 #include "vapo/sampling/sgld.h"
+#include "vapo/times.h"
 
 namespace vapo {
 
@@ -53,7 +54,7 @@ struct TrainingOptions {
   nn::ClipOptions clip = {.kind = nn::ClipOptions::Kind::norm};
   double ema_decay = 0.999;  // 0: no average
   bool ema_ramp = true;
-  double t_min = 1e-5, t_max = 1;  // times are uniform in [t_min, t_max)
+  double t_min = 1e-5, t_max = 1;  // times are in [t_min, t_max)
   int64_t seed = 0;
   nn::Schedule learning_rate() const;  // the schedule with its total_steps
 };
@@ -90,6 +91,7 @@ constexpr auto names_of(EnergyOptions::Boltzmann) {
 struct Recipe {
   PotentialOptions potential;
   Path path;
+  Times times;
   LossOptions loss = {.weight = LossOptions::Weight::preconditioned};
   TrainingOptions train;
   SamplerOptions sample;
@@ -101,6 +103,7 @@ struct Recipe {
 // [train], [sample], [energy].
 void add_keys(Keys& keys, PotentialOptions& options);
 void add_keys(Keys& keys, Path& path);
+void add_keys(Keys& keys, Times& times);  // of [path] too
 void add_keys(Keys& keys, LossOptions& options);
 void add_keys(Keys& keys, TrainingOptions& options);
 void add_keys(Keys& keys, SamplerOptions& options);

@@ -29,6 +29,11 @@ std::vector<std::string> doubts_about(const Config& config) {
                       name_of(s.kind)));
   if (s.kind != nn::Schedule::Kind::step && s.step_every > 0)
     doubt(fmt::format("train.schedule = \"{}\" does not use train.step_every", name_of(s.kind)));
+  const Times& times = config.times;
+  if (times.kind == Times::Kind::uniform &&
+      (times.mean != 0 || times.deviation != 1 || times.uniform_share != 0 || times.unbiased))
+    doubt(
+        "path.times = \"uniform\" does not use path.times_mean, times_deviation, times_uniform and times_unbiased");
   if (!is_of_images(config) && config.data.path.empty() && config.data.points > 0 &&
       t.batch_size > config.data.points)
     doubt(fmt::format("train.batch_size = {}: a batch shows each of data.points = {} more than once", t.batch_size,

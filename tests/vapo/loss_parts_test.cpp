@@ -98,7 +98,9 @@ TEST_CASE("points in parts: every loss has the terms and gradients of the batch 
       for (bool antithetic : {false, true}) {
         options.antithetic = antithetic;
         CAPTURE(static_cast<int>(options.estimator));
-        check_parts(phi, cosine_path, uneven_batch({12, 2}, dtype), options, dtype == DType::f64 ? 1e-11 : 2e-5);
+        LossBatch batch = uneven_batch({12, 2}, dtype);
+        if (options.estimator != O::Estimator::published) batch.weights = rand({12}, {.seed = 8}, 0.2, 3, dtype);
+        check_parts(phi, cosine_path, batch, options, dtype == DType::f64 ? 1e-11 : 2e-5);
       }
   }
 }

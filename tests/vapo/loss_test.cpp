@@ -138,6 +138,35 @@ TEST_CASE("the plain estimators are those of a hand computation") {
     }
 }
 
+TEST_CASE("weights of particles are those of the particles' losses") {
+  LossBatch batch = small_batch();
+  std::vector<double> w = rand({n}, {.seed = 1, .stream = 4}, 0.2, 3, DType::f64).to_vector<double>();
+  auto row = [&](int64_t i) {
+    auto of = [&](const Tensor& x) { return kernel::slice(x, 0, i, i + 1, 1); };
+    return LossBatch{.data = of(batch.data), .t = of(batch.t), .eps = of(batch.eps)};
+  };
+  for (auto estimator : {O::Estimator::inner_product, O::Estimator::covariance})
+    for (auto weight : {O::Weight::one, O::Weight::preconditioned})
+      for (bool antithetic : {false, true}) {
+        O options{.estimator = estimator, .weight = weight, .antithetic = antithetic};
+        double expected = 0;
+        for (int64_t i = 0; i < n; ++i)
+          expected += w[i] * vapo_loss(TimedQuadratic(), cosine_path, row(i), options).total.item() / n;
+        LossBatch weighted = batch;
+        weighted.weights = Tensor::from(w, {n});
+        CHECK(vapo_loss(TimedQuadratic(), cosine_path, weighted, options).total.item() ==
+              doctest::Approx(expected).epsilon(1e-12));
+        CHECK(vapo_loss(TimedQuadratic(), cosine_path, batch, options).total.item() !=
+              doctest::Approx(expected).epsilon(1e-3));
+      }
+  batch.weights = Tensor::ones({n + 1}, DType::f64);
+  CHECK_THROWS_WITH_AS(vapo_loss(TimedQuadratic(), linear_path, batch, {}),
+                       "[vapo_loss] weights have shape (6), expected (5)", Error);
+  batch.weights = Tensor::ones({n}, DType::f64);
+  CHECK_THROWS_WITH_AS(vapo_loss(TimedQuadratic(), linear_path, batch, {.estimator = O::Estimator::published}),
+                       doctest::Contains("published"), InputError);
+}
+
 TEST_CASE("antithetic pairs are the mean over ε and −ε") {
   LossBatch batch = small_batch(), mirrored = batch;
   mirrored.eps = kernel::affine(batch.eps, -1, 0);

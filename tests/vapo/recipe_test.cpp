@@ -119,6 +119,14 @@ TEST_CASE("what makes no sense together is refused by the names of its keys") {
                r.train.schedule = {.kind = nn::Schedule::Kind::cosine, .warmup_steps = 50, .total_steps = 50};
              }),
              "train.warmup_steps = 50"));
+  auto weighted = [](Recipe& r) { r.times = {.kind = Times::Kind::logit_normal, .unbiased = true}; };
+  CHECK(says(refused(weighted), "path.times_uniform = 0"));
+  CHECK(refused([&](Recipe& r) { weighted(r), r.times.uniform_share = 0.1; }).empty());
+  CHECK(says(refused([&](Recipe& r) {
+               weighted(r), r.times.uniform_share = 0.1;
+               r.loss = {.estimator = LossOptions::Estimator::published};
+             }),
+             "loss.estimator = \"published\""));
 }
 
 TEST_CASE("network and samples fit, or the key is named") {

@@ -106,11 +106,14 @@ RandomKey Trainer::key(Stream stream) const {
 
 void Trainer::compute(const TrainingStep::Add& add) const {
   const TrainingOptions& t = recipe_.train;
+  DrawnTimes times =
+      draw_times(recipe_.times, t.batch_size, key(kTimeStream), t.t_min, t.t_max, {DType::f32, options_.device});
   LossBatch batch{.data = data_,
-                  .t = rand({t.batch_size}, key(kTimeStream), t.t_min, t.t_max, {DType::f32, options_.device}),
+                  .t = times.t,
                   .eps = randn(data_.shape(), key(kNoiseStream), {DType::f32, options_.device}),
                   .labels = labels_,
-                  .dropout = key(kDropoutStream)};
+                  .dropout = key(kDropoutStream),
+                  .weights = times.weights};
   LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, t.accumulate);
   for (int64_t part = 0; part < t.accumulate; ++part) add(loss(part));
 }

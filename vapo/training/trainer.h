@@ -37,7 +37,8 @@ class Trainer {
   int64_t steps_done() const { return step_; }
   int64_t parameters() const;
   // The loss of held-out samples (at most 1024), by the averaged weights where there are any, with the same times
-  // and noises at every call; NaN where nothing is held out. `before` is called before each batch of them.
+  // and noises at every call; NaN where nothing is held out. Its times are uniform, whatever the training's are: a
+  // loss of one training says something beside that of another. `before` is called before each batch.
   bool validates() const { return source_.held_out_count() > 1; }
   double validation_loss(const std::function<void()>& before = {}) const;
   // The potential with the averaged weights, which it shares: it changes as training goes on.
