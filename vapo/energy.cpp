@@ -16,6 +16,7 @@ Var quadratic_energy(const Potential& phi, const Var& x, double t, double a, dou
 }  // namespace
 
 Energy marginal_energy(const Potential& phi, const Path& path, double t) {
+  if (std::string why = path.no_density(); !why.empty()) throw InputError("there is no marginal energy: " + why);
   return [&phi, path, t](const Var& x) -> Var {
     Var u = phi.log_density(x, times(x, t));
     if (u.defined()) return u;

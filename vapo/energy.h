@@ -12,6 +12,7 @@ namespace vapo {
 using Energy = std::function<Var(const Var& x)>;
 
 // log ρ̄(x,t) = (2Φ + f‖x‖²)/g²; exact, and U itself for a preconditioned potential. t must have g(t) > 0 unless preconditioned.
+// Throws InputError where the path has none (Path::no_density).
 Energy marginal_energy(const Potential& phi, const Path& path, double t);
 // Φ_B(x) = (4Φ(x,t) + f‖x‖²)/g² (poster, C). At an exact solution this is 2 log ρ̄ − (f/g²)‖x‖², a sharpened
 // density. f and g² are given by hand (published: f = −1, g = 1 at t = 1) or taken from the path at t.

@@ -60,6 +60,8 @@ Energy Model::marginal(const Potential& phi) const {
 Energy Model::boltzmann(const Potential& phi) const {
   const EnergyOptions& e = recipe.energy;
   if (e.boltzmann == EnergyOptions::Boltzmann::given) return boltzmann_energy(phi, e.boltzmann_t, e.f, e.g_squared);
+  if (std::string why = path().no_density(); !why.empty())
+    throw InputError("energy.boltzmann = \"path\": " + why + ". Hint: energy.boltzmann = \"given\"");
   return boltzmann_energy(phi, e.boltzmann_t, path().f(e.boltzmann_t), path().g_squared(e.boltzmann_t));
 }
 

@@ -38,10 +38,17 @@ double Path::g_squared(double t) const {  // 2σ²(μ'/μ − σ'/σ), without t
   return 2 * p.sigma * (p.sigma * p.dmu - p.mu * p.dsigma) / p.mu;
 }
 
+std::string Path::no_density() const {
+  if (coupling == Coupling::optimal)
+    return "path.coupling = \"optimal\" makes noise and data depend on each other, and then the flow does not "
+           "give the gradient of a log-density on its way";
+  return "";
+}
+
 Path path_from_name(std::string_view name, double omega, double nu) {
   if (!(omega > 0 && nu > 0 && std::isfinite(omega) && std::isfinite(nu)))
     throw InputError(fmt::format("path: omega = {} and nu = {} must be positive", omega, nu));
-  return {from_name<Path::Kind>(name), omega, nu};
+  return {.kind = from_name<Path::Kind>(name), .omega = omega, .nu = nu};
 }
 
 PathVars path_variables(const Path& path, const Var& t) {

@@ -1,6 +1,7 @@
 #pragma once
 // Homotopies between the prior N(0, ω²I) and the data: x = μ(t)·x̄ + σ(t)·ε (mathematics: docs/equations.md, poster A).
 
+#include <string>
 #include <string_view>
 
 #include "autograd/var.h"
@@ -15,18 +16,26 @@ struct PathPoint {  // at one time
 
 struct Path {
   enum class Kind { linear, cosine, tempered };
+  enum class Coupling { independent, optimal };  // of x̄ and ε in a batch: as drawn, or vapo/coupling.h
   Kind kind = Kind::cosine;
   double omega = 1, nu = 0.1;  // tempered only, with α(t) = 1 − t, β(t) = t
+  Coupling coupling = Coupling::independent;
 
   PathPoint at(double t) const;
   double f(double t) const;          // −μ'/μ
   double g_squared(double t) const;  // 2σ²(μ'/μ − σ'/σ)
+  // Why Φ says nothing of log ρ̄ (docs/equations.md, poster C); empty where it does.
+  std::string no_density() const;
   double prior_scale() const { return kind == Kind::tempered ? omega : 1; }
 };
 constexpr auto names_of(Path::Kind) {
   using Kind = Path::Kind;
   return name_table<Kind>("path",
                           {{"linear", Kind::linear}, {"cosine", Kind::cosine}, {"tempered", Kind::tempered}});
+}
+constexpr auto names_of(Path::Coupling) {
+  using Coupling = Path::Coupling;
+  return name_table<Coupling>("coupling", {{"independent", Coupling::independent}, {"optimal", Coupling::optimal}});
 }
 // Throws InputError listing the names, and for ω or ν that are not positive.
 Path path_from_name(std::string_view name, double omega = 1, double nu = 0.1);

@@ -90,6 +90,24 @@ void check_times(const Recipe& r) {
         "the whole batch, and is no mean that weights could leave as it is");
 }
 
+// What takes noise and data for independent.
+void check_coupling(const Recipe& r) {
+  if (r.path.coupling == Path::Coupling::independent) return;
+  auto needs = [](bool holds, const char* key, std::string_view is, const char* why) {
+    if (!holds) refuse("{} = \"{}\" with path.coupling = \"optimal\": {}", key, is, why);
+  };
+  needs(r.path.kind == Path::Kind::linear, "path.kind", name_of(r.path.kind),
+        "pairs of least |data - noise|^2 make the velocities of the linear path alone small");
+  needs(r.loss.estimator == LossOptions::Estimator::inner_product, "loss.estimator", name_of(r.loss.estimator),
+        "it takes noise and data for independent. Hint: inner_product");
+  needs(r.potential.form == PotentialOptions::Form::raw, "model.potential", name_of(r.potential.form),
+        "its U is a log-density only where noise and data are independent. Hint: raw");
+  if (r.loss.antithetic)
+    refuse("loss.antithetic = true with path.coupling = \"optimal\": the opposite noise is far from its sample");
+  if (r.sample.langevin && r.sample.energy == EnergyKind::marginal)
+    refuse("sample.method = \"sgld\" with sample.energy = \"marginal\": {}", r.path.no_density());
+}
+
 void check_optimizer(const nn::OptimizerOptions& o) {
   if (o.kind == nn::OptimizerOptions::Kind::sgd) {
     check_below_one("train.momentum", o.momentum, "its sum has no end");
@@ -147,9 +165,13 @@ void add_keys(Keys& keys, PotentialOptions& o) {
 }
 
 void add_keys(Keys& keys, Path& p) {
-  add(keys, {key("path.kind", p.kind, "From noise to data: x = mu(t) data + sigma(t) noise"),
-             key("path.omega", p.omega, above(0, kHuge), "tempered: deviation of the prior noise"),
-             key("path.nu", p.nu, above(0, kHuge), "tempered: deviation of the noise that the data keeps")});
+  add(keys,
+      {key("path.kind", p.kind, "From noise to data: x = mu(t) data + sigma(t) noise"),
+       key("path.omega", p.omega, above(0, kHuge), "tempered: deviation of the prior noise"),
+       key("path.nu", p.nu, above(0, kHuge), "tempered: deviation of the noise that the data keeps"),
+       key("path.coupling", p.coupling,
+           "Of noise and data in a batch: as they are drawn, or the pairs of least squared distance, within a "
+           "class")});
 }
 
 void add_keys(Keys& keys, Times& t) {
@@ -295,6 +317,7 @@ void check(const Recipe& r) {
   check_schedule(t.schedule);
   check_loss(r.loss);
   check_times(r);
+  check_coupling(r);
   check_below_one("train.ema_decay", t.ema_decay, "the average would never move (0 = no average)");
   check_optimizer(t.optimizer);
   if (t.t_min >= t.t_max) refuse("train.t_min = {} must be below train.t_max = {}", t.t_min, t.t_max);

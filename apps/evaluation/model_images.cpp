@@ -80,6 +80,8 @@ Tensor some_of(int64_t n, int64_t limit, uint64_t seed) {
 
 double marginal_time(const Model& model, std::optional<double> given) {
   constexpr double kEarlier = 0.95;  // of the linear path: blurred by 0.05, some six grey levels
+  if (std::string why = model.path().no_density(); !why.empty())
+    throw InputError(fmt::format("{}: there is no marginal energy: {}", model.file.string(), why));
   double t = given.value_or(model.recipe.energy.marginal_t);
   bool known = model.recipe.potential.form == PotentialOptions::Form::preconditioned ||
                (t > 0 && model.path().g_squared(t) > 0);

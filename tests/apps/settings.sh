@@ -22,6 +22,11 @@ unfit 'train.momentum = 1 must be below 1' train.optimizer=sgd train.momentum=1
 unfit 'train.eps = 0 must be above 0' train.eps=0
 unfit 'sample.t_start = 0.5 must be below sample.t_end = 0.5' sample.t_start=0.5 sample.t_end=0.5
 unfit 'nothing in the loss knows of the data' loss.estimator=published loss.weight=one loss.first_weight=0 loss.second_weight=0
+unfit 'path.times_uniform = 0: .*no bound' path.times=logit_normal path.times_unbiased=true
+unfit 'path.times_deviation' path.times=logit_normal path.times_deviation=0
+unfit 'path.kind = "cosine" with path.coupling' path.coupling=optimal
+unfit 'model.potential = "preconditioned" with path.coupling' path.coupling=optimal path.kind=linear
+unfit 'loss.estimator = "covariance" with path.coupling' path.coupling=optimal path.kind=linear loss.estimator=covariance
 unfit 'train.final_fraction' train.final_fraction=1.5
 unfit 'train.checkpoint_every' train.checkpoint_every=0
 unfit 'data.jitter' data.jitter=-0.1

@@ -127,6 +127,22 @@ TEST_CASE("what makes no sense together is refused by the names of its keys") {
                r.loss = {.estimator = LossOptions::Estimator::published};
              }),
              "loss.estimator = \"published\""));
+  auto coupled = [](Recipe& r) {
+    r.path = {.kind = Path::Kind::linear, .coupling = Path::Coupling::optimal};
+    r.potential.form = PotentialOptions::Form::raw;
+  };
+  CHECK(refused(coupled).empty());
+  CHECK(says(refused([&](Recipe& r) { coupled(r), r.path.kind = Path::Kind::cosine; }), "path.kind = \"cosine\""));
+  for (auto estimator : {LossOptions::Estimator::covariance, LossOptions::Estimator::published})
+    CHECK(says(refused([&](Recipe& r) { coupled(r), r.loss.estimator = estimator; }),
+               fmt::format("loss.estimator = \"{}\" with path.coupling", name_of(estimator))));
+  CHECK(says(refused([&](Recipe& r) { coupled(r), r.potential.form = PotentialOptions::Form::preconditioned; }),
+             "model.potential = \"preconditioned\""));
+  CHECK(says(refused([&](Recipe& r) { coupled(r), r.loss.antithetic = true; }), "loss.antithetic"));
+  CHECK(says(refused([&](Recipe& r) { coupled(r), r.sample.langevin = true; }), "sample.energy = \"marginal\""));
+  CHECK(refused([&](Recipe& r) {
+          coupled(r), r.sample.langevin = true, r.sample.energy = EnergyKind::boltzmann;
+        }).empty());
 }
 
 TEST_CASE("network and samples fit, or the key is named") {

@@ -8,6 +8,7 @@
 #include "tensor/kernels.h"
 #include "tensor/random.h"
 #include "tensor/upload.h"
+#include "vapo/coupling.h"
 #include "vapo/toml.h"
 
 namespace vapo {
@@ -129,10 +130,18 @@ Tensor Trainer::shown_labels(const Tensor& labels, RandomKey key) const {
   return Tensor::from(y, labels.shape());
 }
 
+Tensor Trainer::coupled(const Tensor& x, const Tensor& labels, RandomKey noise) const {
+  if (recipe_.path.coupling == Path::Coupling::independent || non_finite(x)) return x;  // why_not_finite tells
+  return kernel::index_select(x, 0, optimal_coupling(x, randn(x.shape(), noise), labels));
+}
+
 Trainer::Shown Trainer::batch_of(int64_t step) {
   Batch b = source_.batch(step);
-  RandomKey drop{static_cast<uint64_t>(recipe_.train.seed), kLabelStream, static_cast<uint64_t>(step)};
-  return {step, b.x, shown_labels(b.labels, drop)};
+  auto of = [&](Stream stream) {
+    return RandomKey{static_cast<uint64_t>(recipe_.train.seed), stream, static_cast<uint64_t>(step)};
+  };
+  Tensor labels = shown_labels(b.labels, of(kLabelStream));
+  return {step, coupled(b.x, labels, of(kNoiseStream)), labels};
 }
 
 void Trainer::load_batch() {
@@ -182,10 +191,12 @@ double Trainer::validation_loss(const std::function<void()>& before) const {
     if (before) before();
     uint64_t k = static_cast<uint64_t>(i);
     Batch b = source_.held_out(i * size, size);
-    LossBatch batch{b.x.to(options_.device),
+    RandomKey noise{seed, kValidationNoiseStream, k};
+    Tensor labels = recipe_.classes() > 0 ? b.labels : Tensor();
+    LossBatch batch{coupled(b.x, labels, noise).to(options_.device),
                     rand({size}, {seed, kValidationTimeStream, k}, t.t_min, t.t_max, {DType::f32, options_.device}),
-                    randn(b.x.shape(), {seed, kValidationNoiseStream, k}, {DType::f32, options_.device})};
-    if (recipe_.classes() > 0) batch.labels = b.labels.to(options_.device);
+                    randn(b.x.shape(), noise, {DType::f32, options_.device})};
+    if (labels.defined()) batch.labels = labels.to(options_.device);
     LossParts loss(*averaged_.potential, recipe_.path, batch, recipe_.loss, parts);
     for (int64_t p = 0; p < parts; ++p) total += loss(p).total.item();
   }

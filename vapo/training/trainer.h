@@ -64,6 +64,8 @@ class Trainer {
   void load_batch();
   void stage_next();
   Tensor shown_labels(const Tensor& labels, RandomKey key) const;
+  // The samples in the order of path.coupling, beside the noise of the key and within these labels.
+  Tensor coupled(const Tensor& x, const Tensor& labels, RandomKey noise) const;
   RandomKey key(Stream stream) const;  // of the step at hand
   void compute(const TrainingStep::Add& add) const;
   std::string why_not_finite(const StepReport& report) const;
