@@ -21,6 +21,16 @@ Var energy_head(const Var& x, const Var& f) {
   return 0.5 * sum(square(rows(x - f)), {1});
 }
 
+Var head_of(Head head, const Var& x, const Var& f, double scale) {
+  auto of = [&] {
+    if (head == Head::residual) return energy_head(x, f);
+    VAPO_CHECK(f.rank() >= 2 && f.dim(0) == x.dim(0) && (head == Head::linear || f.shape() == x.shape()),
+               "[head] x {} and f {} must agree", x.shape().str(), f.shape().str());
+    return sum(rows(head == Head::linear ? f : x * f), {1});
+  };
+  return scale == 1 ? of() : scale * of();
+}
+
 Tensor gradient(const Potential& phi, const Tensor& x, const Tensor& t, const Tensor& y) {
   VAPO_CHECK(x.rank() >= 2, "[gradient] x has shape {}, expected (N,D) or (N,H,W,C)", x.shape().str());
   EnableGradGuard on;

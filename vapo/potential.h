@@ -6,6 +6,7 @@
 
 #include "autograd/ops.h"
 #include "nn/module.h"
+#include "tensor/names.h"
 #include "tensor/random.h"
 
 namespace vapo {
@@ -30,6 +31,16 @@ Tensor rows(const Tensor& x);
 Var rows(const Var& x);
 // Φ of a network's F as large as x: ½‖x − F‖² of every sample, (N,…), (N,…) → (N).
 Var energy_head(const Var& x, const Var& f);
+
+// How a network's last layer F becomes Φ (N), times a scale: ½‖x − F‖², or x·F, F as large as x (N,…); or the sum of
+// all that F (N,…) has. Where a last layer is 0 the first has ∇Φ = x, and the others Φ = 0 and ∇Φ = 0: they can learn
+// from there, but not by a loss that divides by the deviation of Φ. So theirs begins at random.
+enum class Head { residual, inner_product, linear };
+constexpr auto names_of(Head) {
+  return name_table<Head>(
+      "head", {{"residual", Head::residual}, {"inner_product", Head::inner_product}, {"linear", Head::linear}});
+}
+Var head_of(Head head, const Var& x, const Var& f, double scale = 1);
 
 // ∇ₓΦ, shaped like x, at x and one time for all, or a time for each (N); no history.
 Tensor gradient(const Potential& phi, const Tensor& x, double t, const Tensor& y = {});

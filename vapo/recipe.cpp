@@ -11,6 +11,8 @@ constexpr double kMost = 1e9;   // of counts
 constexpr double kHuge = 1e30;  // of reals
 constexpr double kEver = 1e12;  // of steps
 constexpr const char* sgld_name = "sgld";
+constexpr const char* kHeads = "What Phi is of the last layer F: |x - F|^2/2, x.F, or (linear) the sum of F";
+constexpr const char* kScale = "Times Phi: a larger one for a last layer that shall stay small";
 
 void add(Keys& keys, std::initializer_list<Key> more) { keys.insert(keys.end(), more); }
 
@@ -36,7 +38,8 @@ void add_keys(Keys& keys, UnetOptions& o) {
        key("unet.classes", o.classes, from(0, kMost), "Of labels that the network is told; 0: none"),
        key("unet.time", o.time, "false: autonomous, Phi does not depend on t"),
        key("unet.time_scale", o.time_scale, above(0, kHuge),
-           "Of t before its sinusoids: a larger one tells near times apart")});
+           "Of t before its sinusoids: a larger one tells near times apart"),
+       key("unet.head", o.head, kHeads), key("unet.output_scale", o.output_scale, above(0, 1e6), kScale)});
 }
 
 void add_keys(Keys& keys, WideResnetOptions& o) {
@@ -47,7 +50,8 @@ void add_keys(Keys& keys, WideResnetOptions& o) {
              key("wide_resnet.groups", o.groups, from(1, 65536), "Of a group norm"),
              key("wide_resnet.activation", o.activation, "Between layers"),
              key("wide_resnet.dropout", o.dropout, from(0, 0.99), "Between a block's convolutions, in training"),
-             key("wide_resnet.head", o.head, "linear: Phi is a number of the features; residual: |x - F|^2/2"),
+             key("wide_resnet.head", o.head, kHeads),
+             key("wide_resnet.output_scale", o.output_scale, above(0, 1e6), kScale),
              key("wide_resnet.classes", o.classes, from(0, kMost), "Of labels that the network is told; 0: none"),
              key("wide_resnet.time", o.time, "false: autonomous, Phi does not depend on t")});
 }

@@ -95,6 +95,8 @@ std::unique_ptr<Potential> image_network(Options o, const Json& attrs, const Cas
   o.classes = attr<int64_t>(attrs, "classes", o.classes);
   o.groups = attr<int64_t>(attrs, "groups", o.groups);
   o.time = attr(attrs, "time", o.time);
+  o.head = from_name<Head>(attr(attrs, "head", std::string(name_of(o.head))));
+  o.output_scale = attr(attrs, "output_scale", o.output_scale);
   auto network = std::make_unique<Network>(o, 0, c.dtype);
   Named parameters = c.under("param.");
   for (auto& [name, x] : parameters) x = x.rank() > 2 ? channels_last(x) : x;  // weights of convolutions
@@ -124,7 +126,6 @@ std::unique_ptr<Potential> wide_resnet(const Json& attrs, const Case& c) {
   o.widen = attr(attrs, "widen", o.widen);
   o.norm = from_name<WideResnetOptions::Norm>(attr<std::string>(attrs, "norm", "none"));
   o.activation = from_name<nn::Activation>(attr<std::string>(attrs, "activation", "silu"));
-  o.head = from_name<WideResnetOptions::Head>(attr<std::string>(attrs, "head", "linear"));
   return image_network<WideResnetPotential>(o, attrs, c);
 }
 

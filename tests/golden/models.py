@@ -99,10 +99,14 @@ UNETS = {
     "two_heads_old_order": TINY_UNET | {"head_width": 2, "attention_downsamplings": [1, 2]},
     "classes": TINY_UNET | {"classes": 3},
     "autonomous": TINY_UNET | {"time": False},
+    "inner_product_head": TINY_UNET | {"in_channels": 2, "head": "inner_product", "output_scale": 1.5},
+    "linear_head": TINY_UNET | {"in_channels": 2, "head": "linear", "output_scale": 0.5},
 }
 WIDE_RESNETS = {
     "published": WIDE_RESNET | {"norm": "none"},
     "group_norm_time_residual": WIDE_RESNET | {"head": "residual", "time": True, "image_size": 4, "classes": 2},
+    "inner_product_head": WIDE_RESNET | {"head": "inner_product", "image_size": 4, "output_scale": 2.0},
+    "scaled_linear_head": WIDE_RESNET | {"norm": "none", "image_size": 4, "output_scale": 0.25},
 }
 
 
@@ -141,6 +145,8 @@ def image_cases():
             yield potential(op, variant, attrs, y)
             if y is not None or variant == "published":
                 yield potential(op, f"{variant}_f32", attrs, y, **single)
+    for variant in ("inner_product_head", "linear_head"):
+        yield loss(f"published_unet_{variant}", "unet_potential", UNETS[variant])
     for network, op, attrs in (("unet", "unet_potential", TINY_UNET), ("wide_resnet", "wide_resnet_potential", WIDE_RESNETS["published"])):
         yield loss(f"published_{network}", op, attrs)
         yield loss(f"published_{network}_f32", op, attrs, **single)

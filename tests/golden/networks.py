@@ -89,7 +89,7 @@ def resampling_layer(attrs, p, name, x, e, how):
 
 
 def unet(attrs, p, x, t, y=None):
-    """F(x, t, y), shaped like x."""
+    """F(x, t, y), shaped like x; of one channel under the linear head."""
     base, multipliers, blocks = attrs["base_width"], attrs["multipliers"], attrs["blocks_per_level"]
     e = conditioning(attrs, p, x, base, attrs["time"], t, y)
     downsampling, count = 1, 0
@@ -122,15 +122,18 @@ def unet(attrs, p, x, t, y=None):
                 h = resampling_layer(attrs, p, f"output_blocks.{count}.{last}", h, e, "up")
                 downsampling //= 2
             count += 1
-    return conv(p, "out.2", F.silu(norm(p, "out.0", h, attrs["groups"])), x.shape[1])
+    return conv(p, "out.2", F.silu(norm(p, "out.0", h, attrs["groups"])), 1 if attrs.get("head") == "linear" else x.shape[1])
 
 
-def half_squared_distance(x, f):
-    return 0.5 * ((x - f) ** 2).flatten(1).sum(1)
+HEAD = {"residual": lambda x, f: 0.5 * (x - f) ** 2, "inner_product": lambda x, f: x * f, "linear": lambda x, f: f}
+
+
+def headed(attrs, x, f):
+    return attrs.get("output_scale", 1.0) * HEAD[attrs.get("head", "residual")](x, f).flatten(1).sum(1)
 
 
 def unet_potential(attrs, p, x, t, y=None):
-    return half_squared_distance(x, unet(attrs, p, x, t, y))
+    return headed(attrs, x, unet(attrs, p, x, t, y))
 
 
 ACTIVATION = {"silu": F.silu, "softplus": F.softplus, "gelu": F.gelu, "tanh": torch.tanh}
@@ -157,8 +160,8 @@ def wide_resnet_potential(attrs, p, x, t, y=None):
             h = r + (h if same else conv(p, f"{name}.shortcut", h, out, kernel=1, stride=stride))
     h = activated("norm", h).mean((2, 3))
     if attrs["head"] == "linear":
-        return linear(p, "linear", h, 1)[:, 0]
-    return half_squared_distance(x, linear(p, "linear", h, x[0].numel()).reshape(x.shape))
+        return headed(attrs, x, linear(p, "linear", h, 1))
+    return headed(attrs, x, linear(p, "linear", h, x[0].numel()).reshape(x.shape))
 
 
 IMAGE_NETWORK = {"unet_potential": unet_potential, "wide_resnet_potential": wide_resnet_potential}

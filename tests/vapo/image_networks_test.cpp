@@ -35,6 +35,8 @@ std::map<std::string, std::string> shapes(nn::Module& module) {
   return out;
 }
 
+constexpr Head kHeads[] = {Head::residual, Head::inner_product, Head::linear};
+
 double order_two(const Potential& phi, const Tensor& x, bool time) {
   std::vector<Tensor> inputs{x};
   if (time) inputs.push_back(times(x.dim(0), 0.4));
@@ -115,12 +117,43 @@ TEST_CASE("derivatives of the image potentials, to second order") {
   UnetOptions other = tiny;
   other.resblock_updown = true, other.scale_shift = false, other.new_attention_order = true, other.time = false;
   CHECK(order_two(*perturbed<UnetPotential>(other), images(other, 2), false) < 1e-6);
-  for (auto head : {WideResnetOptions::Head::linear, WideResnetOptions::Head::residual}) {
+  for (Head head : kHeads) {
     WideResnetOptions o = tiny_resnet;
-    o.head = head, o.time = head == WideResnetOptions::Head::residual;
+    o.head = head, o.time = head == Head::residual, o.output_scale = 2.5;
     o.norm = o.time ? WideResnetOptions::Norm::group : WideResnetOptions::Norm::none, o.groups = 2;
     CHECK(order_two(*perturbed<WideResnetPotential>(o), images(o, 2), o.time) < 1e-6);
+    UnetOptions u = tiny;
+    u.head = head, u.output_scale = 0.5;
+    CHECK(order_two(*perturbed<UnetPotential>(u), images(u, 2), true) < 1e-6);
   }
+}
+
+TEST_CASE("heads are scaled, and no network's head is stuck where it begins") {
+  auto check = [](auto options, auto make) {
+    for (Head head : kHeads) {
+      CAPTURE(name_of(head));
+      options.head = head, options.output_scale = 1;
+      auto phi = make(options);
+      options.output_scale = 3;
+      auto scaled = make(options);
+      Tensor x = images(options, 4), t = Tensor::from(std::vector<double>{0.2, 0.4, 0.6, 0.8}, {4});
+      CHECK(largest_difference(3 * (*phi)(x, t).value(), (*scaled)(x, t).value()) < 1e-12);
+      CHECK(kernel::sum_squares(std::vector{gradient(*phi, x, 0.4)}).item() > 1e-4);
+      for (auto estimator : {LossOptions::Estimator::inner_product, LossOptions::Estimator::published}) {
+        LossTerms loss = vapo_loss(*phi, linear_path, {x, t, randn(x.shape(), {.seed = 5}, DType::f64)},
+                                   {.estimator = estimator});
+        std::vector<Var> parameters;
+        for (const auto& p : nn::named_parameters(*phi)) parameters.push_back(*p.parameter);
+        std::vector<Tensor> g;
+        for (const Var& of : grad(loss.total, parameters, {.allow_unused = true})) g.push_back(of.value());
+        double norm = std::sqrt(kernel::sum_squares(g).item());
+        CHECK((norm > 1e-3 && norm < 1e3));
+      }
+    }
+  };
+  check(tiny, [](const UnetOptions& o) { return std::make_unique<UnetPotential>(o, 1, DType::f64); });
+  check(tiny_resnet,
+        [](const WideResnetOptions& o) { return std::make_unique<WideResnetPotential>(o, 1, DType::f64); });
 }
 
 TEST_CASE("at the start each block is its skip connection and F is 0: Φ = ½‖x‖²") {

@@ -127,6 +127,23 @@ TEST_CASE("the energy head is ½‖x − F‖² of every sample, to third order"
   CHECK_THROWS_AS(energy_head(x, Tensor::zeros({3, 12}, DType::f64)), Error);
 }
 
+TEST_CASE("heads: x·F and the sum of F, times a scale") {
+  Tensor x = randn({3, 2, 2, 1}, {.seed = 1}, DType::f64), f = randn({3, 2, 2, 1}, {.seed = 2}, DType::f64);
+  for (int64_t i = 0; i < 3; ++i) {
+    double product = 0, total = 0;
+    for (int64_t k = 4 * i; k < 4 * i + 4; ++k) product += x.at(k) * f.at(k), total += f.at(k);
+    CHECK(head_of(Head::inner_product, x, f).value().at(i) == doctest::Approx(product));
+    CHECK(head_of(Head::linear, x, f, 3).value().at(i) == doctest::Approx(3 * total));
+    CHECK(head_of(Head::residual, x, f, 3).value().at(i) == doctest::Approx(3 * energy_head(x, f).value().at(i)));
+  }
+  for (Head head : {Head::residual, Head::inner_product, Head::linear})
+    CHECK(check_grads([head](std::span<const Var> v) { return std::vector{head_of(head, v[0], v[1], 0.5)}; },
+                      std::vector{x, f}, {.order = 3}) < 1e-6);
+  CHECK(head_of(Head::linear, x, Tensor::ones({3, 1}, DType::f64)).shape() == Shape{3});
+  CHECK_THROWS_AS(head_of(Head::inner_product, x, Tensor::zeros({3, 4}, DType::f64)), Error);
+  CHECK_THROWS_AS(head_of(Head::linear, x, Tensor::zeros({2, 1}, DType::f64)), Error);
+}
+
 TEST_CASE("the preconditioned potential is −½f‖x‖² + ½g²U") {
   Tensor x = randn({4, 2}, {.seed = 3}, DType::f64);
   for (const Path& path : all_paths)

@@ -15,6 +15,7 @@ void check(const UnetOptions& o) {
   positive("groups", o.groups);
   if (o.multipliers.empty() || o.multipliers.size() > 16)
     refuse(fmt::format("{} multipliers, expected one for each of 1 to 16 levels", o.multipliers.size()));
+  if (!(o.output_scale > 0)) refuse(fmt::format("output_scale = {} must be above 0", o.output_scale));
   if (!(o.dropout >= 0 && o.dropout < 1)) refuse(fmt::format("dropout = {} must be in [0, 1)", o.dropout));
   int64_t deepest = int64_t{1} << (o.multipliers.size() - 1);
   if (o.height % deepest != 0 || o.width % deepest != 0)
@@ -111,8 +112,9 @@ struct UnetPotential::Builder {
       }
     }
     net.out_norm_.emplace(o.groups, width, 1e-5, dtype);
-    net.out_conv_ = zero_initialised(
-        nn::Conv2d(width, o.in_channels, 3, key, kernel::Conv2dOptions{.padding = 1}, true, dtype));
+    nn::Conv2d last(width, o.head == Head::linear ? 1 : o.in_channels, 3, key, kernel::Conv2dOptions{.padding = 1},
+                    true, dtype);
+    net.out_conv_ = o.head == Head::residual ? zero_initialised(std::move(last)) : std::move(last);
   }
 };
 
@@ -147,7 +149,7 @@ Var UnetPotential::operator()(const Var& x, const Var& t, const Tensor& y,
     h = through(layers, {h, kept.back()});
     kept.pop_back();
   }
-  return energy_head(x, to((*out_conv_)(out_norm_->silu(h)), x.dtype()));
+  return head_of(o.head, x, to((*out_conv_)(out_norm_->silu(h)), x.dtype()), o.output_scale);
 }
 
 void UnetPotential::parameters(const nn::ParameterVisitor& visit) {

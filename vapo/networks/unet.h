@@ -1,7 +1,7 @@
 #pragma once
-// Φ(x,t,y) = ½‖x − F(x,t,y)‖², F a U-Net over images (N,H,W,C) (golden-cases: unet_potential). The defaults are the
-// published CIFAR-10 network. Parameters have the names of the published module tree; in files convolution weights
-// are (O,I,kH,kW), here (O,kH,kW,I).
+// Φ(x,t,y) = ½‖x − F(x,t,y)‖², F a U-Net over images (N,H,W,C) (golden-cases: unet_potential), or another head of F
+// (vapo/potential.h). The defaults are the published CIFAR-10 network. Parameters have the names of the published module
+// tree; in files convolution weights are (O,I,kH,kW), here (O,kH,kW,I).
 
 #include <vector>
 
@@ -22,10 +22,12 @@ struct UnetOptions {
   bool resblock_updown = false;                        // the size changes inside a residual block
   bool new_attention_order = false;
   bool scale_shift = true;
-  int64_t groups = 32;    // of every norm
-  int64_t classes = 0;    // 0 = none; label `classes` = no class
-  bool time = true;       // false: autonomous
-  double time_scale = 1;  // of t before its sinusoids; published: 1
+  int64_t groups = 32;         // of every norm
+  int64_t classes = 0;         // 0 = none; label `classes` = no class
+  bool time = true;            // false: autonomous
+  double time_scale = 1;       // of t before its sinusoids; published: 1
+  Head head = Head::residual;  // linear: F has one channel
+  double output_scale = 1;     // times Φ
 };
 
 class UnetPotential : public Potential {
@@ -47,7 +49,7 @@ class UnetPotential : public Potential {
   std::vector<UnetLayers> input_blocks_, output_blocks_;
   UnetLayers middle_block_;
   std::optional<nn::GroupNorm> out_norm_;
-  std::optional<nn::Conv2d> out_conv_;  // 0 at first
+  std::optional<nn::Conv2d> out_conv_;  // 0 at first under the residual head
 };
 
 }  // namespace vapo

@@ -18,6 +18,7 @@ void check(const Options& o) {
     refuse(fmt::format("images of {}×{} cannot be halved twice", o.height, o.width));
   if (o.norm == Options::Norm::group && (o.groups < 1 || o.base_width % o.groups != 0))
     refuse(fmt::format("{} groups do not divide the first width of {}", o.groups, o.base_width));
+  if (!(o.output_scale > 0)) refuse(fmt::format("output_scale = {} must be above 0", o.output_scale));
   if (!(o.dropout >= 0 && o.dropout < 1)) refuse(fmt::format("dropout = {} must be in [0, 1)", o.dropout));
 }
 
@@ -95,8 +96,7 @@ WideResnetPotential::WideResnetPotential(const Options& o, uint64_t seed, DType 
       in = out;
     }
   norm_ = norm_of(o, in, dtype);
-  linear_.emplace(in, o.head == Options::Head::linear ? 1 : o.in_channels * o.height * o.width, next(key), true,
-                  dtype);
+  linear_.emplace(in, o.head == Head::linear ? 1 : o.in_channels * o.height * o.width, next(key), true, dtype);
 }
 
 WideResnetPotential::~WideResnetPotential() = default;
@@ -114,9 +114,9 @@ Var WideResnetPotential::operator()(const Var& x, const Var& t, const Tensor& y,
     h = run_block(*block, {&h, 1}, context,
                   [&b = *block](std::span<const Var> in, const BlockContext& c) { return b(in[0], c); });
   Var f = (*linear_)(to(mean(activated(o, norm_, h), {1, 2}), x.dtype()));
-  if (o.head == Options::Head::linear) return reshape(f, {n});
-  return energy_head(x,
-                     permute(reshape(f, {n, o.in_channels, o.height, o.width}), {0, 2, 3, 1}));  // rows are C,H,W
+  if (o.head != Head::linear)  // rows are C,H,W
+    f = permute(reshape(f, {n, o.in_channels, o.height, o.width}), {0, 2, 3, 1});
+  return head_of(o.head, x, f, o.output_scale);
 }
 
 void WideResnetPotential::parameters(const nn::ParameterVisitor& visit) {

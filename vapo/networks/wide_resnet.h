@@ -1,7 +1,7 @@
 #pragma once
 // Φ by a WideResNet (Zagoruyko & Komodakis 2016) over images (N,H,W,C) (golden-cases: wide_resnet_potential): a 3×3
 // convolution to b = 16 channels, three stages of n blocks, bk, 2bk and 4bk wide, the second and third at half the
-// size of the one before; then the mean over pixels of act(norm(·)), and a linear head.
+// size of the one before; then the mean over pixels of act(norm(·)), and a head (vapo/potential.h).
 
 #include <memory>
 
@@ -12,24 +12,22 @@ namespace vapo {
 
 struct WideResnetOptions {
   enum class Norm { none, group };
-  enum class Head { linear, residual };
+  using Head = vapo::Head;
   int64_t height = 32, width = 32, in_channels = 3;
   int64_t base_width = 16, depth = 28, widen = 10;  // b, 6n + 4 and k
   Norm norm = Norm::none;
   int64_t groups = 16;
   nn::Activation activation = nn::Activation::silu;
   double dropout = 0;  // between a block's convolutions, in training
-  Head head = Head::linear;  // Φ = w·h + b; residual: Φ = ½‖x − F‖², F = W h + b of as many numbers as the image
-  bool time = false;    // of bk sinusoids, and added between a block's convolutions
-  int64_t classes = 0;  // 0 = none; label `classes` = no class
+  // linear: Φ = F = w·h + b; the others: F = W h + b of as many numbers as the image
+  Head head = Head::linear;
+  double output_scale = 1;  // times Φ
+  bool time = false;        // of bk sinusoids, and added between a block's convolutions
+  int64_t classes = 0;      // 0 = none; label `classes` = no class
 };
 constexpr auto names_of(WideResnetOptions::Norm) {
   using Norm = WideResnetOptions::Norm;
   return name_table<Norm>("norm", {{"none", Norm::none}, {"group", Norm::group}});
-}
-constexpr auto names_of(WideResnetOptions::Head) {
-  using Head = WideResnetOptions::Head;
-  return name_table<Head>("head", {{"linear", Head::linear}, {"residual", Head::residual}});
 }
 
 class WideResnetPotential : public Potential {
