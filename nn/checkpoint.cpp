@@ -178,6 +178,15 @@ void CheckpointReader::load_ema_as_parameters(Module& module) const {
   loader.write();
 }
 
+void CheckpointReader::load_moments(Optimizer& optimizer) const {
+  Loader loader(name_, file_);
+  optimizer.state([&](const std::string& name, Tensor& moment) { loader.take("optimizer." + name, moment); });
+  loader.refuse_others("optimizer.");
+  auto steps = metadata_number<int64_t>(name_, file_, "optimizer_steps");
+  loader.write();
+  optimizer.set_steps_done(steps);
+}
+
 void CheckpointReader::load_training_state(Module& module, Ema* ema, Optimizer& optimizer) const {
   Loader loader(name_, file_);
   loader.take_parameters("param.", module);

@@ -43,6 +43,7 @@ class CheckpointReader {
   bool has_ema() const;
   void load_parameters(Module& module) const;
   void load_ema_as_parameters(Module& module) const;  // parameters ← averages: what samplers use
+  void load_moments(Optimizer& optimizer) const;      // what the optimizer knows of the gradients, and its steps
   void load_training_state(Module& module, Ema* ema, Optimizer& optimizer) const;
 
  private:

@@ -4,12 +4,17 @@
 
 namespace vapo::nn {
 
-Ema::Ema(const std::vector<NamedParameter>& parameters, double decay, bool ramp) : decay_(decay), ramp_(ramp) {
-  if (!(decay >= 0 && decay < 1)) throw InputError(fmt::format("the EMA decay must be in [0, 1), got {}", decay));
+Ema::Ema(const std::vector<NamedParameter>& parameters, double decay, bool ramp) : ramp_(ramp) {
+  set_decay(decay);
   for (const NamedParameter& p : parameters) {
     names_.push_back(p.name);
     averages_.push_back(p.parameter->value().clone());
   }
+}
+
+void Ema::set_decay(double decay) {
+  if (!(decay >= 0 && decay < 1)) throw InputError(fmt::format("the EMA decay must be in [0, 1), got {}", decay));
+  decay_ = decay;
 }
 
 double Ema::next_decay() const {

@@ -14,6 +14,7 @@ class Ema {
   Ema(const std::vector<NamedParameter>& parameters, double decay, bool ramp = true);  // starts at the parameters
 
   double next_decay() const;  // of the coming update
+  void set_decay(double decay);
   void count_update() { ++updates_; }
   std::span<const Tensor> averages() const { return averages_; }
   void state(const BufferVisitor& visit);  // parameter names

@@ -30,6 +30,21 @@ Energy marginal_energy(const Potential& phi, const Path& path, double t) {
   };
 }
 
+// With w = σμ' − μσ' (preconditioned.cpp):  (2Φ + f‖x‖²)/g² = (μΦ − ½μ'‖x‖²)/(σw).
+Energy marginal_energy(const Potential& phi, const Path& path, const Tensor& t, const Tensor& labels) {
+  return [&phi, path, t, labels](const Var& x) -> Var {
+    Var u = phi.log_density(x, t, labels);
+    if (u.defined()) return u;
+    PathVars p = path_variables(path, t);
+    Var squares = sum(square(rows(x)), {1});
+    return (p.mu * phi(x, t, labels) - 0.5 * p.dmu * squares) / (p.sigma * (p.sigma * p.dmu - p.mu * p.dsigma));
+  };
+}
+
+Energy potential_energy(const Potential& phi, double t) {
+  return [&phi, t](const Var& x) { return phi(x, times(x, t)); };
+}
+
 Energy boltzmann_energy(const Potential& phi, double t, double f, double g_squared) {
   if (!(g_squared > 0) || !std::isfinite(f) || !std::isfinite(g_squared))
     throw InputError(fmt::format("Boltzmann energy: f = {} and g² = {} must be finite and g² positive (at t = {})",

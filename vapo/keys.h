@@ -32,8 +32,8 @@ struct Choice {
 using NamesOrNumbers = std::vector<std::variant<int64_t, std::string>>;
 
 struct Key {
-  using Value =
-      std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, NamesOrNumbers*, Choice>;
+  using Value = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, std::vector<double>*,
+                             NamesOrNumbers*, Choice>;
   std::string name;  // "section.name"
   Value value;       // where it lies: valid as long as the options are
   std::string help;
@@ -60,6 +60,9 @@ inline Key key(const char* name, double& value, Range range, const char* help) {
 inline Key key(const char* name, std::vector<int64_t>& values, Range range, const char* help,
                bool may_be_empty = false) {
   return {name, &values, help, range, may_be_empty};
+}
+inline Key key(const char* name, std::vector<double>& values, Range range, const char* help) {
+  return {name, &values, help, range};
 }
 inline Key key(const char* name, NamesOrNumbers& values, const char* help) { return {name, &values, help}; }
 inline Key or_auto(Key key) {

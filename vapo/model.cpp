@@ -65,6 +65,18 @@ Energy Model::boltzmann(const Potential& phi) const {
   return boltzmann_energy(phi, e.boltzmann_t, path().f(e.boltzmann_t), path().g_squared(e.boltzmann_t));
 }
 
+Energy Model::energy(EnergyKind kind, const Potential& phi) const {
+  switch (kind) {
+    case EnergyKind::marginal:
+      return marginal(phi);
+    case EnergyKind::boltzmann:
+      return boltzmann(phi);
+    case EnergyKind::potential:
+      return potential_energy(phi, 1);
+  }
+  fail("[energy] unknown kind {}", static_cast<int>(kind));
+}
+
 Model open_model(const std::filesystem::path& file, OpenOptions options) {
   return open_model(nn::CheckpointReader(file), file, options);
 }

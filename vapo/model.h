@@ -29,8 +29,10 @@ struct Model {
   // As recipe.energy says, of its potential or of one made of it, which must outlive them.
   Energy marginal() const { return marginal(*potential); }
   Energy boltzmann() const { return boltzmann(*potential); }
+  Energy energy(EnergyKind kind) const { return energy(kind, *potential); }
   Energy marginal(const Potential& phi) const;
   Energy boltzmann(const Potential& phi) const;
+  Energy energy(EnergyKind kind, const Potential& phi) const;  // potential: Phi at t = 1
 };
 
 struct OpenOptions {

@@ -255,7 +255,14 @@ void add_keys(Keys& keys, SamplerOptions& s) {
        key("sample.sgld_steps", s.sgld.steps, from(0, kMost), "sgld: how many"),
        key("sample.step_size", s.sgld.step_size, above(0, kHuge),
            "sgld: eta of x + eta grad E + sqrt(2 eta T) noise"),
-       key("sample.temperature", s.sgld.temperature, from(0, kHuge), "sgld: T; 0 climbs the energy")});
+       key("sample.temperature", s.sgld.temperature, from(0, kHuge), "sgld: T; 0 climbs the energy"),
+       key("sample.denoise", s.denoise,
+           "sgld of the marginal energy: the flow brings noise to its time, and the chains' states from there to "
+           "data"),
+       key("sample.heat", s.heat, from(0, kHuge),
+           "euler, of an autonomous potential: temperature of noise in every step, from 0 at t = 0.9 to this at t "
+           "= 1 and "
+           "after it")});
 }
 
 void add_keys(Keys& keys, EnergyOptions& e) {
@@ -274,6 +281,7 @@ Keys keys_of(Recipe& r) {
   add_keys(keys, r.times);
   add_keys(keys, r.loss);
   add_keys(keys, r.train);
+  add_keys(keys, r.equilibrium);
   add_keys(keys, r.sample);
   add_keys(keys, r.energy);
   return keys;
@@ -324,9 +332,14 @@ void check(const Recipe& r) {
   check_coupling(r);
   check_below_one("train.ema_decay", t.ema_decay, "the average would never move (0 = no average)");
   check_optimizer(t.optimizer);
+  check_equilibrium(r);
   if (t.t_min >= t.t_max) refuse("train.t_min = {} must be below train.t_max = {}", t.t_min, t.t_max);
   if (r.sample.t_start >= r.sample.t_end)
     refuse("sample.t_start = {} must be below sample.t_end = {}", r.sample.t_start, r.sample.t_end);
+  if (r.sample.heat > 0 && !r.sample.langevin && r.sample.ode.method != OdeMethod::euler)
+    refuse("sample.heat = {} needs steps of one length: sample.method = \"euler\"", r.sample.heat);
+  if (r.sample.denoise && r.sample.langevin && r.sample.energy != EnergyKind::marginal)
+    refuse("sample.denoise = true needs sample.energy = \"marginal\", whose states the flow knows");
   if (r.classes() > 0 && t.label_drop == 1)
     refuse("train.label_drop = 1 with {}.classes = {}: no image would be shown with its class",
            name_of(r.potential.network), r.classes());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,7 @@
 #include "vapo/sampling/ode.h"
 #include "vapo/sampling/sgld.h"
 #include "vapo/times.h"
+#include "vapo/training/equilibrium_options.h"
 
 namespace vapo {
 
@@ -59,10 +61,11 @@ struct TrainingOptions {
   nn::Schedule learning_rate() const;  // the schedule with its total_steps
 };
 
-enum class EnergyKind { marginal, boltzmann };
+enum class EnergyKind { marginal, boltzmann, potential };
 constexpr auto names_of(EnergyKind) {
   using enum EnergyKind;
-  return name_table<EnergyKind>("energy", {{"marginal", marginal}, {"boltzmann", boltzmann}});
+  return name_table<EnergyKind>("energy",
+                                {{"marginal", marginal}, {"boltzmann", boltzmann}, {"potential", potential}});
 }
 struct SamplerOptions {
   bool langevin = false;   // Langevin dynamics, in the place of the flow
@@ -71,6 +74,10 @@ struct SamplerOptions {
   OdeOptions ode = {};                       // of the flow
   EnergyKind energy = EnergyKind::marginal;  // of sgld
   SgldOptions sgld = {};
+  std::optional<double> energy_t = {};  // of the marginal energy; none: EnergyOptions
+  bool denoise = false;                 // sgld: between the flow from noise to that time, and from there to t_end
+  double heat =
+      0;  // euler: T of noise √(2hT·heat_at(t)) in every step h (vapo/sampling/sgld.h); of autonomous potentials
   std::string_view method() const;  // of the ODE; "sgld" of Langevin dynamics
   void set_method(std::string_view name);
   SamplerOptions of_the_flow() const;  // the same with the flow, by rk45, in the place of Langevin dynamics
@@ -96,11 +103,13 @@ struct Recipe {
   TrainingOptions train;
   SamplerOptions sample;
   EnergyOptions energy;
-  int64_t classes() const;  // of its network; 0: not conditional
+  EquilibriumOptions equilibrium;
+  int64_t classes() const;                                           // of its network; 0: not conditional
+  int64_t steps() const { return train.steps + equilibrium.steps; }  // of both phases
 };
 
 // By part, in the order in which a config shows them: [model] and the networks' own tables, [path], [loss],
-// [train], [sample], [energy].
+// [train], [equilibrium], [sample], [energy].
 void add_keys(Keys& keys, PotentialOptions& options);
 void add_keys(Keys& keys, Path& path);
 void add_keys(Keys& keys, Times& times);  // of [path] too
@@ -108,10 +117,12 @@ void add_keys(Keys& keys, LossOptions& options);
 void add_keys(Keys& keys, TrainingOptions& options);
 void add_keys(Keys& keys, SamplerOptions& options);
 void add_keys(Keys& keys, EnergyOptions& options);
+void add_keys(Keys& keys, EquilibriumOptions& options);
 Keys keys_of(Recipe& recipe);  // all of them
 
 // Throws InputError naming the key whose value makes no sense beside others.
 void check(const Recipe& recipe);
+void check_equilibrium(const Recipe& recipe);  // of that part; check does it too
 
 // Φ for samples of the shape (D) of points or (H,W,C) of images, initialised by train.seed. Throws InputError
 // naming the key where network and samples do not fit.

@@ -27,6 +27,11 @@ enum Stream : uint32_t {
   kLoaderStream,  // and the two after it
   kMaskStream = kLoaderStream + 3,
   kTrialStream,
+  // of the equilibrium phase, by update
+  kChainStream,  // by step of a chain
+  kBirthStream,
+  kBirthNoiseStream,
+  kPositiveStream,
   // of evaluations
   kChoiceStream = 201,
   kDequantizationStream,

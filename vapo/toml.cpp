@@ -98,15 +98,7 @@ class Reader {
     *place = *node.value_exact<bool>();
   }
   void take(const Key& key, const toml::node& node, int64_t* place) const { *place = integer(key, node); }
-  void take(const Key& key, const toml::node& node, double* place) const {
-    if (!node.is_number()) wrong(key, node, "must be a number");
-    double x = *node.value<double>();
-    const Range& r = key.range;
-    if (!std::isfinite(x) || x > r.high || !(r.above ? x > r.low : x >= r.low))
-      wrong(key, node,
-            fmt::format("must be a number {} {} and at most {}", r.above ? "above" : "of at least", r.low, r.high));
-    *place = x;
-  }
+  void take(const Key& key, const toml::node& node, double* place) const { *place = real(key, node); }
   void take(const Key& key, const toml::node& node, std::string* place) const { *place = text(key, node); }
   void take(const Key& key, const toml::node& node, std::vector<int64_t>* place) const {
     const toml::array* array = node.as_array();
@@ -114,6 +106,16 @@ class Reader {
       wrong(key, node, fmt::format("must be an array of {} to 64 integers", key.may_be_empty ? 0 : 1));
     place->clear();
     for (const toml::node& item : *array) place->push_back(integer(key, item));
+  }
+  void take(const Key& key, const toml::node& node, std::vector<double>* place) const {  // or one without []
+    const toml::array* array = node.as_array();
+    if (array && (array->empty() || array->size() > 64)) wrong(key, node, "must be an array of 1 to 64 numbers");
+    std::vector<double> taken;
+    if (array)
+      for (const toml::node& item : *array) taken.push_back(real(key, item));
+    else
+      taken.push_back(real(key, node));
+    *place = taken;
   }
   void take(const Key& key, const toml::node& node, NamesOrNumbers* place) const {
     NamesOrNumbers taken;
@@ -144,6 +146,15 @@ class Reader {
     if (auto given = node.value_exact<std::string>()) return *given;
     if (raw_.empty()) wrong(key, node, "must be a string in quotes");
     return raw_;  // --set data.path=2024 means the file of that name
+  }
+  double real(const Key& key, const toml::node& node) const {
+    if (!node.is_number()) wrong(key, node, "must be a number");
+    double x = *node.value<double>();
+    const Range& r = key.range;
+    if (!std::isfinite(x) || x > r.high || !(r.above ? x > r.low : x >= r.low))
+      wrong(key, node,
+            fmt::format("must be a number {} {} and at most {}", r.above ? "above" : "of at least", r.low, r.high));
+    return x;
   }
   int64_t integer(const Key& key, const toml::node& node) const {
     auto x = node.value_exact<int64_t>();
@@ -213,6 +224,7 @@ std::string possible_values(const Key& key) {
                  [](std::string*) -> std::string { return "text"; }, [&](int64_t*) { return number("integer"); },
                  [&](double*) { return number("number"); },
                  [&](std::vector<int64_t>*) { return number("integers"); },
+                 [&](std::vector<double>*) { return number("numbers"); },
                  [](NamesOrNumbers*) -> std::string { return "a name, or names and numbers from 1 in []"; },
                  [](const Choice& choice) { return joined(choice.names); }},
       key.value);
@@ -274,6 +286,7 @@ std::string toml_value(const Key& key) {
       Overloaded{[](const bool* v) -> std::string { return *v ? "true" : "false"; },
                  [](const std::string* v) { return quoted(*v); },
                  [](const std::vector<int64_t>* v) { return fmt::format("[{}]", fmt::join(*v, ", ")); },
+                 [](const std::vector<double>* v) { return fmt::format("[{}]", fmt::join(*v, ", ")); },
                  [](const NamesOrNumbers* v) {
                    auto one = Overloaded{[](int64_t number) { return fmt::format("{}", number); },
                                          [](const std::string& name) { return quoted(name); }};

@@ -42,7 +42,23 @@ struct LongRun {
   double before_last_quarter = 0, last_quarter = 0;  // mean energies
 };
 
-LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density& d, uint64_t seed) {
+// What sgld keeps the law of, as a log-density: with sample.energy = "potential" Φ/T, else the marginal energy.
+struct Law {
+  Energy energy;
+  SgldOptions sgld;
+  bool of_potential;
+};
+Law law_of(const Model& model, uint64_t seed) {
+  const SamplerOptions& s = model.recipe.sample;
+  Law out{model.marginal(), sgld_options(s, seed), s.energy == EnergyKind::potential};
+  if (!out.of_potential) return out;
+  out.energy = tempered(model.energy(EnergyKind::potential), s.sgld.temperature);
+  out.sgld.step_size *= s.sgld.temperature;
+  out.sgld.temperature = 1;
+  return out;
+}
+
+LongRun run_sgld(const Model& model, const Law& law, const Config::Density& d, uint64_t seed) {
   constexpr int64_t kTrailLength = 60, kTrailParticles = 24;
   Stopwatch watch;
   LongRun run;
@@ -56,7 +72,7 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
           trail_every = std::max<int64_t>(1, burn_in / 1000);
   int64_t quarter = d.sgld_steps / 4, last_start = d.sgld_steps - quarter;
   std::vector<Tensor> taken;
-  SgldOptions options = sgld_options(model.recipe.sample, seed);
+  SgldOptions options = law.sgld;
   options.steps = d.sgld_steps;
   auto observe = [&](const SgldReport& r) {
     if (r.step % trace_every == 0) {
@@ -79,7 +95,7 @@ LongRun run_sgld(const Model& model, const Energy& energy, const Config::Density
       taken.push_back(r.x);
     }
   };
-  sgld(energy, prior_noise(model, d.sgld_particles, seed + 1), options, observe);
+  sgld(law.energy, prior_noise(model, d.sgld_particles, seed + 1), options, observe);
   run.samples =
       first_rows(model.standardization.undo(kernel::concat(taken, 0).to(Device::cpu).to(DType::f64)), d.points);
   run.seconds = watch.seconds();
@@ -178,6 +194,7 @@ int density(const DensityOptions& options) {
                 {"sgld_particles", d.sgld_particles},
                 {"sgld_steps", d.sgld_steps},
                 {"sgld_step_size", model.recipe.sample.sgld.step_size},
+                {"sgld_energy", model.recipe.sample.energy},
                 {"settings", options.settings}});
   fs::path folder = options.out.empty() ? model.file.parent_path() : fs::path(options.out);
   Evaluation evaluation(folder.empty() ? "." : folder, "density", asked, "--out", Evaluation::Parts::none);
@@ -197,6 +214,8 @@ int density(const DensityOptions& options) {
   Tensor centres = result.grid.centres();
   Tensor marginal = energy_at(model.marginal(), model, centres);
   result.marginal_shares = data::cell_shares(marginal);
+  Law law = law_of(model, seed);
+  Tensor log_density = law.of_potential ? energy_at(law.energy, model, centres) : marginal;
   result.boltzmann_shares = data::cell_shares(energy_at(model.boltzmann(), model, centres));
 
   note("exact log-likelihood");
@@ -204,6 +223,8 @@ int density(const DensityOptions& options) {
   TimedLikelihoods likelihood = likelihood_of(model, likelihood_points, {.tolerance = 1e-4});
   data::Estimate log_p = data::mean_of(likelihood.log_likelihood);
   if (reference.known) add_known_density(summary, result, reference, likelihood_points, likelihood.log_likelihood);
+  if (reference.known && law.of_potential)
+    summary["tv_potential"] = number(data::total_variation(result.true_shares, data::cell_shares(log_density)));
   summary["nll"] = number(-log_p.mean);
   summary["nll_standard_error"] = number(log_p.standard_error);
   summary["nll_points"] = likelihood_points.dim(0);
@@ -216,7 +237,7 @@ int density(const DensityOptions& options) {
   note(fmt::format("{} samples by {}", d.points, flow.method()));
   TimedSamples ode = timed_samples(model, flow, {.n = d.points, .seed = seed});
   note(fmt::format("{} steps of SGLD with {} particles", d.sgld_steps, d.sgld_particles));
-  LongRun run = run_sgld(model, model.marginal(), d, seed);
+  LongRun run = run_sgld(model, law, d, seed);
   result.sgld = run.trace;
   result.sgld_samples = run.samples;
   result.sgld_trails = run.trails;
@@ -232,7 +253,7 @@ int density(const DensityOptions& options) {
   summary["sgld_steps"] = d.sgld_steps;
   summary["sgld_step_size"] = model.recipe.sample.sgld.step_size;
   double log_z =
-      data::log_integral(marginal, result.grid);  // so that E − log Z is a log-density in the data's units
+      data::log_integral(log_density, result.grid);  // so that E − log Z is a log-density in the data's units
   double change = run.last_quarter - run.before_last_quarter, level = run.last_quarter - log_z;
   summary["sgld_mean_log_density"] = number(level);
   summary["sgld_energy_drift_nats"] = number(change);

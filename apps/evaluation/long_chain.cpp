@@ -102,7 +102,7 @@ Json line_of(const ChainStep& s) {
   return {{"step", s.step},
           {"mean_squared_gradient", number(s.mean_squared_gradient)},
           {"mean_absolute_value", number(sum)},
-          {"outside", number(share_outside(s.x))},
+          {"outside", number(s.x.rank() == 4 ? share_outside(s.x) : NAN)},
           {"values", values}};
 }
 

@@ -14,7 +14,7 @@ namespace vapo::app {
 // What is known of step k before it is made.
 struct ChainStep {
   int64_t step;
-  const Tensor& x;               // (N,H,W,C)
+  const Tensor& x;               // (N,H,W,C), or points (N,D)
   const Tensor& values;          // (N): of the function that is followed
   double mean_squared_gradient;  // of it
 };
@@ -32,10 +32,11 @@ struct ChainPlan {
 };
 
 struct Chain {
-  std::vector<double> mean_squared_gradient, mean_absolute_value, outside;  // a number a step; NaN where not finite
-  data::Chains values;                                                      // of each particle, step by step
-  Tensor shown;       // (times,N,H,W,C): as many as were reached
-  std::string ended;  // why it ended before its time; empty where it did not
+  std::vector<double> mean_squared_gradient, mean_absolute_value,
+      outside;          // a number a step; NaN where not finite, or of points
+  data::Chains values;  // of each particle, step by step
+  Tensor shown;         // (times,N,…): as many as were reached
+  std::string ended;    // why it ended before its time; empty where it did not
 };
 
 // Runs, or goes on with, or reads what is left of a chain in `folder`.

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <optional>
 
+#include "apps/evaluation/longrun_states.h"
 #include "apps/evaluation/model_images.h"
 #include "apps/run/command.h"
 #include "apps/sampling/sampling.h"
@@ -31,7 +32,7 @@ struct LongRunOptions {
   std::optional<int64_t> burn_in;
   double until = 20, save_every = 30;
   int64_t steps = 2000, per_unit = 50, particles = 16, seed = 0;
-  bool last_weights = false;
+  bool last_weights = false, clamp = false, denoise = false, together = false;
 };
 
 constexpr int64_t kShown = 16;  // times at which images are kept
@@ -60,7 +61,7 @@ Advance flow_of(const Model& model, int64_t per_unit) {
 }
 
 // SGLD's steps; those of run `number` have noise of their own.
-Advance langevin(const EnergySlope& slope, double step_size, double temperature, uint64_t seed, size_t number) {
+Advance langevin(const EnergySlope& slope, const SgldOptions& how, uint64_t seed, size_t number) {
   return [=](const Tensor& x, int64_t first, int64_t count, const Observe& observe) {
     Tensor values;  // of every particle, at the step at hand
     EnergySlope heard = [&](const Tensor& at) {
@@ -68,10 +69,9 @@ Advance langevin(const EnergySlope& slope, double step_size, double temperature,
       values = e.value;
       return e;
     };
-    SgldOptions options{.step_size = step_size,
-                        .temperature = temperature,
-                        .steps = count,
-                        .key = {seed, kSgldStream, (uint64_t{number} << 32) + static_cast<uint64_t>(first)}};
+    SgldOptions options = how;
+    options.steps = count;
+    options.key = {seed, kSgldStream, (uint64_t{number} << 32) + static_cast<uint64_t>(first)};
     int64_t step = first;
     try {
       return sgld(heard, x, options, [&](const SgldReport& r) {
@@ -81,12 +81,12 @@ Advance langevin(const EnergySlope& slope, double step_size, double temperature,
     } catch (const DivergedError&) {  // it would speak of this call's steps
       auto bad = values.defined() ? non_finite(values) : std::nullopt;
       std::string hint = step == 0 ? "are the weights and the start finite?"
-                                   : fmt::format("a smaller --step-size than {}", step_size);
+                                   : fmt::format("a smaller --step-size than {}", how.step_size);
       if (bad)
         throw DivergedError(
             fmt::format("the energy is {} at step {} {}. Hint: {}", bad->name(), step, bad->where(), hint));
       throw DivergedError(
-          fmt::format("x is not finite after step {}. Hint: a smaller --step-size than {}", step, step_size));
+          fmt::format("x is not finite after step {}. Hint: a smaller --step-size than {}", step, how.step_size));
     }
   };
 }
@@ -102,21 +102,17 @@ std::vector<int64_t> shown_steps(int64_t steps, int64_t begin) {
   return out;
 }
 
-Tensor start_of(const Model& model, const std::string& start, int64_t n, uint64_t seed) {
-  if (start == "noise") return prior_noise(model, n, seed);
-  return timed_samples(model, model.recipe.sample.of_the_flow(), {.n = n, .seed = seed}).x.to(model.device);
-}
-
 LongRuns plan_of(const LongRunOptions& o, const Model& model) {
   LongRuns all;
   all.ode = o.method == "ode";
+  all.of_images = model.of_images();
   all.function = "Phi";
   all.not_comparable_because = model.config.data.set == "cifar10"
                                    ? ""
                                    : "the poster's model is of CIFAR-10, this one of " + model.config.data.set;
   if (all.ode) {
     if (o.starts != std::vector<std::string>{"noise"})
-      throw InputError("--start: the flow begins at noise; samples are a start of --method sgld");
+      throw InputError("--start: the flow begins at noise; samples and data are starts of --method sgld");
     all.steps = std::llround(o.until * static_cast<double>(o.per_unit));
     all.unit = 1 / static_cast<double>(o.per_unit);
     if (all.steps < 1)
@@ -130,9 +126,12 @@ LongRuns plan_of(const LongRunOptions& o, const Model& model) {
   if (all.burn_in + 4 > o.steps)
     throw InputError(fmt::format("--burn-in {}: of {} steps, fewer than 4 are left", all.burn_in, o.steps));
   all.shown = shown_steps(o.steps, 0);
+  std::vector<double> temperatures = o.temperatures;
+  if (o.together) temperatures = {NAN};  // all in one run
   for (const std::string& start : o.starts)
-    for (double temperature : o.temperatures) {
-      std::string name = fmt::format("sgld-{}-{}", start, temperature);
+    for (double temperature : temperatures) {
+      std::string name = fmt::format("sgld-{}", start);
+      if (!o.together) name += fmt::format("-{}", temperature);
       for (const LongRun& other : all.runs)
         if (other.name == name)
           throw InputError(fmt::format("{}, temperature {}: named twice", start, temperature));
@@ -158,42 +157,64 @@ Json request_of(const LongRunOptions& o, const Model& model, const LongRuns& all
                   {"step_size", *o.step_size},
                   {"energy", all.function},
                   {"burn_in", all.burn_in}});
+  for (const auto& [name, on] : {std::pair{"clamp", o.clamp}, {"denoise", o.denoise}, {"together", o.together}})
+    if (on) request[name] = true;
   return request;
 }
 
-void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, LongRuns& all,
-             const std::filesystem::path& folder) {
+// Each particle's temperature where all run together: the temperatures in turn.
+Tensor in_turn(const std::vector<double>& temperatures, int64_t n) {
+  std::vector<double> out;
+  for (int64_t k = 0; k < n; ++k) out.push_back(temperatures[static_cast<size_t>(k) % temperatures.size()]);
+  return Tensor::from(out, {n});
+}
+
+// t: of the marginal energy, which is that of data with noise of deviation σ/μ.
+void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, std::optional<double> t,
+             LongRuns& all, const std::filesystem::path& folder) {
+  int64_t n = o.particles * (o.together ? static_cast<int64_t>(o.temperatures.size()) : 1);
+  double noise = t ? model.path().at(*t).sigma / model.path().at(*t).mu : 0;
   auto seed = static_cast<uint64_t>(o.seed);
   EnergySlope slope = recorded_slope(energy);
   std::string known;
   Tensor start;
   for (size_t i = 0; i < all.runs.size(); ++i) {
     LongRun& run = all.runs[i];
-    if (run.start != known) start = start_of(model, run.start, o.particles, seed);
+    if (run.start != known) start = long_run_start(model, run.start, n, seed, noise);
     known = run.start;
-    Advance advance =
-        all.ode ? flow_of(model, o.per_unit) : langevin(slope, *o.step_size, run.temperature, seed, i);
+    SgldOptions how{.step_size = o.step_size.value_or(0), .temperature = run.temperature, .clamp = o.clamp};
+    if (o.together) how.temperature = 0, how.temperatures = in_turn(o.temperatures, n);
+    Advance advance = all.ode ? flow_of(model, o.per_unit) : langevin(slope, how, seed, i);
     ChainPlan plan{
         .name = run.name, .what = run.name, .steps = all.steps, .shown = all.shown, .save_every = o.save_every};
     run.chain = run_chain(folder, plan, start, advance);
     if (!run.chain.ended.empty()) note(fmt::format("{}: {}", run.name, run.chain.ended));
   }
+  if (o.together) {
+    std::vector<LongRun> each;
+    for (const LongRun& run : all.runs)
+      for (LongRun& part : by_temperature(run, o.temperatures)) each.push_back(std::move(part));
+    all.runs = std::move(each);
+  }
+  for (LongRun& run : all.runs)
+    if (o.denoise && run.chain.shown.defined()) run.denoised = denoised(model, run.chain.shown, *t);
 }
 
 int longrun(LongRunOptions o) {
   Device device = o.common.apply();
   Model model = open_model(o.model, o.last_weights, device);
-  if (!model.of_images())
-    throw InputError(
-        fmt::format("{}: a model of points; long runs are of images. Hint: vapo density", model.file.string()));
   if (!o.energy) o.energy = model.recipe.sample.energy;
   if (!o.step_size) o.step_size = model.recipe.sample.sgld.step_size;
   LongRuns all = plan_of(o, model);
   Energy energy;
+  std::optional<double> marginal_t;
   if (!all.ode && *o.energy == EnergyKind::marginal) {
-    double t = marginal_time(model, o.t);
-    energy = blurred_data_energy(*model.potential, model.path(), t);
-    all.function = fmt::format("marginal energy at t = {}", t);
+    marginal_t = marginal_time(model, o.t);
+    energy = blurred_data_energy(*model.potential, model.path(), *marginal_t);
+    all.function = fmt::format("marginal energy at t = {}", *marginal_t);
+  } else if (!all.ode && *o.energy == EnergyKind::potential) {
+    energy = model.energy(EnergyKind::potential);
+    all.function = "Phi at t = 1";
   } else if (!all.ode) {
     const EnergyOptions& e = model.recipe.energy;
     energy = model.boltzmann();
@@ -202,21 +223,24 @@ int longrun(LongRunOptions o) {
             ? fmt::format("(4 Phi + f |x|^2)/g^2 at t = {}, f = {}, g^2 = {}", e.boltzmann_t, e.f, e.g_squared)
             : fmt::format("(4 Phi + f |x|^2)/g^2 of the path at t = {}", e.boltzmann_t);
   }
+  if (o.denoise && !(marginal_t && model.path().at(*marginal_t).sigma > 0))
+    throw InputError(
+        "--denoise: of --method sgld with --energy marginal at a time --t below 1, whose noise the flow takes");
   Evaluation evaluation(evaluation_folder(model, o.out, "longrun-" + o.method), "longrun",
                         request_of(o, model, all));
-  run_all(o, model, energy, all, evaluation.folder());
+  run_all(o, model, energy, marginal_t, all, evaluation.folder());
   report_long_runs(evaluation, all);
   evaluation.remark(
-      all.ode
-          ? fmt::format(
-                "{} particles, Euler with {} steps per unit of time (NFE {}), seed {}; {} weights of step {}; "
-                "the network sees no t beyond {}",
-                o.particles, o.per_unit, all.steps, o.seed, model.averaged ? "averaged" : "last", model.step,
-                model.recipe.train.t_max)
-          : fmt::format(
-                "{} particles, {} steps of {:.3g}, seed {}; {} weights of step {}; at first noise, or samples "
-                "of the flow",
-                o.particles, all.steps, *o.step_size, o.seed, model.averaged ? "averaged" : "last", model.step));
+      all.ode ? fmt::format(
+                    "{} particles, Euler with {} steps per unit of time (NFE {}), seed {}; {} weights of step {}; "
+                    "the network sees no t beyond {}",
+                    o.particles, o.per_unit, all.steps, o.seed, model.averaged ? "averaged" : "last", model.step,
+                    model.recipe.train.t_max)
+              : fmt::format("{} particles{}, {} steps of {:.3g}, seed {}; {} weights of step {}; at first noise, "
+                            "samples of the "
+                            "flow, or data with the noise of its time",
+                            o.particles, o.clamp ? " held in [-1,1]" : "", all.steps, *o.step_size, o.seed,
+                            model.averaged ? "averaged" : "last", model.step));
   evaluation.finish(o.common.json);
   return 0;
 }
@@ -248,14 +272,23 @@ void add_longrun(CLI::App& app, Action& action) {
       ->check(real_from(0.0, 1e12))
       ->capture_default_str();
   command->add_option("--step-size", o->step_size, "Of sgld (default: the config's)")->check(real_from(1e-12, 1e6));
-  add_choice(*command, "--energy", o->energy, "Of sgld: marginal or boltzmann (default: the config's)");
+  add_choice(*command, "--energy", o->energy,
+             "Of sgld: marginal, boltzmann or potential: Phi itself (default: the config's)");
+  command->add_flag("--together", o->together,
+                    "Of sgld: one run of particles that have the temperatures in turn, -n of each");
+  command->add_flag("--clamp", o->clamp, "Of sgld: particles are held in [-1,1]");
+  command->add_flag(
+      "--denoise", o->denoise,
+      "Of sgld and the marginal energy: also show the states as the flow carries them on from --t to 1");
   command
       ->add_option("--t", o->t,
                    "Of the marginal energy (default: the config's, or 0.95 where the path has no noise)")
       ->check(real_from(0.0, 1.0));
-  command->add_option("--start", o->starts, "Of sgld: noise, samples (of the flow), or both with a comma")
+  command
+      ->add_option("--start", o->starts,
+                   "Of sgld: noise, samples (of the flow), data (trained on), or several with commas")
       ->delimiter(',')
-      ->check(CLI::IsMember({"noise", "samples"}))
+      ->check(CLI::IsMember({"noise", "samples", "data"}))
       ->capture_default_str();
   command
       ->add_option("--burn-in", o->burn_in,

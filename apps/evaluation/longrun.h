@@ -13,9 +13,10 @@ struct LongRun {
   std::string name, start;  // name: of its files
   double temperature = 0;   // of SGLD
   Chain chain;
+  Tensor denoised = {};  // like chain.shown, carried on to t = 1; undefined where that was not asked for
 };
 struct LongRuns {
-  bool ode = false;
+  bool ode = false, of_images = true;
   std::string function;  // what is followed, as text: "Phi", "4 Phi - |x|^2", …
   double unit = 1;       // time, or steps, of one step
   int64_t steps = 0, burn_in = 0;

@@ -81,11 +81,14 @@ class Scorer {
         model_(model),
         evaluation_(evaluation),
         boltzmann_(recorded_slope(boltzmann_energy(*model.potential, 1, -1, 1))),
-        marginal_(recorded_slope(blurred_data_energy(*model.potential, model.path(), t))) {}
+        marginal_(recorded_slope(blurred_data_energy(*model.potential, model.path(), t))) {
+    if (model.potential->autonomous()) potential_ = recorded_slope(model.energy(EnergyKind::potential));
+  }
 
   std::vector<std::string> names() const {
     std::vector<std::string> out = {"4 Phi - |x|^2", "marginal energy", "-|grad (4 Phi - |x|^2)|",
                                     "-|grad marginal energy|"};
+    if (potential_) out.insert(out.end(), {"Phi", "-|grad Phi|"});  // an energy after the equilibrium phase
     if (options_.likelihood > 0) out.push_back("likelihood");
     return out;
   }
@@ -100,6 +103,10 @@ class Scorer {
       std::vector<Tensor> columns;
       for (const Tensor& values : {b.energy, m.energy, b.mass, m.mass})
         columns.push_back(values.reshape({count, 1}));
+      if (potential_) {
+        EnergyScores p = energy_scores(potential_, x);
+        for (const Tensor& values : {p.energy, p.mass}) columns.push_back(values.reshape({count, 1}));
+      }
       return kernel::concat(columns, 1);
     };
     Tensor energies = rows_in_parts(evaluation_.file("energies" + suffix + ".npy"), images.grey.dim(0),
@@ -129,7 +136,7 @@ class Scorer {
   const OodOptions& options_;
   const Model& model_;
   const Evaluation& evaluation_;
-  EnergySlope boltzmann_, marginal_;
+  EnergySlope boltzmann_, marginal_, potential_;  // potential: of an autonomous one; else none
 };
 
 // Each score, and then its typicality.
@@ -207,7 +214,7 @@ int ood(const OodOptions& options) {
   if (result.not_comparable_because.empty())
     evaluation.remark(fmt::format(
         "The poster's numbers are of the published network after its whole training; this model had {} of {} steps",
-        model.step, model.recipe.train.steps));
+        model.step, model.recipe.steps()));
   evaluation.finish(options.common.json);
   return 0;
 }

@@ -70,19 +70,27 @@ Facts config_facts(const RunRecord& run) {
   if (path == "tempered") path += fmt::format(", ω = {}, ν = {}", text("path", "omega"), text("path", "nu"));
   if (potential != "raw") potential += ", reference " + text("model", "reference");
   if (double decay = c.at("train").at("ema_decay"); decay > 0) average = "exponential, decay " + rounded(decay, 6);
-  std::string steps = text("train", "steps");
-  if (c.at("train").at("steps") != run.step()) steps = fmt::format("{} of {}", grouped(run.step()), steps);
-  return {{"Data", data_words(c.at("data"), run.of_images)},
-          {"Network", network + (made_of.empty() ? "" : " " + made_of)},
-          {"Potential", potential},
-          {"Path", path},
-          {"Loss", words(text("loss", "estimator")) + ", weight " + text("loss", "weight") +
-                       (is_set(c.at("loss").at("antithetic")) ? ", antithetic" : "")},
-          {"Optimizer", optimizer_words(c.at("train"))},
-          {"Average of the weights", average},
-          {"Steps", steps},
-          {"Batch", batch_words(run)},
-          {"Seed", c.at("train").at("seed").dump()}};
+  const Json& phase = c.at("equilibrium");
+  int64_t flow = c.at("train").at("steps"), updates = phase.at("steps");
+  std::string steps = grouped(flow + updates);
+  if (flow + updates != run.step()) steps = fmt::format("{} of {}", grouped(run.step()), steps);
+  Facts facts = {{"Data", data_words(c.at("data"), run.of_images)},
+                 {"Network", network + (made_of.empty() ? "" : " " + made_of)},
+                 {"Potential", potential},
+                 {"Path", path},
+                 {"Loss", words(text("loss", "estimator")) + ", weight " + text("loss", "weight") +
+                              (is_set(c.at("loss").at("antithetic")) ? ", antithetic" : "")},
+                 {"Optimizer", optimizer_words(c.at("train"))},
+                 {"Average of the weights", average},
+                 {"Steps", steps},
+                 {"Batch", batch_words(run)},
+                 {"Seed", c.at("train").at("seed").dump()}};
+  if (updates > 0)
+    facts.push_back({"Equilibrium phase",
+                     fmt::format("the last {} steps: {} energy, {} chains, {} steps of {} of them an update",
+                                 grouped(updates), text("equilibrium", "energy"), text("equilibrium", "buffer"),
+                                 text("equilibrium", "chain_steps"), text("equilibrium", "batch_size"))});
+  return facts;
 }
 
 std::string sampler_words(const GridSampler& s) {

@@ -46,6 +46,8 @@ fs::path RunFolder::samples(int64_t step) const {
   return path_ / fmt::format("{}{}{}", kGridPrefix, step, kGridSuffix);
 }
 
+fs::path RunFolder::buffer(int64_t step) const { return path_ / fmt::format("buffer-{}{}", step, kGridSuffix); }
+
 void RunFolder::create() const {
   std::error_code error;
   fs::create_directories(path_, error);
@@ -78,11 +80,11 @@ void RunFolder::point_latest_to(int64_t step) const {
   write_file_atomically(path_ / "latest", pieces);
 }
 
-void RunFolder::keep_newest(int64_t count) const {
+void RunFolder::keep_newest(int64_t count, int64_t but) const {
   std::vector<int64_t> steps = checkpoints();
   for (size_t i = static_cast<size_t>(count); i < steps.size(); ++i) {
     std::error_code ignored;
-    fs::remove(checkpoint(steps[i]), ignored);
+    if (steps[i] != but) fs::remove(checkpoint(steps[i]), ignored);
   }
 }
 

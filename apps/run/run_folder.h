@@ -1,6 +1,6 @@
 #pragma once
-// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, samples-STEP.png, event files, on a GPU
-// convolutions.jsonl, and `latest`, which names the newest checkpoint.
+// The folder of a run: config.toml, metrics.jsonl, checkpoint-STEP.safetensors, samples-STEP.png, buffer-STEP.png, event
+// files, on a GPU convolutions.jsonl, and `latest`, which names the newest checkpoint.
 
 #include <cstdint>
 #include <filesystem>
@@ -21,14 +21,15 @@ class RunFolder {
   std::filesystem::path convolutions() const { return path_ / "convolutions.jsonl"; }
   std::filesystem::path checkpoint(int64_t step) const;
   std::filesystem::path samples(int64_t step) const;  // the grid of that step, a PNG
+  std::filesystem::path buffer(int64_t step) const;   // beside it, of the chains of the equilibrium phase
 
-  void create() const;                       // throws IoError
-  bool holds_a_run() const;                  // a config or a checkpoint is there
-  std::vector<int64_t> checkpoints() const;  // their steps, newest first
-  std::vector<int64_t> grids() const;        // the steps of the grids of samples, oldest first
-  void point_latest_to(int64_t step) const;  // atomically
-  void keep_newest(int64_t count) const;     // removes older checkpoints
-  void remove_temporary_files() const;       // what a killed run left behind
+  void create() const;                                      // throws IoError
+  bool holds_a_run() const;                                 // a config or a checkpoint is there
+  std::vector<int64_t> checkpoints() const;                 // their steps, newest first
+  std::vector<int64_t> grids() const;                       // the steps of the grids of samples, oldest first
+  void point_latest_to(int64_t step) const;                 // atomically
+  void keep_newest(int64_t count, int64_t but = -1) const;  // removes older checkpoints, but that step's
+  void remove_temporary_files() const;                      // what a killed run left behind
 
  private:
   std::filesystem::path path_;

@@ -33,9 +33,19 @@ void SamplerFlags::add_to(CLI::App& command) {
                    "depend on its batch");
   command.add_option("--t-end", t_end, "Where the flow ends; beyond 1 the potential stays as at 1")
       ->check(real_from(0.0, 1e6));
-  add_choice(command, "--energy", energy, "Of sgld: marginal or boltzmann");
+  add_choice(command, "--energy", energy,
+             "Of sgld: marginal, boltzmann, or potential: Phi itself, after the equilibrium phase");
+  command.add_option("--t", t, "Of sgld: the time of the marginal energy (default: the config's)")
+      ->check(real_from(0.0, 1.0));
+  command.add_flag("--denoise", denoise,
+                   "Of sgld at --t: the flow brings noise there, and the chains' states from there to data");
   command.add_option("--step-size", step_size, "Of sgld")->check(real_from(1e-12, 1e6));
-  command.add_option("--temperature", temperature, "Of sgld; 0 climbs the energy")->check(real_from(0.0, 1e12));
+  command
+      .add_option("--temperature", temperature,
+                  "Of sgld; 0 climbs the energy. Of euler, for an autonomous potential: noise in every step, from "
+                  "none at t = "
+                  "0.9 to this at t = 1 and up to --t-end")
+      ->check(real_from(0.0, 1e12));
   command.add_option("--seed", seed, "Sample k of a seed starts from the same noise for every n")
       ->check(CLI::Range(int64_t{0}, int64_t{9'000'000'000'000'000}))
       ->capture_default_str();
@@ -53,7 +63,9 @@ SamplerOptions SamplerFlags::over(const vapo::Model& model) const {
   override_by(s.ode.atol, atol);
   override_by(s.t_end, t_end);
   override_by(s.sgld.step_size, step_size);
-  override_by(s.sgld.temperature, temperature);
+  override_by(s.langevin ? s.sgld.temperature : s.heat, temperature);
+  if (t) s.energy_t = t;
+  s.denoise |= denoise;
   override_by(s.batch_size, batch_size);
   if (s.batch_size == 0 && model.device != Device::cpu) s.batch_size = batch_of(model, s);  // depends on the device
   return s;
@@ -70,9 +82,12 @@ Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
                 {"energy", s.energy},
                 {"step_size", s.sgld.step_size},
                 {"temperature", s.sgld.temperature}});
+    if (s.energy_t) out["t"] = *s.energy_t;
+    if (s.denoise) out["denoise"] = true;
     return out;
   }
   out.update({{"t_start", s.t_start}, {"t_end", s.t_end}});
+  if (s.heat > 0) out["temperature"] = s.heat;
   if (!is_adaptive(s.ode.method)) {
     out["steps"] = s.ode.steps;
   } else {

@@ -15,9 +15,9 @@ struct SamplerFlags {
   std::optional<std::string> method;
   std::optional<EnergyKind> energy;
   std::optional<int64_t> steps, batch_size;
-  std::optional<double> rtol, atol, t_end, step_size, temperature;
+  std::optional<double> rtol, atol, t_end, step_size, temperature, t;
   int64_t seed = 0;
-  bool own_steps = false, no_graph = false, last_weights = false;
+  bool own_steps = false, no_graph = false, last_weights = false, denoise = false;
 
   void add_to(CLI::App& command);
   SamplerOptions over(const vapo::Model& model) const;

@@ -42,6 +42,22 @@ std::vector<std::string> doubts_about(const Config& config) {
     for (const auto& [key, set] : {std::pair{"data.columns", !config.data.columns.empty()},
                                    std::pair{"data.missing", config.data.missing != data::Missing::refuse}})
       if (set) doubt(fmt::format("{}: of tables alone, and not used for {}", key, config.data.set));
+  if (const EquilibriumOptions& e = config.equilibrium; e.steps == 0) {
+    for (const Difference& d : differences({}, config))
+      if (d.key.starts_with("equilibrium.")) {
+        doubt(fmt::format("{} is set and equilibrium.steps = 0: there is no such phase", d.key));
+        break;
+      }
+  } else {
+    if (e.schedule.warmup_steps >= e.steps)
+      doubt(fmt::format("equilibrium.warmup_steps = {}: all {} updates are warm-up", e.schedule.warmup_steps,
+                        e.steps));
+    if (e.buffer / e.batch_size > e.steps)
+      doubt(fmt::format("equilibrium.buffer = {}: {} updates of {} chains begin no more than {} of them", e.buffer,
+                        e.steps, e.batch_size, e.steps * e.batch_size));
+    if (t.ema_decay == 0 && e.ema_decay > 0)
+      doubt("train.ema_decay = 0: there is no average, and equilibrium.ema_decay is not used");
+  }
   if (is_of_images(config) && config.run.validate_every > 0 && config.data.held_out == 0)
     doubt("train.validate_every is set and data.held_out = 0: there is nothing to validate on");
   return out;

@@ -38,6 +38,7 @@ struct Cost {
 // batch, then cost what they cost in training.
 Cost cost_of(Recipe config, const BatchSource& dataset, const Batch& batch, int64_t n, Device device) {
   int64_t before = memory_stats(device).current_bytes, parts = std::min<int64_t>(config.train.accumulate, 2);
+  config.equilibrium.steps = 0;
   config.train.batch_size = parts * n;
   config.train.accumulate = parts;
   FirstOf few(dataset, batch, parts * n);
@@ -56,6 +57,14 @@ Cost cost_of(Recipe config, const BatchSource& dataset, const Batch& batch, int6
 }
 
 }  // namespace
+
+// An update of the equilibrium phase in flow steps: by the network's passes, of which a sample of the flow takes six (both
+// gradients, the inner one differentiated), a chain's step two, and a sample of the contrast three.
+double update_in_steps(const Config& config) {
+  const EquilibriumOptions& e = config.equilibrium;
+  auto n = static_cast<double>(config.train.batch_size), chains = static_cast<double>(e.batch_size);
+  return 1 + (2 * chains * static_cast<double>(e.chain_steps) + 3 * (n + chains)) / (6 * n);
+}
 
 Json dry_run(const Config& config, Dataset& dataset, Device device) {
   const TrainingOptions& t = config.train;
@@ -89,17 +98,21 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
     if (timed == part) bytes = static_cast<double>(measured.bytes);
   }
   double seconds = seconds_each * static_cast<double>(t.batch_size);
-  return {{"parameters", large.parameters},
-          {"batch_size", t.batch_size},
-          {"parts", t.accumulate},
-          {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(config.loss)},
-          {"flops_per_step", flops},
-          {"peak_bytes", static_cast<int64_t>(bytes)},
-          {"peak_gib", bytes / (1 << 30)},
-          {"seconds_per_step", seconds},
-          {"steps", t.steps},
-          {"hours", seconds * static_cast<double>(t.steps) / 3600},
-          {"measured_with", timed}};
+  double update = seconds * update_in_steps(config);
+  int64_t updates = config.equilibrium.steps;
+  Json out = {{"parameters", large.parameters},
+              {"batch_size", t.batch_size},
+              {"parts", t.accumulate},
+              {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(config.loss)},
+              {"flops_per_step", flops},
+              {"peak_bytes", static_cast<int64_t>(bytes)},
+              {"peak_gib", bytes / (1 << 30)},
+              {"seconds_per_step", seconds},
+              {"steps", t.steps},
+              {"hours", (seconds * static_cast<double>(t.steps) + update * static_cast<double>(updates)) / 3600},
+              {"measured_with", timed}};
+  if (updates > 0) out.update({{"equilibrium_steps", updates}, {"estimated_seconds_per_equilibrium_step", update}});
+  return out;
 }
 
 }  // namespace vapo::app

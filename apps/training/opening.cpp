@@ -51,12 +51,24 @@ std::string other_network(const Config& theirs, const Config& ours) {
   return out.empty() ? "" : "; here with " + out;
 }
 
-// Takes the weights of the checkpoint that train.from names; the line of metrics.jsonl that says so.
+// Of a run that --from names the equilibrium phase alone is to follow, unless train.steps says how long to train before.
+void train_no_flow_again(Config& config, const RunRequest& request) {
+  bool told = std::any_of(request.settings.begin(), request.settings.end(),
+                          [](const std::string& setting) { return key_of(setting) == "train.steps"; });
+  if (request.from.empty() || config.equilibrium.steps == 0 || told) return;
+  config.train.steps = 0;
+  note("the equilibrium phase alone: train.steps = 0. Hint: --set train.steps=N trains the flow before it");
+}
+
+// Takes the weights of the checkpoint that train.from names; the line of metrics.jsonl that says so. With them what its
+// optimizer knows, where the equilibrium phase begins at once.
 Json take_weights(const Run& run, const nn::CheckpointReader& reader) {
   const std::string& file = run.config.run.from;
   Config theirs = parse_config(reader.info().config, file + " (its config)");
+  bool moments = run.config.equilibrium.steps > 0 && run.config.train.steps == 0 &&
+                 theirs.train.optimizer.kind == run.config.train.optimizer.kind;
   try {
-    run.trainer->start_from(reader);
+    run.trainer->start_from(reader, moments);
   } catch (const InputError& e) {
     std::string what = e.what();
     throw InputError(
@@ -70,8 +82,9 @@ Json take_weights(const Run& run, const nn::CheckpointReader& reader) {
                      printable(fmt::format("{}", fmt::join(has, ", ")))));
   const char* weights = reader.has_ema() ? "averaged" : "last";
   bool standardizes = run.config.data.standardize != Standardize::none && !is_of_images(run.config);
-  note(fmt::format("from {}: its {} weights of step {}; a fresh optimizer{}{}", file, weights, reader.info().step,
-                   standardizes ? ", columns standardised by this data" : "", other_network(theirs, run.config)));
+  note(fmt::format("from {}: its {} weights of step {}; {} optimizer{}{}", file, weights, reader.info().step,
+                   moments ? "its" : "a fresh", standardizes ? ", columns standardised by this data" : "",
+                   other_network(theirs, run.config)));
   return {{"step", 0}, {"from", file}, {"from_step", reader.info().step}, {"from_weights", weights}};
 }
 
@@ -93,6 +106,7 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
       return nn::CheckpointReader(checkpoint);
     }));
   }
+  if (weights) train_no_flow_again(run.config, request);
   run.dataset = open_chosen(run.config, request.device, true);
   run.trainer = make_trainer(run, request);
   Json taken;
@@ -111,21 +125,33 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
 }
 
 // Keys that a resumed run may change: they do not touch what was learned.
-bool may_change_on_resume(const std::string& key) {
+bool may_change_on_resume(const std::string& key, bool equilibrium_begun) {
+  if (equilibrium_begun && key == "train.steps") return false;
+  if (key.starts_with("equilibrium.") && (!equilibrium_begun || key == "equilibrium.steps")) return true;
   for (const char* allowed : {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every",
                               "train.sample_every", "train.validate_every", "train.tensorboard", "data.path"})
     if (key == allowed) return true;
   return key.starts_with("sample.") || key.starts_with("energy.") || key.starts_with("density.");
 }
 
-void refuse_changes(const Config& saved, const Config& asked) {
+void refuse_changes(const Config& saved, const Config& asked, int64_t step) {
+  bool begun = saved.equilibrium.steps > 0 && step > saved.train.steps;
+  if (begun && asked.equilibrium.steps == 0)
+    throw UsageError(
+        fmt::format("equilibrium.steps = 0: {} updates of the phase are done", step - saved.train.steps));
+  if (!begun && asked.equilibrium.steps > 0 && asked.train.steps < step)
+    throw UsageError(
+        fmt::format("train.steps = {}: the run has done {}, and the equilibrium phase begins after the last",
+                    asked.train.steps, step));
   for (const Difference& d : differences(saved, asked)) {
-    if (may_change_on_resume(d.key)) continue;
+    if (may_change_on_resume(d.key, begun)) continue;
     throw UsageError(fmt::format(
         "{} = {}: cannot change on --resume, the run has {}. Hint: train.steps, train.checkpoint_every, "
         "train.keep_checkpoints, train.log_every, train.sample_every, train.validate_every, "
-        "train.tensorboard, data.path, sample.*, energy.*, density.* can",
-        d.key, d.second, d.first));
+        "train.tensorboard, data.path, sample.*, energy.*, density.* can{}",
+        d.key, d.second, d.first,
+        begun ? "; of the equilibrium phase, which has begun, equilibrium.steps, and train.steps cannot"
+              : ", and equilibrium.* before that phase has begun"));
   }
 }
 
@@ -186,7 +212,7 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
     apply_settings(run.config, request);
     const Config stored = saved;
     make_paths_absolute(saved);  // a setting may name the same place in another way
-    refuse_changes(saved, run.config);
+    refuse_changes(saved, run.config, reader->info().step);
     run.dataset = open_dataset(run.config);
     refuse_other_data(saved, run, reader->info(), folder);
     bool loaded = readable([&] {

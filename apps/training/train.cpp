@@ -69,13 +69,15 @@ int train(const TrainOptions& options) {
   RunFolder folder{fs::path(options.out)};
   Run run = open_run(request_of(options, device), folder);
   Trainer& trainer = *run.trainer;
-  const TrainingOptions& c = run.config.train;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
   for (const std::string& line : run.dataset->notes()) note(line);
   for (const std::string& doubt : doubts_about(run.config)) note(doubt);
-  note(fmt::format("{} parameters, data {}, steps {} to {}", trainer.parameters(), run.dataset->description(),
-                   first, c.steps));
+  note(fmt::format("{} parameters, data {}, steps {} to {}{}", trainer.parameters(), run.dataset->description(),
+                   first, run.config.steps(),
+                   run.config.equilibrium.steps > 0
+                       ? fmt::format(", of the equilibrium phase from {} on", run.config.train.steps)
+                       : ""));
   tell_classes(*run.dataset);
 
   Stopwatch watch;
@@ -99,7 +101,7 @@ int train(const TrainOptions& options) {
                 {"seconds", seconds},
                 {"steps_per_second", seconds > 0 ? static_cast<double>(step - first) / seconds : 0},
                 {"peak_bytes", memory_stats(device).peak_bytes},
-                {"seed", c.seed}},
+                {"seed", run.config.train.seed}},
                options.common.json);
   return 0;
 }

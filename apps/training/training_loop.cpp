@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <utility>
@@ -68,10 +69,12 @@ void TrainingLoop::save() {
 
 void TrainingLoop::make_newest() {
   folder_.point_latest_to(saved_);
-  folder_.keep_newest(config_.run.keep_checkpoints);
+  folder_.keep_newest(config_.run.keep_checkpoints, flow_end());
 }
 
-void TrainingLoop::scalar(const char* tag, double value) {
+int64_t TrainingLoop::flow_end() const { return config_.equilibrium.steps > 0 ? config_.train.steps : -1; }
+
+void TrainingLoop::scalar(const std::string& tag, double value) {
   if (events_) events_->scalar(tag, static_cast<float>(value), trainer_.steps_done());
 }
 
@@ -90,6 +93,7 @@ void TrainingLoop::log(Progress& progress) {
                {"seconds_per_step", seconds_per_step},
                {"seconds", progress.seconds()},
                {"peak_bytes", memory_stats(device_).peak_bytes}};
+  for (const auto& [name, value] : mean.measured) line["equilibrium"][name] = number(value);
   if (size_t plain = plain_convolutions().shapes.size(); plain > 0) line["plain_convolutions"] = plain;
   if (size_t legacy = legacy_convolutions().shapes.size(); legacy > 0) line["legacy_convolutions"] = legacy;
   if (!std::exchange(machine_logged_, true)) line["machine"] = circumstances(device_);
@@ -97,7 +101,8 @@ void TrainingLoop::log(Progress& progress) {
   if (!events_) return;
   scalar("loss/total", mean.loss);
   if (mean.terms.size() > 1)
-    for (const auto& [name, value] : mean.terms) scalar(("loss/" + name).c_str(), value);
+    for (const auto& [name, value] : mean.terms) scalar("loss/" + name, value);
+  for (const auto& [name, value] : mean.measured) scalar("equilibrium/" + name, value);
   scalar("gradient_norm", mean.gradient_norm);
   scalar("learning_rate", mean.learning_rate);
   scalar("seconds_per_step", seconds_per_step);
@@ -112,7 +117,16 @@ void TrainingLoop::validate() {
   scalar("loss/validation", loss);
 }
 
-// samples-STEP.png, then a line in the log that says how it was drawn: no line without its picture. Where a stop left no
+// A picture, also as an event.
+void TrainingLoop::picture(const char* tag, const std::filesystem::path& file, const Tensor& images) {
+  Tensor grid = data::image_grid(data::to_pixels(images));
+  data::write_png(file, grid);
+  if (!events_) return;
+  events_->image(tag, read_whole_file(file), grid.dim(0), grid.dim(1), grid.dim(2), trainer_.steps_done());
+  events_->flush();
+}
+
+// samples-STEP.png and, of the equilibrium phase, buffer-STEP.png, then a line in the log that says how it was drawn: no line without its picture. Where a stop left no
 // line, resuming draws the picture, with the sampler of now.
 void TrainingLoop::draw_grid() {
   int64_t step = trainer_.steps_done(), n = config_.run.grid, classes = config_.classes();
@@ -127,11 +141,10 @@ void TrainingLoop::draw_grid() {
     note(fmt::format("the samples of step {} are not finite: no {}", step, file.string()));
     return;
   }
-  Tensor grid = data::image_grid(data::to_pixels(drawn.x));
-  data::write_png(file, grid);
-  if (events_) {
-    events_->image("samples", read_whole_file(file), grid.dim(0), grid.dim(1), grid.dim(2), step);
-    events_->flush();
+  picture("samples", file, drawn.x);
+  if (trainer_.equilibrium_begun()) {
+    Tensor chains = trainer_.equilibrium()->chains().states();
+    picture("buffer", folder_.buffer(step), kernel::slice(chains, 0, 0, std::min(n, chains.dim(0)), 1));
   }
   SamplerFlags flags;
   flags.seed = config_.train.seed;
@@ -155,18 +168,18 @@ int TrainingLoop::run() {
       if (due(c.validate_every) && !metrics_.kept(trainer_.steps_done(), "validation_loss")) validate();
       if (grids && due(c.sample_every)) draw_grid();
     }
-    Progress progress(trainer_.steps_done(), config_.train.steps);
-    while (trainer_.steps_done() < config_.train.steps && !stop_signal) {
+    Progress progress(trainer_.steps_done(), config_.steps());
+    while (trainer_.steps_done() < config_.steps() && !stop_signal) {
       trainer_.step();
       plans.keep();
       tell_missed_convolutions();
       int64_t step = trainer_.steps_done();
-      bool is_log_step = step % c.log_every == 0;
+      bool turns = step == flow_end(), is_log_step = step % c.log_every == 0 || turns;
       progress.show(step, trainer_.window().mean(trainer_.last()), is_log_step);
       if (is_log_step) log(progress);
       bool validates = due(c.validate_every), draws = grids && due(c.sample_every);
       // before what takes long, so that nothing is lost where it is stopped
-      if (due(c.checkpoint_every) || validates || draws) save();
+      if (due(c.checkpoint_every) || validates || draws || turns) save();
       if (validates) validate();
       if (draws) draw_grid();
     }

@@ -23,9 +23,11 @@ class TrainingLoop {
   void save();
   void make_newest();  // what was saved last is what the folder means; older checkpoints go
   void log(Progress& progress);
+  int64_t flow_end() const;  // the step after which the equilibrium phase begins; −1 without one
   void validate();
   void draw_grid();
-  void scalar(const char* tag, double value);
+  void scalar(const std::string& tag, double value);
+  void picture(const char* tag, const std::filesystem::path& file, const Tensor& images);
 
   Trainer& trainer_;
   const Config& config_;

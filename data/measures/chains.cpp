@@ -63,6 +63,23 @@ ChainStatistics chain_statistics(const Chains& chains) {
   return out;
 }
 
+bool Drift::is_seen() const { return std::abs(mean) > 2 * standard_error; }
+
+Drift drift(const Chains& chains) {
+  std::vector<double> moved;
+  for (const std::vector<double>& x : chains) {
+    if (x.size() < 4 || x.size() != chains[0].size())
+      throw InputError(fmt::format("drift: a chain of {} values, of {}", x.size(), chains[0].size()));
+    std::span<const double> all = x;
+    moved.push_back(mean_of(all.subspan(x.size() - x.size() / 2)) - mean_of(all.first(x.size() / 2)));
+    if (!std::isfinite(moved.back())) throw InputError("drift: a value is not finite");
+  }
+  if (moved.empty()) throw InputError("drift: no chains");
+  double n = static_cast<double>(moved.size()), mean = mean_of(moved), squares = 0;
+  for (double d : moved) squares += (d - mean) * (d - mean);
+  return {mean, n > 1 ? std::sqrt(squares / (n - 1) / n) : NAN};
+}
+
 bool Trend::level() const { return std::abs(slope) <= 2 * standard_error; }
 
 Trend trend(std::span<const double> values, int64_t blocks) {

@@ -22,6 +22,15 @@ struct ChainStatistics {
 // value is not finite, or lengths differ or are below 4.
 ChainStatistics chain_statistics(const Chains& chains);
 
+// Of chains of one length ≥ 4, independent of each other: the mean over them of the difference between the means of their
+// second and first halves, and its standard error (NaN of one chain). A drift widens the spread within chains, and so
+// flatters R̂. Throws as chain_statistics.
+struct Drift {
+  double mean = 0, standard_error = 0;
+  bool is_seen() const;  // beyond 2 standard errors
+};
+Drift drift(const Chains& chains);
+
 // Least squares through the means of `blocks` equal blocks; per value. The standard error is that of the blocks'
 // residuals: right where a block is longer than the memory of the series, too small (so that more is called a
 // drift) where it is not.

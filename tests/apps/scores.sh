@@ -140,10 +140,9 @@ refused 2 'limit' "$vapo" ood run --out black.npy --limit 1
 refused 3 'Hint: another --out' "${likelihood[@]}" --seed 5
 refused 3 'black.npy: its images have no labels' "$vapo" likelihood run --data black.npy --with-labels
 refused 3 'not the state of a long run|cannot|safetensors' bash -c 'cp other.npy whole-run/sgld-noise-1.safetensors && exec "$@"' - "${sgld[@]}" --out whole-run
-refused 3 'samples are a start of --method sgld' "$vapo" longrun run --start samples
+refused 3 'samples and data are starts of --method sgld' "$vapo" longrun run --start samples
 refused 3 'burn-in 97' "$vapo" longrun run --method sgld --steps 100 --burn-in 97
 expect 0 "$vapo" train tiny.toml --out points
 refused 3 'a model of points' "$vapo" ood points --out black.npy
-refused 3 'a model of points' "$vapo" longrun points
 refused 3 'a model of points' "$vapo" likelihood points --with-labels
 echo "scores: passed"

@@ -140,6 +140,28 @@ TEST_CASE("effective samples of an autoregressive chain: C·S(1 − φ)/(1 + φ)
   }
 }
 
+TEST_CASE("a drift is told from the spread of independent chains, and one that flatters R-hat is seen") {
+  Chains still, moving;
+  for (uint64_t c = 0; c < 12; ++c) {
+    std::vector<double> noise = randn({200}, {.seed = 8, .step = c}, DType::f64).to_vector<double>();
+    still.push_back(noise);
+    for (size_t s = 0; s < 200; ++s) noise[s] += 0.02 * static_cast<double>(s);
+    moving.push_back(noise);
+  }
+  // Differences of means of 100 have variance 2/100; of 12 chains the mean has that by 12
+  Drift none = drift(still), seen = drift(moving);
+  CHECK(std::abs(none.mean) < 3 * std::sqrt(0.02 / 12));
+  CHECK(none.standard_error == doctest::Approx(std::sqrt(0.02 / 12)).epsilon(0.5));
+  CHECK(!none.is_seen());
+  CHECK(seen.mean == doctest::Approx(none.mean + 2).epsilon(1e-9));  // 100 steps of 0.02
+  CHECK(seen.is_seen());
+  CHECK(chain_statistics(moving).r_hat < 1.02);  // and R-hat does not know
+  CHECK(std::isnan(drift({{1, 2, 3, 4}}).standard_error));
+  CHECK(!drift({{1, 2, 3, 4}}).is_seen());
+  CHECK_THROWS_AS(drift({}), InputError);
+  CHECK_THROWS_AS(drift({{1, 2, 3, 4}, {1, 2, 3}}), InputError);
+}
+
 TEST_CASE("chains that sit in different places are worth little") {
   Chains apart = {ar1(1000, 0.3, 1), ar1(1000, 0.3, 2, 8), ar1(1000, 0.3, 3, -8)};
   ChainStatistics s = chain_statistics(apart);

@@ -6,6 +6,8 @@
 
 #include "gaussian_flow.h"
 #include "tensor/check.h"
+#include "tensor/operators.h"
+#include "tensor/random.h"
 #include "vapo/networks/mlp.h"
 #include "vapo/sampling/composition.h"
 
@@ -79,4 +81,38 @@ TEST_CASE("batches of images are larger on a GPU, where an option does not say h
     CHECK(batch_of(model_of(r.sample, Device::cuda), {}) == r.gpu);
     CHECK(batch_of(model_of(r.sample, Device::cuda), {.batch_size = 8}) == 8);
   }
+}
+
+TEST_CASE(
+    "chains at a time are carried on to the data's law, and a flow at a temperature wants Euler and autonomy") {
+  GaussianFlow flow{.path = linear_path};
+  Model model;
+  model.recipe.path = linear_path;
+  model.potential = std::make_shared<QuadraticPotential>(optimal_potential(flow));
+  model.sample = {2};
+  model.standardization = Standardization::identity(2);
+  SamplerOptions options{
+      .langevin = true, .t_start = 0.01, .sgld = {.step_size = 0.05, .steps = 100}, .energy_t = 0.7};
+  SampleRequest request{.n = 8000, .seed = 3, .start = randn({8000, 2}, {.seed = 2}, DType::f64)};
+  auto variance = [&](const Tensor& x, double mu) {
+    return kernel::sum_squares(std::vector{(x - mu * Var(flow.mean())).value()}).item() / 16000;
+  };
+  double error = std::sqrt(2.0 / 16000), bias = 1 / (1 - 0.025 / flow.variance(0.7));  // of steps of 0.05
+  double there = variance(draw_samples(model, options, request).x, 0.7);
+  CHECK(there == doctest::Approx(flow.variance(0.7) * bias).epsilon(4 * error));
+  options.denoise = true;
+  Samples carried = draw_samples(model, options, request);
+  CHECK(variance(carried.x, 1) == doctest::Approx(flow.s * flow.s * bias).epsilon(4 * error));
+  CHECK(carried.nfe > 100);
+  options.energy_t = 1;
+  CHECK_THROWS_WITH_AS(draw_samples(model, options, request), doctest::Contains("denoising"), InputError);
+  options = {.heat = 0.1};
+  CHECK_THROWS_WITH_AS(draw_samples(model, options, request), doctest::Contains("--method euler"), InputError);
+  options.ode.method = OdeMethod::euler;
+  CHECK_THROWS_WITH_AS(draw_samples(model, options, request), doctest::Contains("autonomous"), InputError);
+  model.potential = std::make_shared<Bowl>(-2, std::vector<double>{0, 0});  // e^{Φ/T} has variance T/2
+  options.t_end = 6;
+  options.ode.steps = 120;
+  Tensor hot = draw_samples(model, options, request).x;
+  CHECK(kernel::sum_squares(std::vector{hot}).item() / 16000 == doctest::Approx(0.05 / 0.95).epsilon(4 * error));
 }

@@ -51,6 +51,28 @@ TEST_CASE("the marginal energy of Φ* is log ρ̄, its Boltzmann energy the shar
     }
 }
 
+TEST_CASE("samples with times of their own have the marginal energies of those times") {
+  Tensor x = randn({3, 2}, {.seed = 2}, DType::f64);
+  std::vector<double> times = {0.2, 0.5, 0.9};
+  for (const Path& path : all_paths) {
+    GaussianFlow flow{.path = path};
+    QuadraticPotential raw(flow, 1, 0.2, {0.1, -0.4});
+    PreconditionedPotential preconditioned(
+        std::make_unique<MlpPotential>(MlpOptions{.hidden = {4}, .time_embedding = 4}, 0, DType::f64), path);
+    for (const Potential* phi :
+         {static_cast<const Potential*>(&raw), static_cast<const Potential*>(&preconditioned)}) {
+      Tensor together = marginal_energy(*phi, path, Tensor::from(times, {3}))(x).value();
+      for (int64_t i = 0; i < 3; ++i) {
+        Tensor alone =
+            marginal_energy(*phi, path, times[static_cast<size_t>(i)])(kernel::slice(x, 0, i, i + 1, 1)).value();
+        CHECK(together.at(i) == doctest::Approx(alone.item()).epsilon(1e-9));
+      }
+    }
+    CHECK(largest_difference(potential_energy(raw, 0.3)(x).value(),
+                             raw(x, Tensor::full({3}, 0.3, DType::f64)).value()) == 0);
+  }
+}
+
 TEST_CASE("f and g² are the path's diffusion coefficients") {
   constexpr double half_pi = std::numbers::pi / 2;
   CHECK(linear_path.f(0.3) == doctest::Approx(-1 / 0.3));
@@ -89,6 +111,43 @@ TEST_CASE("SGLD's stationary variance is the discretised one at every temperatur
     CHECK(std::abs(variance_of(x) - expected) < 4 * error);
     CHECK(std::abs(variance_of(x) - 1.3 * expected) > 4 * error);  // the tolerance is sharp enough to tell
   }
+}
+
+TEST_CASE("chains with temperatures of their own have their laws, and clamped ones stay in [-1,1]") {
+  std::vector<double> temperatures;
+  for (int64_t k = 0; k < 8000; ++k) temperatures.push_back(k % 2 ? 2.0 : 0.3);
+  SgldOptions options{
+      .step_size = 0.1, .temperatures = Tensor::from(temperatures, {8000}), .steps = 200, .key = {.seed = 6}};
+  Tensor x = sgld(gaussian_energy, Tensor::zeros({8000, 2}, DType::f64), options);
+  for (int64_t rest : {0, 1}) {
+    double expected = temperatures[static_cast<size_t>(rest)] / (1 - 0.05),
+           error = expected * std::sqrt(2.0 / 8000);
+    CHECK(std::abs(variance_of(kernel::slice(x, 0, rest, 8000, 2)) - expected) < 4 * error);
+  }
+  options.clamp = true;
+  x = sgld(gaussian_energy, Tensor::zeros({8000, 2}, DType::f64), options);
+  CHECK(kernel::amax((square(Var(x))).value(), {}, false).item() == 1);
+  options.temperatures = Tensor::ones({3});
+  CHECK_THROWS_AS(sgld(gaussian_energy, Tensor::zeros({8000, 2}, DType::f64), options), Error);
+}
+
+TEST_CASE("a heated flow is Euler's up to t = 0.9, and far beyond t = 1 has the law of its potential") {
+  CHECK(heat_at(0.3) == 0);
+  CHECK(heat_at(0.95) == doctest::Approx(0.5));
+  CHECK(heat_at(7) == 1);
+  Field fall = [](const Tensor& x, double) { return kernel::affine(x, -2, 0); };  // Φ = −‖x‖²
+  Tensor x0 = randn({8000, 2}, {.seed = 2}, DType::f64);
+  Tensor cold = integrate(fall, x0, 0, 0.9, {.method = OdeMethod::euler, .steps = 9}).x;
+  CHECK(largest_difference(heated_flow(fall, x0, 0, 0.9, 9, 5, {.seed = 1}), cold) < 1e-12);
+  // e^{−‖x‖²/T} has variance T/2, and steps of h make it T/2 / (1 − h)
+  Tensor hot = heated_flow(fall, x0, 0, 6, 120, 0.4, {.seed = 1});
+  double expected = 0.2 / (1 - 0.05), error = expected * std::sqrt(2.0 / 16000);
+  CHECK(std::abs(variance_of(rows(hot)) * 0.5 - 0.5 * expected) < 4 * error);
+  CHECK(std::abs(variance_of(hot) - 1.2 * expected) > 4 * error);
+  // chain k has its noise whatever runs beside it
+  Tensor some = heated_flow(fall, kernel::slice(x0, 0, 4, 8, 1), 0, 6, 120, 0.4, {.seed = 1}, 4);
+  CHECK(largest_difference(some, kernel::slice(hot, 0, 4, 8, 1)) == 0);
+  CHECK_THROWS_AS(heated_flow(fall, x0, 0, 1, 0, 0.4, {}), InputError);
 }
 
 TEST_CASE("SGLD at temperature 0 is gradient ascent") {

@@ -88,6 +88,24 @@ class QuadraticPotential : public Potential {
   double offset_;
 };
 
+// Φ = b·x + ½a‖x‖², whose e^{Φ/T} is N(m, s²I) at a = −T/s², b = Tm/s².
+class Bowl : public Potential {
+ public:
+  Bowl(double a0, std::vector<double> b0)
+      : a(Var::leaf(Tensor::full({1}, a0, DType::f64), "a")),
+        b(Var::leaf(Tensor::from(b0, {static_cast<int64_t>(b0.size())}), "b")) {}
+  Var operator()(const Var& x, const Var&, const Tensor& = {},
+                 const std::optional<RandomKey>& = {}) const override {
+    return sum(x * b, {1}) + 0.5 * a * sum(square(x), {1});
+  }
+  bool autonomous() const override { return true; }
+  void parameters(const nn::ParameterVisitor& visit) override {
+    visit("a", a);
+    visit("b", b);
+  }
+  Var a, b;
+};
+
 inline const Path linear_path{Path::Kind::linear}, cosine_path{Path::Kind::cosine},
     tempered_path{Path::Kind::tempered, 1.2, 0.3};
 inline const Path all_paths[] = {linear_path, cosine_path, tempered_path};

@@ -60,6 +60,10 @@ TEST_CASE("each key stands once, is explained, and leads to a value of its own")
       changed = text == "true" ? "false" : "true";
     } else if (std::holds_alternative<std::vector<int64_t>*>(key.value)) {
       changed = "[7, 9]";
+    } else if (std::holds_alternative<std::vector<double>*>(key.value)) {
+      changed = "[0.25, 0.5]";
+      set_value(keys_of(recipe), key.name, "0.75", "--set");  // one without []
+      CHECK(toml_value(key) == "[0.75]");
     } else {
       double high = key.range.high, low = key.range.low;
       bool integer = std::holds_alternative<int64_t*>(key.value);

@@ -46,19 +46,28 @@ Tensor langevin(const Model& model, const Potential& phi, const SamplerOptions& 
   options.key = {request.seed, kSgldStream, 0};
   options.first = request.first + begin;
   options.recorded = request.recorded;
-  Energy energy = o.energy == EnergyKind::boltzmann ? model.boltzmann(phi) : model.marginal(phi);
+  double t = o.energy_t.value_or(model.recipe.energy.marginal_t);
+  Energy energy =
+      o.energy == EnergyKind::marginal ? marginal_energy(phi, model.path(), t) : model.energy(o.energy, phi);
   std::function<void(const SgldReport&)> observe;
   if (request.before) observe = [&](const SgldReport&) { request.before(); };
   return sgld(energy, start, options, observe);
 }
 
 OdeResult carried(RecordedGradient& gradient, const SamplerOptions& o, const Tensor& start,
-                  const SampleRequest& request) {
+                  const SampleRequest& request, int64_t begin) {
   auto before = [&] {
     if (request.before) request.before();
   };
-  if (!request.own_steps) {
+  if (!request.own_steps || o.heat > 0) {
     Field field = [&](const Tensor& x, double t) { return before(), gradient(x, std::min(t, 1.0)); };
+    if (o.heat > 0) {
+      OdeResult out;
+      out.x = heated_flow(field, start, o.t_start, o.t_end, o.ode.steps, o.heat, {request.seed, kSgldStream, 0},
+                          request.first + begin);
+      out.nfe = o.ode.steps;
+      return out;
+    }
     return integrate(field, start, o.t_start, o.t_end, o.ode);
   }
   TimedField field = [&](const Tensor& x, const Tensor& t) {
@@ -66,6 +75,23 @@ OdeResult carried(RecordedGradient& gradient, const SamplerOptions& o, const Ten
     return gradient(x, kernel::binary(kernel::Binary::minimum, t, Tensor::ones({}, t.options())));
   };
   return integrate_each(field, start, o.t_start, o.t_end, o.ode);
+}
+
+void check_sampler(const Model& model, const SamplerOptions& o) {
+  double t = o.energy_t.value_or(model.recipe.energy.marginal_t);
+  if (o.langevin && o.denoise && (o.energy != EnergyKind::marginal || !(t > o.t_start && t < o.t_end)))
+    throw InputError(
+        fmt::format("denoising: of chains of the marginal energy at a time between {} and {}, and they are of the "
+                    "{} energy at t = {}. Hint: --t 0.8",
+                    o.t_start, o.t_end, name_of(o.energy), t));
+  if (o.langevin || o.heat == 0) return;
+  if (o.ode.method != OdeMethod::euler)
+    throw InputError(
+        fmt::format("a flow at temperature {} takes steps of one length. Hint: --method euler, or sgld", o.heat));
+  if (!model.potential->autonomous())
+    throw InputError(
+        "a flow at a temperature is of an autonomous potential, and this one is told the time. Hint: --method "
+        "sgld");
 }
 
 }  // namespace
@@ -113,6 +139,7 @@ Tensor classes_in_turn(int64_t n, int64_t classes) {
 }
 
 Samples draw_samples(const Model& model, const SamplerOptions& o, const SampleRequest& request) {
+  check_sampler(model, o);
   Samples out;
   if (!o.langevin && o.t_start >= o.t_end)
     throw InputError(
@@ -128,16 +155,22 @@ Samples draw_samples(const Model& model, const SamplerOptions& o, const SampleRe
     }
     Tensor start = request.start.defined() ? rows_of(request.start, begin, count).to(model.device)
                                            : prior_noise(model, count, request.seed, request.first + begin);
-    if (o.langevin) {
-      out.nfe = o.sgld.steps;
-      return langevin(model, *flow.phi, o, start, request, begin);
-    }
+    int64_t nfe = 0;
     if (in_common(o, request)) flow.gradient->set_labels(rows_of(request.labels, begin, count));
-    OdeResult result = carried(*flow.gradient, o, start, request);
-    out.refusal = flow.gradient->refusal();
-    out.nfe = std::max(out.nfe, result.nfe);
-    out.rtol = std::max(out.rtol, result.rtol), out.atol = std::max(out.atol, result.atol);
-    return result.x;
+    auto follow = [&](const Tensor& x, double from, double to) {
+      SamplerOptions part = o;
+      part.t_start = from, part.t_end = to;
+      OdeResult result = carried(*flow.gradient, part, x, request, begin);
+      out.refusal = flow.gradient->refusal();
+      out.nfe = std::max(out.nfe, nfe += result.nfe);
+      out.rtol = std::max(out.rtol, result.rtol), out.atol = std::max(out.atol, result.atol);
+      return result.x;
+    };
+    if (!o.langevin) return follow(start, o.t_start, o.t_end);
+    out.nfe = nfe = o.sgld.steps;
+    if (!o.denoise) return langevin(model, *flow.phi, o, start, request, begin);
+    double t = o.energy_t.value_or(model.recipe.energy.marginal_t);
+    return follow(langevin(model, *flow.phi, o, follow(start, o.t_start, t), request, begin), t, o.t_end);
   });
   // In f64: what f32 tells apart by scale, a column far from 0 would not.
   if (!model.of_images()) out.x = model.standardization.undo(out.x.to(DType::f64));

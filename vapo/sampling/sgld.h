@@ -1,17 +1,26 @@
 #pragma once
 // Stochastic gradient Langevin dynamics: x ← x + η∇E(x) + √(2ηλ) ξ, whose stationary law is ∝ e^{E/λ}.
 
+#include <algorithm>
 #include <functional>
 
 #include "tensor/random.h"
 #include "vapo/energy.h"
 #include "vapo/recorded.h"
+#include "vapo/sampling/ode.h"
 
 namespace vapo {
 
+// Of the flow of an autonomous potential that turns into Langevin dynamics (docs/equilibrium.md): the share of its
+// temperature at time t, which rises from 0 at heat_begins to 1 at t = 1.
+inline constexpr double heat_begins = 0.9;
+inline double heat_at(double t) { return std::clamp((t - heat_begins) / (1 - heat_begins), 0.0, 1.0); }
+
 struct SgldOptions {
-  double step_size = 1e-3;  // η
-  double temperature = 1;   // λ; 0 = gradient ascent
+  double step_size = 1e-3;   // η
+  double temperature = 1;    // λ; 0 = gradient ascent
+  Tensor temperatures = {};  // (N): a λ for each chain, in the place of the one for all
+  bool clamp = false;        // to [−1,1] after every step
   int64_t steps = 1000;
   RandomKey key = {};  // key.step counts from here
   // x0 holds the chains from this one on: chain k has the same noise whatever others run beside it. first·D must be
@@ -31,5 +40,11 @@ Tensor sgld(const Energy& energy, const Tensor& x0, const SgldOptions& options,
 // The same by a ∇E that outlasts the call: a recorded one serves several.
 Tensor sgld(const EnergySlope& slope, const Tensor& x0, const SgldOptions& options,
             const std::function<void(const SgldReport&)>& observe = {});
+
+// The flow dx/dt = v(x,t) by Euler's steps of h = (t1 − t0)/steps, with noise √(2hλ·heat_at(t)) ξ in each: beyond t = 1
+// of an autonomous potential, Langevin dynamics of Φ at temperature λ. Chains from `first` on have the noise of the key as
+// in SgldOptions. Throws DivergedError when x is not finite.
+Tensor heated_flow(const Field& v, const Tensor& x0, double t0, double t1, int64_t steps, double temperature,
+                   RandomKey key, int64_t first = 0);
 
 }  // namespace vapo

@@ -27,7 +27,7 @@ struct Training {
 
   Training(const Recipe& recipe, const PointOptions& options, const Tensor& rows, const Tensor& others,
            Device device)
-      : source(rows, options), trainer(recipe, source, {.device = device}), left_out(others) {}
+      : source(rows, options), trainer(flow_of(recipe), source, {.device = device}), left_out(others) {}
 
   // After so many steps: the mean log-likelihood of what was left out; −∞ where it is not finite, or the flow so steep
   // that it cannot be followed in time: then rows are known by heart.
@@ -39,6 +39,7 @@ struct Training {
   }
 
  private:
+  static Recipe flow_of(Recipe recipe) { return recipe.equilibrium.steps = 0, recipe; }
   double mean_log_density(const Model& model) const {
     constexpr int64_t few_columns = 4;  // whose trace is cheap
     constexpr int most_evaluations = 300;

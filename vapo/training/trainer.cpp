@@ -14,20 +14,25 @@
 namespace vapo {
 
 void Window::add(const StepReport& report) {
-  sums.resize(2 + report.terms.size());
+  if (size_t count = 2 + report.terms.size() + report.measured.size(); sums.size() != count)
+    *this = {0, std::vector<double>(count)};
   sums[0] += report.loss;
   sums[1] += report.gradient_norm;
-  for (size_t i = 0; i < report.terms.size(); ++i) sums[2 + i] += report.terms[i].second;
+  size_t at = 2;
+  for (const auto* named : {&report.terms, &report.measured})
+    for (const auto& [name, value] : *named) sums[at++] += value;
   ++steps;
 }
 
 StepReport Window::mean(const StepReport& last) const {
   StepReport out = last;
-  if (steps == 0 || sums.size() != 2 + last.terms.size()) return out;
+  if (steps == 0 || sums.size() != 2 + last.terms.size() + last.measured.size()) return out;
   double n = static_cast<double>(steps);
   out.loss = sums[0] / n;
   out.gradient_norm = sums[1] / n;
-  for (size_t i = 0; i < out.terms.size(); ++i) out.terms[i].second = sums[2 + i] / n;
+  size_t at = 2;
+  for (auto* named : {&out.terms, &out.measured})
+    for (auto& [name, value] : *named) value = sums[at++] / n;
   return out;
 }
 
@@ -52,6 +57,16 @@ Trainer::Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions optio
       potential_(make_potential(recipe, source.sample_shape())),
       training_(*potential_, step_options(recipe.train, options_)) {
   check_recipe();
+  if (recipe.equilibrium.steps > 0) {
+    EquilibriumSetting setting{.potential = *potential_,
+                               .path = recipe.path,
+                               .sample = source.sample_shape(),
+                               .classes = recipe.classes(),
+                               .seed = static_cast<uint64_t>(recipe.train.seed),
+                               .device = options_.device,
+                               .recorded = options_.recorded};
+    equilibrium_ = std::make_unique<EquilibriumPhase>(setting, recipe.equilibrium);
+  }
   if (options_.config.empty()) options_.config = to_toml(recipe);
   potential_->set_recompute(recipe.train.recompute);
   share_averages();
@@ -105,7 +120,8 @@ RandomKey Trainer::key(Stream stream) const {
   return {static_cast<uint64_t>(recipe_.train.seed), stream, static_cast<uint64_t>(step_)};
 }
 
-void Trainer::compute(const TrainingStep::Add& add) const {
+// fade: the time from which on a particle's weight falls, to 0 at t = 1.
+void Trainer::compute(const TrainingStep::Add& add, double fade) const {
   const TrainingOptions& t = recipe_.train;
   DrawnTimes times =
       draw_times(recipe_.times, t.batch_size, key(kTimeStream), t.t_min, t.t_max, {DType::f32, options_.device});
@@ -115,6 +131,10 @@ void Trainer::compute(const TrainingStep::Add& add) const {
                   .labels = labels_,
                   .dropout = key(kDropoutStream),
                   .weights = times.weights};
+  if (fade < 1) {
+    Var share = clamp(affine(Var(batch.t), -1 / (1 - fade), 1 / (1 - fade)), 0, 1);
+    batch.weights = (times.weights.defined() ? share * times.weights : share).value();
+  }
   LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, t.accumulate);
   for (int64_t part = 0; part < t.accumulate; ++part) add(loss(part));
 }
@@ -220,8 +240,27 @@ std::string Trainer::why_not_finite(const StepReport& report) const {
       step_ + 1, report.loss, terms);
 }
 
+const StepReport& Trainer::equilibrium_update() {
+  const TrainingOptions& t = recipe_.train;
+  nn::Ema* ema = training_.ema();
+  if (ema) {
+    if (step_ == t.steps)
+      for (size_t i = 0; i < training_.parameters().size(); ++i)
+        kernel::copy_into(training_.parameters()[i].value(), ema->averages()[i]);
+    ema->set_decay(recipe_.equilibrium.ema_decay);
+  }
+  Learner learner{training_.parameters(), training_.optimizer(), t.clip, ema};
+  const StepReport& report = equilibrium_->update(
+      step_ - t.steps, data_, labels_, t.accumulate,
+      [&](const TrainingStep::Add& add) { compute(add, recipe_.equilibrium.fade); }, learner);
+  ++step_;
+  window_.add(report);
+  return report;
+}
+
 const StepReport& Trainer::step() {
   load_batch();
+  if (equilibrium_ && step_ >= recipe_.train.steps) return equilibrium_update();
   std::function<void()> meanwhile;
   if (options_.device != Device::cpu) meanwhile = [&] { stage_next(); };
   const StepReport& report = training_(
@@ -250,6 +289,7 @@ void Trainer::save(const std::filesystem::path& file) {
                           .config = options_.config,
                           .extra = {}};
   source_.store(state.extra);
+  if (equilibrium_begun()) equilibrium_->store(state.extra);
   if (window_.steps > 0) {
     std::vector<double> values = {static_cast<double>(window_.steps)};
     values.insert(values.end(), window_.sums.begin(), window_.sums.end());
@@ -258,7 +298,8 @@ void Trainer::save(const std::filesystem::path& file) {
   nn::save_checkpoint(file, state);
 }
 
-void Trainer::start_from(const nn::CheckpointReader& checkpoint) {
+void Trainer::start_from(const nn::CheckpointReader& checkpoint, bool moments) {
+  if (moments) checkpoint.load_moments(training_.optimizer());
   if (checkpoint.has_ema()) {
     checkpoint.load_ema_as_parameters(*potential_);
   } else {
@@ -272,6 +313,7 @@ void Trainer::start_from(const nn::CheckpointReader& checkpoint) {
 void Trainer::load(const nn::CheckpointReader& checkpoint) {
   checkpoint.load_training_state(*potential_, training_.ema(), training_.optimizer());
   step_ = checkpoint.info().step;
+  if (equilibrium_begun()) equilibrium_->restore(checkpoint.info().extra, "the checkpoint");
   window_ = {};
   auto saved = checkpoint.info().extra.find("metrics.window");
   if (saved != checkpoint.info().extra.end() && saved->second.numel() > 0) {

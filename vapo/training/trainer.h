@@ -8,6 +8,7 @@
 #include "vapo/model.h"
 #include "vapo/streams.h"
 #include "vapo/training/batch_source.h"
+#include "vapo/training/equilibrium.h"
 #include "vapo/training/training_step.h"
 
 namespace vapo {
@@ -15,7 +16,7 @@ namespace vapo {
 // Means over the steps since it was last emptied; saved with the training, so that a log that goes on is the same.
 struct Window {
   int64_t steps = 0;
-  std::vector<double> sums;  // loss, gradient norm, terms
+  std::vector<double> sums;  // loss, gradient norm, terms, what is measured beside
   void add(const StepReport& report);
   StepReport mean(const StepReport& last) const;
 };
@@ -32,7 +33,9 @@ class Trainer {
   // no sense in a recipe by itself is told by check(recipe), for a training that begins.
   Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions options = {});
 
-  // Everything random in step k is a function of (seed, k). Throws DivergedError where loss or gradient is not finite.
+  // Everything random in step k is a function of (seed, k). Step train.steps and those after it are updates of the
+  // equilibrium phase, where the recipe has one: it begins with the averaged weights, where there are any. Throws
+  // DivergedError where loss or gradient is not finite, and as EquilibriumPhase does.
   const StepReport& step();
   int64_t steps_done() const { return step_; }
   int64_t parameters() const;
@@ -44,14 +47,18 @@ class Trainer {
   // The potential with the averaged weights, which it shares: it changes as training goes on.
   const Model& averaged() const { return averaged_; }
   Window& window() { return window_; }
-  const StepReport& last() const { return training_.last(); }
+  const StepReport& last() const { return equilibrium_begun() ? equilibrium_->last() : training_.last(); }
+  // Null in a recipe without; begun: an update was made.
+  const EquilibriumPhase* equilibrium() const { return equilibrium_.get(); }
+  bool equilibrium_begun() const { return equilibrium_ && step_ > recipe_.train.steps; }
 
   // Throws DivergedError, and writes nothing, where a parameter is not finite.
   void save(const std::filesystem::path& file);
   void load(const nn::CheckpointReader& checkpoint);  // all but the source's state: BatchSource::restore first
   // Its weights alone, the averages where there are any, also as the averages to begin with. Throws InputError
-  // naming the first parameter that does not fit.
-  void start_from(const nn::CheckpointReader& checkpoint);
+  // naming the first parameter that does not fit. With `moments` also what its optimizer knows of the gradients, of
+  // which an equilibrium phase without a flow phase before it is in need.
+  void start_from(const nn::CheckpointReader& checkpoint, bool moments = false);
 
  private:
   void check_recipe() const;
@@ -67,7 +74,8 @@ class Trainer {
   // The samples in the order of path.coupling, beside the noise of the key and within these labels.
   Tensor coupled(const Tensor& x, const Tensor& labels, RandomKey noise) const;
   RandomKey key(Stream stream) const;  // of the step at hand
-  void compute(const TrainingStep::Add& add) const;
+  void compute(const TrainingStep::Add& add, double fade = 1) const;
+  const StepReport& equilibrium_update();
   std::string why_not_finite(const StepReport& report) const;
 
   Recipe recipe_;
@@ -76,6 +84,7 @@ class Trainer {
   nn::Schedule schedule_;
   std::unique_ptr<Potential> potential_;
   TrainingStep training_;
+  std::unique_ptr<EquilibriumPhase> equilibrium_;
   Model averaged_;
   int64_t step_ = 0;
   Tensor data_, labels_;  // x̄ of the step and its classes, on the device, where a recorded step finds them

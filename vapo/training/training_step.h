@@ -17,7 +17,9 @@ namespace vapo {
 struct StepReport {
   double loss = 0, gradient_norm = 0, learning_rate = 0;
   std::vector<std::pair<std::string, double>> terms;  // of the loss, weights applied
-  bool is_finite() const;                             // loss and gradient
+  std::vector<std::pair<std::string, double>> measured =
+      {};                  // beside the loss; NaN where there was nothing to measure
+  bool is_finite() const;  // loss and gradient
 };
 
 struct StepOptions {

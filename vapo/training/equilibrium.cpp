@@ -1,0 +1,201 @@
+#include "vapo/training/equilibrium.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "autograd/grad.h"
+#include "tensor/finite.h"
+#include "tensor/operators.h"
+
+namespace vapo {
+namespace {
+
+// Sums of gradients, one for every parameter.
+class Gradients {
+ public:
+  explicit Gradients(const std::vector<Var>& parameters) : parameters_(parameters) {}
+  void add(const Var& loss, double weight = 1) {
+    std::vector<Var> g = grad(loss, parameters_, {.allow_unused = true});
+    for (size_t i = 0; i < g.size(); ++i) add_to(i, weight == 1 ? g[i].value() : weight * g[i].value());
+  }
+  void add(const Gradients& other, double weight) {
+    for (size_t i = 0; i < other.sums_.size(); ++i) add_to(i, weight * other.sums_[i]);
+  }
+  double norm() const { return sums_.empty() ? 0 : std::sqrt(kernel::sum_squares(sums_).item()); }
+  std::vector<Var> values() const { return {sums_.begin(), sums_.end()}; }
+
+ private:
+  void add_to(size_t i, Tensor g) {
+    if (i == sums_.size())
+      sums_.push_back(std::move(g));
+    else
+      sums_[i] = sums_[i] + g;
+  }
+  const std::vector<Var>& parameters_;
+  std::vector<Tensor> sums_;
+};
+
+struct Moments {
+  double mean = 0, variance = 0;
+};
+Moments moments_of(const std::vector<double>& x) {
+  double n = static_cast<double>(x.size()), mean = std::accumulate(x.begin(), x.end(), 0.0) / n, squares = 0;
+  for (double v : x) squares += (v - mean) * (v - mean);
+  return {mean, n > 1 ? squares / (n - 1) : 0};
+}
+
+constexpr double kWatch = 20;  // updates between two looks at the gap
+
+}  // namespace
+
+ContrastOfEnergies contrast_of(const std::vector<double>& energies, int64_t chains, const EquilibriumOptions& o) {
+  ContrastOfEnergies out;
+  out.coefficients.resize(energies.size());
+  auto m = static_cast<size_t>(chains), n = energies.size() - m, rungs = static_cast<size_t>(o.rungs());
+  double share = 1 / static_cast<double>(rungs);
+  // The group's mean of members, c of each
+  auto take = [&](const std::vector<size_t>& members, double sign) {
+    double each = sign * share / static_cast<double>(members.size());
+    for (size_t i : members) out.value += each * energies[i], out.coefficients[i] = static_cast<float>(each);
+  };
+  for (size_t rung = 0; rung < rungs; ++rung) {
+    std::vector<size_t> negatives, positives;
+    std::vector<double> of_chains, of_data;
+    for (size_t i = rung; i < m; i += rungs) negatives.push_back(i), of_chains.push_back(energies[i]);
+    for (size_t i = rung; i < n; i += rungs) positives.push_back(m + i), of_data.push_back(energies[m + i]);
+    std::stable_sort(negatives.begin(), negatives.end(),
+                     [&](size_t a, size_t b) { return energies[a] > energies[b]; });
+    auto dropped = static_cast<size_t>(o.trim * static_cast<double>(negatives.size()));
+    negatives.resize(negatives.size() - dropped);
+    take(negatives, 1);
+    take(positives, -1);
+    Moments a = moments_of(of_chains), b = moments_of(of_data);
+    out.energy_chains += share * a.mean, out.spread_chains += share * a.variance;
+    out.energy_data += share * b.mean, out.spread_data += share * b.variance;
+  }
+  out.spread_chains = std::sqrt(out.spread_chains), out.spread_data = std::sqrt(out.spread_data);
+  if (o.clamp > 0 && o.weight * out.value < -o.clamp)
+    std::fill(out.coefficients.begin(), out.coefficients.end(), 0);
+  return out;
+}
+
+struct EquilibriumPhase::Contrast {
+  ContrastOfEnergies of;
+  Gradients gradients;
+};
+
+EquilibriumPhase::EquilibriumPhase(const EquilibriumSetting& setting, const EquilibriumOptions& options)
+    : options_(options), chains_(setting, options) {}
+
+// In several parts the energies are computed first, forward alone: which chains are trimmed all of them decide.
+EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, const States& positives,
+                                                      int64_t parts, const Learner& learner) const {
+  auto both = [](const Tensor& a, const Tensor& b) {
+    return a.defined() ? kernel::concat(std::vector{a, b}, 0) : a;
+  };
+  States all{both(negatives.x, positives.x), both(negatives.t, positives.t),
+             both(negatives.labels, positives.labels)};
+  int64_t n = all.x.dim(0), size = (n + parts - 1) / parts;
+  auto energies_from = [&](int64_t first) {
+    auto part = [&](const Tensor& x) {
+      return x.defined() ? kernel::slice(x, 0, first, std::min(first + size, n), 1) : x;
+    };
+    return chains_.energy(part(all.x), part(all.t), part(all.labels));
+  };
+  Var kept;  // with its history, where there is one part
+  std::vector<double> energies;
+  for (int64_t first = 0; first < n; first += size) {
+    std::optional<NoGradGuard> off;
+    if (size < n) off.emplace();
+    kept = energies_from(first);
+    std::vector<double> e = kept.value().to(DType::f64).to_vector<double>();
+    energies.insert(energies.end(), e.begin(), e.end());
+  }
+  Contrast out{contrast_of(energies, negatives.x.dim(0), options_), Gradients(learner.parameters)};
+  for (int64_t first = 0; first < n; first += size) {
+    std::span<const float> c = std::span(out.of.coefficients).subspan(static_cast<size_t>(first));
+    Var e = size < n ? energies_from(first) : kept;
+    Tensor weights = Tensor::from(c.first(static_cast<size_t>(e.numel())), e.shape()).to(e.dtype()).to(e.device());
+    out.gradients.add(sum(e * weights));
+  }
+  return out;
+}
+
+void EquilibriumPhase::watch(int64_t n, double gap, double spread) {
+  watched_ += 1, gap_ += gap, spread_ += spread;
+  if (watched_ < kWatch) return;
+  double found = std::abs(gap_) / spread_, before = before_;
+  watched_ = gap_ = spread_ = 0, before_ = found;
+  if (options_.limit > 0 && found > options_.limit && found > before)
+    throw DivergedError(
+        fmt::format("energies run away: at update {} of the equilibrium phase those of the chains are {:.3g} "
+                    "deviations from those of "
+                    "data, and were {:.3g}. Hint: a larger equilibrium.weight or equilibrium.renewed, a smaller "
+                    "equilibrium.learning_rate; --from an earlier checkpoint",
+                    n + 1, found, before));
+}
+
+const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const Tensor& labels, int64_t parts,
+                                           const FlowTerm& flow, const Learner& learner) {
+  EnableGradGuard on;
+  VAPO_CHECK(data.dim(0) >= options_.rungs(), "[equilibrium] {} samples for {} times", data.dim(0),
+             options_.rungs());
+  const States& negatives = chains_.move(n, data, labels);
+  Contrast second = contrast(negatives, chains_.positives(n, data, labels), parts, learner);
+  const ContrastOfEnergies& of = second.of;
+  if (!std::isfinite(of.energy_data + of.energy_chains))
+    throw DivergedError(fmt::format(
+        "at update {} of the equilibrium phase the mean energy of the chains is {}, of data {}. Hint: a "
+        "smaller equilibrium.step_size or equilibrium.learning_rate",
+        n + 1, of.energy_chains, of.energy_data));
+  watch(n, of.energy_chains - of.energy_data, of.spread_data);
+
+  report_ = {};
+  Gradients first(learner.parameters);
+  flow([&](const LossTerms& part) {
+    first.add(part.total);
+    report_.loss += part.total.item();
+    for (size_t i = 0; i < part.terms.size(); ++i) {
+      if (i == report_.terms.size()) report_.terms.emplace_back(part.terms[i].first, 0);
+      report_.terms[i].second += part.terms[i].second.item();
+    }
+  });
+  double flow_norm = first.norm(), norm = second.gradients.norm(), weight = options_.weight;
+  if (options_.share > 0 && norm > 0) weight = std::min(weight, options_.share * flow_norm / norm);
+  report_.loss += weight * of.value;
+  report_.terms.emplace_back("contrast", weight * of.value);
+  report_.measured = {{"energy_data", of.energy_data},
+                      {"energy_chains", of.energy_chains},
+                      {"spread_data", of.spread_data},
+                      {"spread_chains", of.spread_chains},
+                      {"gradient_flow", flow_norm},
+                      {"gradient_contrast", weight * norm},
+                      {"weight", weight},
+                      {"acceptance", chains_.acceptance()}};
+  report_.learning_rate = options_.learning_rate().at(n);
+  first.add(second.gradients, weight);
+  report_.gradient_norm = learner.optimizer.step(first.values(), report_.learning_rate, learner.clip, learner.ema);
+  if (!report_.is_finite())
+    throw DivergedError(
+        fmt::format("update {} of the equilibrium phase: the loss is {}, its gradient's norm {}. Hint: a smaller "
+                    "equilibrium.learning_rate or equilibrium.weight",
+                    n + 1, report_.loss, report_.gradient_norm));
+  return report_;
+}
+
+void EquilibriumPhase::store(std::map<std::string, Tensor>& extra) const {
+  chains_.store(extra);
+  extra["equilibrium.watch"] = Tensor::from(std::vector{watched_, gap_, spread_, before_}, {4});
+}
+
+void EquilibriumPhase::restore(const std::map<std::string, Tensor>& extra, const std::string& file) {
+  chains_.restore(extra, file);
+  auto it = extra.find("equilibrium.watch");
+  if (it == extra.end() || it->second.numel() != 4 || it->second.dtype() != DType::f64)
+    throw InputError(fmt::format("{}: extra.equilibrium.watch is not there, or is not four numbers", file));
+  std::vector<double> w = it->second.to_vector<double>();
+  watched_ = w[0], gap_ = w[1], spread_ = w[2], before_ = w[3];
+}
+
+}  // namespace vapo
