@@ -58,13 +58,21 @@ Energy tempered(Energy energy, double lambda) {
   return [energy = std::move(energy), lambda](const Var& x) { return energy(x) / lambda; };
 }
 
-EnergyGradient energy_gradient(const Energy& energy, const Tensor& x) {
+EnergyGradient energy_gradient(const Energy& energy, const Tensor& x, const Tensor& v) {
+  bool twice = v.defined();
+  VAPO_CHECK(!twice || v.shape() == x.shape(), "[energy_gradient] x {} and v {}", x.shape().str(), v.shape().str());
   EnableGradGuard on;
   Var leaf = Var::leaf(x, "x"), value = energy(leaf);
   VAPO_CHECK(value.shape() == Shape{x.dim(0)}, "[energy_gradient] the energy has shape {}, expected ({})",
              value.shape().str(), x.dim(0));
   Var ones(Tensor::ones(value.shape(), value.options()));
-  return {grad({&value, 1}, {&leaf, 1}, {}, {&ones, 1})[0].value(), value.value()};
+  Var gradient = grad({&value, 1}, {&leaf, 1}, {.create_graph = twice}, {&ones, 1})[0];
+  EnergyGradient out{gradient.value(), value.value()};
+  if (!twice) return out;
+  Var along(v);
+  Tensor hv = grad({&gradient, 1}, {&leaf, 1}, {.allow_unused = true}, {&along, 1})[0].value();
+  out.curvature = sum(rows(Var(hv)) * rows(along), {1}).value();
+  return out;
 }
 
 }  // namespace vapo

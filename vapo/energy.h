@@ -25,11 +25,12 @@ Energy boltzmann_energy(const Potential& phi, double t, double f, double g_squar
 // E/λ: where SGLD at temperature 1 goes as it does on E at λ, in steps λ times as long.
 Energy tempered(Energy energy, double lambda);
 
-// ∇E (N,…) and E (N); no history.
+// ∇E (N,…), E (N), and with vectors v like x vᵀ∇²E v (N); no history.
 struct EnergyGradient {
-  Tensor gradient, value;
+  Tensor gradient, value, curvature = {};
 };
-EnergyGradient energy_gradient(const Energy& energy, const Tensor& x);
+EnergyGradient energy_gradient(const Energy& energy, const Tensor& x, const Tensor& v = {});
 using EnergySlope = std::function<EnergyGradient(const Tensor& x)>;  // that of one E; recorded: vapo/recorded.h
+using EnergyCurvature = std::function<EnergyGradient(const Tensor& x, const Tensor& v)>;  // likewise
 
 }  // namespace vapo

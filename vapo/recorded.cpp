@@ -73,4 +73,16 @@ EnergySlope recorded_slope(Energy energy, bool allowed) {
   };
 }
 
+EnergyCurvature recorded_curvature(Energy energy, bool allowed) {
+  auto f = [energy = std::move(energy)](std::span<const Tensor> at) {
+    EnergyGradient e = energy_gradient(energy, at[0], at[1]);
+    return std::vector{e.gradient, e.value, e.curvature};
+  };
+  return [recorded = std::make_shared<Recorded>(std::move(f), allowed)](const Tensor& x, const Tensor& v) {
+    const Tensor at[] = {x, v};
+    std::vector<Tensor> out = (*recorded)(at);
+    return EnergyGradient{out[0], out[1], out[2]};
+  };
+}
+
 }  // namespace vapo

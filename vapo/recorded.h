@@ -59,5 +59,6 @@ class RecordedGradient {
 
 // energy_gradient() of E as a function of x, recorded; E must be a function of x alone.
 EnergySlope recorded_slope(Energy energy, bool allowed = true);
+EnergyCurvature recorded_curvature(Energy energy, bool allowed = true);  // with v: a function of both
 
 }  // namespace vapo

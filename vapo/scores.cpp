@@ -7,15 +7,44 @@
 
 namespace vapo {
 
-EnergyScores energy_scores(const Energy& energy, const Tensor& x) {
-  return energy_scores([&](const Tensor& at) { return energy_gradient(energy, at); }, x);
+namespace {
+
+Tensor in_f64(const Tensor& x) { return x.to(Device::cpu).to(DType::f64); }
+
+// f(row shape, key of the row), one row after the other.
+template <class F>
+Tensor drawn_by_row(const Tensor& x, RandomKey key, const Tensor& index, const char* what, const F& f) {
+  VAPO_CHECK(x.rank() >= 2 && index.dtype() == DType::i64 && index.shape() == Shape{x.dim(0)},
+             "[{}] {} with indices {}", what, x.shape().str(), index.shape().str());
+  Shape one = x.shape();
+  one[0] = 1;
+  std::vector<Tensor> drawn;
+  for (int64_t i : index.to_vector<int64_t>())
+    drawn.push_back(f(one, RandomKey{key.seed, key.stream, key.step + static_cast<uint64_t>(i)}));
+  return kernel::concat(drawn, 0);
 }
 
-EnergyScores energy_scores(const EnergySlope& slope, const Tensor& x) {
-  EnergyGradient e = slope(x);
-  Tensor squares = kernel::sum(kernel::unary<Square>(rows(e.gradient)), {1}, false);
-  Tensor norms = kernel::unary<Sqrt>(squares.to(Device::cpu).to(DType::f64));
-  return {e.value.to(Device::cpu).to(DType::f64), -norms};
+EnergyScores scores_of(const EnergyGradient& e) {
+  Tensor squares = in_f64(kernel::sum(kernel::unary<Square>(rows(e.gradient)), {1}, false));
+  return {in_f64(e.value), -kernel::unary<Sqrt>(squares), e.curvature.defined() ? in_f64(e.curvature) : Tensor()};
+}
+
+}  // namespace
+
+EnergyScores energy_scores(const Energy& energy, const Tensor& x, const Tensor& v) {
+  return scores_of(energy_gradient(energy, x, v));
+}
+
+EnergyScores energy_scores(const EnergySlope& slope, const Tensor& x) { return scores_of(slope(x)); }
+
+EnergyScores energy_scores(const EnergyCurvature& curvature, const Tensor& x, const Tensor& v) {
+  return scores_of(curvature(x, v));
+}
+
+Tensor probes(const Tensor& x, RandomKey key, const Tensor& index) {
+  return drawn_by_row(x, key, index, "probes", [](const Shape& row, RandomKey of) { return rademacher(row, of); })
+      .to(x.dtype())
+      .to(x.device());
 }
 
 Energy blurred_data_energy(const Potential& phi, const Path& path, double t) {
@@ -32,15 +61,9 @@ Tensor neighbour_means(const Tensor& x) {
 }
 
 Tensor dequantized(const Tensor& u, RandomKey key, const Tensor& index) {
-  VAPO_CHECK(u.rank() >= 2 && index.dtype() == DType::i64 && index.shape() == Shape{u.dim(0)},
-             "[dequantized] {} with indices {}", u.shape().str(), index.shape().str());
-  Shape one = u.shape();
-  one[0] = 1;
-  std::vector<Tensor> noise;
-  for (int64_t i : index.to_vector<int64_t>())
-    noise.push_back(rand(one, {key.seed, key.stream, key.step + static_cast<uint64_t>(i)}));
-  Tensor grey = u.to(Device::cpu).to(DType::f32);
-  return (grey + kernel::concat(noise, 0)) / 128 - 1;
+  Tensor noise =
+      drawn_by_row(u, key, index, "dequantized", [](const Shape& row, RandomKey of) { return rand(row, of); });
+  return (u.to(Device::cpu).to(DType::f32) + noise) / 128 - 1;
 }
 
 double bits_per_dim(double log_likelihood, int64_t dims) {

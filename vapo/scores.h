@@ -1,18 +1,25 @@
 #pragma once
-// Scores of images, higher for what is more like the data; and the conventions in which likelihoods of images are given.
+// Scores of samples, higher for what is more like the data; and the conventions in which likelihoods of images are given.
 
 #include "tensor/random.h"
 #include "vapo/energy.h"
 
 namespace vapo {
 
-// Of a log-density E at images x (N,…), on the CPU in f64: E(x), and −‖∇E(x)‖, which is small in size where the
-// density is flat ("approximate mass", Grathwohl et al. 2020).
+// Of a log-density E at samples x (N,…), on the CPU in f64: E(x); −‖∇E(x)‖, which is small in size where the density
+// is flat ("approximate mass", Grathwohl et al. 2020); and with vectors v like x, T = vᵀ∇²E(x) v. Of samples of e^E
+// itself E‖∇E‖² = −E[ΔE], by parts, and T is ΔE on average: where ‖∇E‖² and T lie among those of training samples is a
+// score too (SCOPED, arXiv 2510.01456).
 struct EnergyScores {
   Tensor energy, mass;  // (N)
+  Tensor trace = {};    // (N), of vectors
 };
-EnergyScores energy_scores(const Energy& energy, const Tensor& x);
+EnergyScores energy_scores(const Energy& energy, const Tensor& x, const Tensor& v = {});
 EnergyScores energy_scores(const EnergySlope& slope, const Tensor& x);  // of several batches: recorded on a GPU
+EnergyScores energy_scores(const EnergyCurvature& curvature, const Tensor& x, const Tensor& v);  // likewise
+
+// ±1 for each number of x (N,…), like x: row i draws from key.step + index[i]. index (N) i64.
+Tensor probes(const Tensor& x, RandomKey key, const Tensor& index);
 
 // log ρ̄(μ(t)x, t): up to a constant the log-density of the data blurred by noise of deviation σ/μ, in the data's
 // scale. Where σ(t) = 0 it is the data's own. Throws as marginal_energy; the potential must outlive it.

@@ -36,6 +36,7 @@ enum Stream : uint32_t {
   kChoiceStream = 201,
   kDequantizationStream,
   kBootstrapStream,
+  kTraceStream,
   // of training's dropout masks: and one for every block of every part of a batch
   kDropoutStream = 1 << 20
 };

@@ -136,6 +136,69 @@ TEST_CASE("scores of an energy: its value, minus the norm of its gradient; typic
   CHECK(t.to_vector<double>() == std::vector<double>{-3.5, -0.5, -3.5});
 }
 
+TEST_CASE("the trace vᵀ∇²E v: of a quadratic, and of a network by differences of its gradient") {
+  // E = −½xᵀAx with A = 1 + u uᵀ: T = −‖v‖² − (u·v)²
+  Tensor x = randn({4, 3}, {.seed = 1}, DType::f64), u = Tensor::from(std::vector<double>{0.5, -1, 2}, {3});
+  Energy energy = [&](const Var& at) { return -0.5 * (sum(square(at), {1}) + square(sum(at * Var(u), {1}))); };
+  Tensor v = randn({4, 3}, {.seed = 2}, DType::f64);
+  EnergyScores s = energy_scores(energy, x, v), without = energy_scores(energy, x);
+  CHECK(!without.trace.defined());
+  CHECK(largest_difference(s.mass, without.mass) == 0);
+  for (int64_t i = 0; i < 4; ++i) {
+    double squares = 0, along = 0;
+    for (int64_t k = 0; k < 3; ++k)
+      squares += v.at(i * 3 + k) * v.at(i * 3 + k), along += u.at(k) * v.at(i * 3 + k);
+    CHECK(s.trace.at(i) == doctest::Approx(-squares - along * along).epsilon(1e-12));
+  }
+  // of an energy that is linear there is none
+  Energy linear = [&](const Var& at) { return sum(at * Var(u), {1}); };
+  CHECK(largest_difference(energy_scores(linear, x, v).trace, Tensor::zeros({4}, DType::f64)) == 0);
+  CHECK_THROWS_AS(energy_scores(energy, x, Tensor::zeros({4, 2}, DType::f64)), Error);
+
+  auto phi = perturbed<UnetPotential>(tiny);
+  Tensor images = randn({3, 4, 6, 1}, {.seed = 3}, DType::f64);
+  Tensor signs = probes(images, {.seed = 4}, Tensor::arange(3));
+  Energy of = boltzmann_energy(*phi, 0.5, -1, 2);
+  constexpr double h = 1e-5;
+  auto slope = [&](double step) {
+    Tensor g = energy_gradient(of, images + step * signs).gradient;
+    return kernel::sum(rows(g * signs), {1}, false);
+  };
+  Tensor differences = (slope(h) - slope(-h)) / (2 * h);
+  Tensor trace = energy_scores(of, images, signs).trace;
+  for (int64_t i = 0; i < 3; ++i) CHECK(trace.at(i) == doctest::Approx(differences.at(i)).epsilon(1e-6));
+}
+
+TEST_CASE("of samples of the density itself E‖∇E‖² is −E T; of others it is not") {
+  GaussianFlow flow = gaussian_images(cosine_path, 0.6);
+  Energy energy = [&](const Var& x) { return -0.5 / 0.36 * sum(square(rows(x) - Var(flow.mean())), {1}); };
+  for (double scale : {1.0, 1.1}) {
+    Tensor x = scale * draw_images(flow, 400, 9);
+    EnergyScores s = energy_scores(energy, x, probes(x, {.seed = 1}, Tensor::arange(400)));
+    Estimate e = estimate((s.mass * s.mass + s.trace).to_vector<double>());
+    CHECK((std::abs(e.mean) < 4 * e.error) == (scale == 1));
+  }
+}
+
+TEST_CASE("probes are ±1, and a function of key and index") {
+  Tensor x = Tensor::zeros({5, 3, 4, 2});
+  RandomKey key{.seed = 1, .stream = 2, .step = 7};
+  Tensor index = Tensor::from(std::vector<int64_t>{0, 3, 5, 6, 9}, {5}), all = probes(x, key, index);
+  CHECK(all.shape() == x.shape());
+  double sum = 0;
+  for (double value : all.to(DType::f64).to_vector<double>()) {
+    CHECK(std::abs(value) == 1);
+    sum += value;
+  }
+  CHECK(std::abs(sum) < 4 * std::sqrt(120.0));
+  Tensor where = Tensor::from(std::vector<int64_t>{5, 6}, {2});
+  CHECK(largest_difference(probes(kernel::slice(x, 0, 2, 4, 1), key, where), kernel::slice(all, 0, 2, 4, 1)) == 0);
+  for (int64_t i = 1; i < 5; ++i)
+    CHECK(largest_difference(kernel::slice(all, 0, 0, 1, 1), kernel::slice(all, 0, i, i + 1, 1)) > 0);
+  CHECK(largest_difference(probes(x, {.seed = 2, .stream = 2, .step = 7}, index), all) > 0);
+  CHECK_THROWS_AS(probes(x, key, where), Error);
+}
+
 TEST_CASE("the blurred data's energy: log N(x; m, s² + (σ/μ)²), in the data's scale") {
   for (const Path& path : all_paths)
     for (double t : {0.5, 0.95}) {
