@@ -24,7 +24,7 @@ struct DataOptions {
   CommonOptions common;
   std::string what, picture;
   std::vector<std::string> settings;
-  bool no_picture = false;
+  bool no_picture = false, path = false;
 };
 
 // Which set the files in a folder are of; any other is a folder of images.
@@ -129,7 +129,7 @@ Understood understand(const Config& config) {
 }
 
 // Where the picture is; null and a line where there is none.
-Json draw(const DataOptions& options, Understood& data) {
+Json draw(const DataOptions& options, const Path& path, Understood& data) {
   if (options.no_picture || (!data.dataset && !data.rows.defined())) return nullptr;
   std::string stem = fs::absolute(options.what).lexically_normal().stem().string();
   if (stem.empty()) stem = fs::absolute(options.what).lexically_normal().parent_path().stem().string();
@@ -139,8 +139,11 @@ Json draw(const DataOptions& options, Understood& data) {
       std::string title = fmt::format("{}: {} rows, {} columns", stem, data.rows.dim(0), data.rows.dim(1));
       why_not = draw_rows(file, title, data.rows, data.columns, data.equal_units);
     } else {
-      int64_t held_out = data.facts.value("held_out", int64_t{0});
-      draw_images(file, *data.dataset, data.facts.value("images", int64_t{64}) - held_out);
+      int64_t count = data.facts.value("images", int64_t{64}) - data.facts.value("held_out", int64_t{0});
+      if (options.path)
+        draw_path(file, *data.dataset, path, count);
+      else
+        draw_images(file, *data.dataset, count);
     }
   } catch (const IoError& e) {
     if (!options.picture.empty()) throw;  // it was asked for
@@ -157,10 +160,12 @@ int describe(const DataOptions& options) {
   for (const std::string& setting : options.settings) set_value(config, setting);
   make_paths_absolute(config);
   Understood data = understand(config);
+  if (options.path && data.rows.defined())
+    throw InputError(fmt::format("--path: {} is of points, and a path is drawn of images", options.what));
   Json found = {{"data", config.data.path.empty() ? config.data.set : config.data.path}};
   found.update(data.facts);
   if (!data.refused.empty()) found["refused"] = data.refused;
-  found["picture"] = draw(options, data);
+  found["picture"] = draw(options, config.path, data);
   print_result(options.common.json ? found : for_a_person(found), options.common.json);
   return 0;
 }
@@ -183,7 +188,11 @@ void add_data(CLI::App& app, Action& action) {
       fmt::format("Where to draw it, {}: points or histograms of a table, images as the network gets "
                   "them (default: vapo-data-WHAT.png in the current folder)",
                   data::endings_of(data::Contents::picture)));
-  command->add_flag("--no-picture", o->no_picture, "Draw nothing")->excludes("--picture");
+  CLI::Option* nothing = command->add_flag("--no-picture", o->no_picture, "Draw nothing")->excludes("--picture");
+  command
+      ->add_flag("--path", o->path,
+                 "Draw where the config's path has some images at nine times, from noise to data")
+      ->excludes(nothing);
   o->common.add_to(*command, false);
   command->callback([o, &action] { action = [o] { return describe(*o); }; });
 }

@@ -11,6 +11,8 @@
 #include "data/pictures/image_file.h"
 #include "data/writers/save.h"
 #include "tensor/kernels.h"
+#include "tensor/random.h"
+#include "vapo/particles.h"
 
 namespace vapo::app {
 namespace {
@@ -124,6 +126,18 @@ data::Figure histograms(const std::string& title, const Tensor& rows, const std:
   return figure;
 }
 
+// The first images of training, as many as that, or as a picture has room for.
+Tensor first_images(Dataset& images, int64_t count) {
+  int64_t wanted = std::min(count, std::max<int64_t>(4, most_pixels / images.sample_shape().numel()));
+  std::vector<Tensor> parts;
+  for (int64_t step = 0, have = 0; have < wanted; ++step) {
+    Tensor x = images.batch(step).x;
+    parts.push_back(kernel::slice(x, 0, 0, std::min(x.dim(0), wanted - have), 1));
+    have += parts.back().dim(0);
+  }
+  return kernel::concat(parts, 0);
+}
+
 }  // namespace
 
 std::string draw_rows(const fs::path& file, const std::string& title, const Tensor& all,
@@ -146,15 +160,22 @@ std::string draw_rows(const fs::path& file, const std::string& title, const Tens
 }
 
 void draw_images(const fs::path& file, Dataset& images, int64_t count) {
-  int64_t wanted =
-      std::min({count, most_images, std::max<int64_t>(4, most_pixels / images.sample_shape().numel())});
-  std::vector<Tensor> parts;
-  for (int64_t step = 0, have = 0; have < wanted; ++step) {
-    Tensor x = images.batch(step).x;
-    parts.push_back(kernel::slice(x, 0, 0, std::min(x.dim(0), wanted - have), 1));
-    have += parts.back().dim(0);
+  data::save_images(file, {.pixels = data::to_pixels(first_images(images, std::min(count, most_images)))});
+}
+
+void draw_path(const fs::path& file, Dataset& images, const Path& path, int64_t count) {
+  constexpr int64_t most_rows = 8, times = 9;
+  Tensor data = first_images(images, std::min(count, most_rows)), eps = randn(data.shape(), {});
+  std::vector<Tensor> columns;
+  for (int64_t k = 0; k < times; ++k) {
+    Tensor t = Tensor::full({data.dim(0)}, static_cast<double>(k) / (times - 1));
+    columns.push_back(particles_of(path, data, eps, t).x);
   }
-  data::save_images(file, {.pixels = data::to_pixels(kernel::concat(parts, 0))});
+  Shape shape = data.shape();
+  std::vector<Tensor> rows;  // image after image, the times of each
+  for (int64_t i = 0; i < shape[0]; ++i)
+    for (const Tensor& column : columns) rows.push_back(kernel::slice(column, 0, i, i + 1, 1));
+  data::save_images(file, {.pixels = data::to_pixels(kernel::concat(rows, 0)), .columns = times});
 }
 
 }  // namespace vapo::app

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/run/dataset.h"
+#include "vapo/path.h"
 
 namespace vapo::app {
 
@@ -17,5 +18,8 @@ namespace vapo::app {
 
 // The first images of training, as the network gets them: cropped, resized, perhaps mirrored.
 void draw_images(const std::filesystem::path& file, Dataset& images, int64_t count);
+
+// A row for each of the first of them, up to eight: where the path has it at nine times, from noise to data.
+void draw_path(const std::filesystem::path& file, Dataset& images, const Path& path, int64_t count);
 
 }  // namespace vapo::app

@@ -107,15 +107,8 @@ void check_batch(const LossBatch& b, const LossOptions& o) {
              "[vapo_loss] the published loss needs a batch of two or more: it divides by a deviation");
 }
 
-// Particles as rows, where they are and how they move.
-struct Particles {
-  PathFactors path;
-  Tensor v, x;  // v = μ'x̄ + σ'ε (N,D);  x = μx̄ + σε, shaped like the data
-};
 Particles particles_of(const Path& path, const LossBatch& batch) {
-  Tensor data = rows(batch.data), eps = rows(batch.eps);
-  PathFactors p = path_factors(path, batch.t);
-  return {p, p.dmu * data + p.dsigma * eps, (p.mu * data + p.sigma * eps).reshape(batch.data.shape())};
+  return vapo::particles_of(path, batch.data, batch.eps, batch.t);
 }
 
 // The published training loss.
@@ -152,6 +145,9 @@ LossTerms loss_of(const Potential& phi, const Path& path, const LossBatch& b, co
                   const WholeBatch& whole) {
   using Estimator = LossOptions::Estimator;
   EnableGradGuard on;
+  if (path.kind == Path::Kind::blurring && o.weight != LossOptions::Weight::one)
+    throw InputError(
+        "loss: the preconditioned weight is of one g², which path.kind = \"blurring\" has not. Hint: weight = one");
   Particles at = particles_of(path, b);
   Var x = Var::leaf(at.x, "x");
   bool wants_time = o.estimator == Estimator::published && o.time_weight != 0 && !phi.autonomous();
@@ -169,7 +165,7 @@ LossTerms loss_of(const Potential& phi, const Path& path, const LossBatch& b, co
   } else {
     Var w = weights_of(at.path, b, o);
     if (o.estimator == Estimator::covariance)
-      out.terms.emplace_back("covariance", covariance_term(value, innovation(at.path, b.data, b.eps), w));
+      out.terms.emplace_back("covariance", covariance_term(value, innovation(at, b.eps), w));
     else
       out.terms.emplace_back("inner_product", inner_product_term(dphi, at.v, w));
     out.terms.emplace_back("dirichlet", dirichlet_term(dphi, w));
@@ -184,12 +180,15 @@ void add_up(LossTerms& loss) {
 
 }  // namespace
 
-Tensor innovation(const PathFactors& p, const Tensor& images, const Tensor& noise) {
-  Tensor data = rows(images), eps = rows(noise);
-  // With v = μ'x̄ + σ'ε this is −(2/σ)(ε·v − σ'D).
-  double d = static_cast<double>(data.dim(1));
-  Var centred = sum(eps * (p.dmu * data + p.dsigma * eps), {1}, true) - p.dsigma * d;
-  return reshape(-2 * centred / p.sigma, {data.dim(0)}).value();
+Tensor innovation(const Particles& at, const Tensor& noise) {
+  Tensor eps = rows(noise);
+  double d = static_cast<double>(eps.dim(1));
+  Var centred = sum(eps * at.v, {1}, true) - at.path.dsigma * d;
+  return reshape(-2 * centred / at.path.sigma, {eps.dim(0)}).value();
+}
+
+Tensor innovation(const PathFactors& p, const Tensor& data, const Tensor& eps) {
+  return innovation(Particles{.path = p, .x = {}, .v = p.dmu * rows(data) + p.dsigma * rows(eps)}, eps);
 }
 
 LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& o) {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "vapo/path.h"
+#include "vapo/particles.h"
 #include "vapo/potential.h"
 
 namespace vapo {
@@ -86,7 +86,9 @@ class LossParts {
 // Whether LossParts runs the network once more, forward alone, for each of several parts.
 bool takes_whole_batch(const LossOptions& options);
 
-// γ − γ̄ = −2[(σ'/σ)(‖ε‖² − D) + (μ'/σ) ε·x̄], exact and per particle: (N).
+// γ − γ̄ = −2[(σ'/σ)(‖ε‖² − D) + (μ'/σ) ε·x̄], exact and per particle: (N). With v = μ'x̄ + σ'ε (N,D) in the place of
+// data it is −(2/σ)(ε·v − σ'D), where the path blurs too.
 Tensor innovation(const PathFactors& p, const Tensor& data, const Tensor& eps);
+Tensor innovation(const Particles& at, const Tensor& eps);
 
 }  // namespace vapo

@@ -15,6 +15,7 @@ constexpr double half_pi = std::numbers::pi / 2;
 PathPoint Path::at(double t) const {
   switch (kind) {
     case Kind::linear:
+    case Kind::blurring:
       return {t, 1 - t, 1, -1};
     case Kind::cosine: {
       double mu = std::sin(half_pi * t), sigma = std::cos(half_pi * t);
@@ -39,6 +40,10 @@ double Path::g_squared(double t) const {  // 2σ²(μ'/μ − σ'/σ), without t
 }
 
 std::string Path::no_density() const {
+  if (kind == Kind::blurring)
+    return "path.kind = \"blurring\" diffuses each frequency at a rate of its own, and then the flow is no "
+           "multiple "
+           "of the gradient of a log-density";
   if (coupling == Coupling::optimal)
     return "path.coupling = \"optimal\" makes noise and data depend on each other, and then the flow does not "
            "give the gradient of a log-density on its way";
@@ -54,6 +59,7 @@ Path path_from_name(std::string_view name, double omega, double nu) {
 PathVars path_variables(const Path& path, const Var& t) {
   switch (path.kind) {
     case Path::Kind::linear:
+    case Path::Kind::blurring:
       return {t, 1 - t, Tensor::ones(t.shape(), t.options()), Tensor::full(t.shape(), -1, t.options())};
     case Path::Kind::cosine: {
       Var angle = half_pi * t;

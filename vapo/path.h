@@ -15,10 +15,14 @@ struct PathPoint {  // at one time
 };
 
 struct Path {
-  enum class Kind { linear, cosine, tempered };
+  // blurring: the linear one, of images whose frequencies λ of the DCT-II decay by heat dissipation with reflecting
+  // boundaries: V M(t) Vᵀ in the place of μ, M_λ(t) = t e^{−λτ(t)}, τ = ½b²(1 − t)² (Rissanen et al. 2023; Hoogeboom &
+  // Salimans 2023). See vapo/particles.h; what follows is of the frequency 0.
+  enum class Kind { linear, cosine, tempered, blurring };
   enum class Coupling { independent, optimal };  // of x̄ and ε in a batch: as drawn, or vapo/coupling.h
   Kind kind = Kind::cosine;
   double omega = 1, nu = 0.1;  // tempered only, with α(t) = 1 − t, β(t) = t
+  double blur = 2;             // b of blurring: the deviation of the blur at t = 0, in pixels
   Coupling coupling = Coupling::independent;
 
   PathPoint at(double t) const;
@@ -30,8 +34,10 @@ struct Path {
 };
 constexpr auto names_of(Path::Kind) {
   using Kind = Path::Kind;
-  return name_table<Kind>("path",
-                          {{"linear", Kind::linear}, {"cosine", Kind::cosine}, {"tempered", Kind::tempered}});
+  return name_table<Kind>("path", {{"linear", Kind::linear},
+                                   {"cosine", Kind::cosine},
+                                   {"tempered", Kind::tempered},
+                                   {"blurring", Kind::blurring}});
 }
 constexpr auto names_of(Path::Coupling) {
   using Coupling = Path::Coupling;

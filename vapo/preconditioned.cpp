@@ -8,6 +8,8 @@ namespace vapo {
 PreconditionedPotential::PreconditionedPotential(std::unique_ptr<Potential> network, Path path, Reference reference)
     : network_(std::move(network)), path_(path), reference_(reference) {
   VAPO_CHECK(network_, "[preconditioned] no network");
+  if (std::string why = path.no_density(); !why.empty())
+    throw InputError("there is no preconditioned potential: " + why + ". Hint: model.potential = \"raw\"");
 }
 
 namespace {

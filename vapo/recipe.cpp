@@ -94,6 +94,18 @@ void check_times(const Recipe& r) {
         "the whole batch, and is no mean that weights could leave as it is");
 }
 
+// What needs one μ(t) for all of a sample, or the density that only such a path has.
+void check_blurring(const Recipe& r) {
+  if (r.path.kind != Path::Kind::blurring) return;
+  constexpr const char* with = "with path.kind = \"blurring\"";
+  if (r.potential.network == Network::mlp)
+    refuse("model.kind = \"mlp\" {}: points have no neighbours. Hint: unet, wide_resnet", with);
+  if (r.potential.form == PotentialOptions::Form::preconditioned)
+    refuse("model.potential = \"preconditioned\" {}: {}. Hint: raw", with, r.path.no_density());
+  if (r.loss.weight == LossOptions::Weight::preconditioned)
+    refuse("loss.weight = \"preconditioned\" {}: its frequencies have no g^2 in common. Hint: one", with);
+}
+
 // What takes noise and data for independent.
 void check_coupling(const Recipe& r) {
   if (r.path.coupling == Path::Coupling::independent) return;
@@ -108,8 +120,6 @@ void check_coupling(const Recipe& r) {
         "its U is a log-density only where noise and data are independent. Hint: raw");
   if (r.loss.antithetic)
     refuse("loss.antithetic = true with path.coupling = \"optimal\": the opposite noise is far from its sample");
-  if (r.sample.langevin && r.sample.energy == EnergyKind::marginal)
-    refuse("sample.method = \"sgld\" with sample.energy = \"marginal\": {}", r.path.no_density());
 }
 
 void check_optimizer(const nn::OptimizerOptions& o) {
@@ -170,9 +180,11 @@ void add_keys(Keys& keys, PotentialOptions& o) {
 
 void add_keys(Keys& keys, Path& p) {
   add(keys,
-      {key("path.kind", p.kind, "From noise to data: x = mu(t) data + sigma(t) noise"),
+      {key("path.kind", p.kind,
+           "From noise to data: x = mu(t) data + sigma(t) noise; blurring: of images, and data that sharpens"),
        key("path.omega", p.omega, above(0, kHuge), "tempered: deviation of the prior noise"),
        key("path.nu", p.nu, above(0, kHuge), "tempered: deviation of the noise that the data keeps"),
+       key("path.blur", p.blur, above(0, 1e3), "blurring: deviation of the blur at t = 0, in pixels"),
        key("path.coupling", p.coupling,
            "Of noise and data in a batch: as they are drawn, or the pairs of least squared distance, within a "
            "class")});
@@ -329,7 +341,11 @@ void check(const Recipe& r) {
   check_schedule(t.schedule);
   check_loss(r.loss);
   check_times(r);
+  check_blurring(r);
   check_coupling(r);
+  if (std::string why = r.path.no_density();
+      !why.empty() && r.sample.langevin && r.sample.energy == EnergyKind::marginal)
+    refuse("sample.method = \"sgld\" with sample.energy = \"marginal\": {}", why);
   check_below_one("train.ema_decay", t.ema_decay, "the average would never move (0 = no average)");
   check_optimizer(t.optimizer);
   check_equilibrium(r);

@@ -73,6 +73,17 @@ is_picture sizes.png
 data odd.npy --no-picture
 says 'images 3 5 7' kind images height width
 
+# --- a path: nine times of each image, from noise to data
+images_toml unet 'path.kind="blurring"' >blurring.toml
+idx train 12 1
+idx t10k 6 2
+for kind in blurring linear; do
+  data blurring.toml --path --set path.kind=$kind --picture $kind.png
+  is_picture $kind.png
+done
+cmp -s blurring.png linear.png && fail "the path makes no difference"
+refused 3 'two_moons is of points, and a path is drawn of images' "$vapo" data two_moons --path
+
 # --- points of a known construction; a run
 data two_moons --no-picture --set data.noise=0.2
 says 'two_moons 2 true 0.2' data dims density_known noise

@@ -10,12 +10,15 @@ images_toml unet data.held_out=0.2 data.flip=true data.dequantize=true unet.drop
 
 timeless() { sed 's/,"steps_per_second":.*//' "$1"; }
 # 48 images in batches of 8: step 9 lies in the middle of the second epoch.
-for variant in plain recompute accumulate published; do
+for variant in plain recompute accumulate published coupled blurring; do
   case $variant in
     plain) settings=() ;;
     recompute) settings=(--set train.recompute=true) ;;
     accumulate) settings=(--set train.accumulate=2) ;;
     published) settings=(--set loss.estimator=published --set train.accumulate=4 --set train.recompute=true --set train.clip=std) ;;
+    coupled) settings=(--set path.coupling=optimal --set path.times=logit_normal --set path.times_uniform=0.2
+      --set path.times_unbiased=true --set unet.head=inner_product --set unet.output_scale=2) ;;
+    blurring) settings=(--set path.kind=blurring --set path.times=logit_normal --set loss.estimator=covariance --set train.accumulate=2) ;;
   esac
   expect 0 "$vapo" train images.toml --out "$variant" "${settings[@]}"
   expect 0 "$vapo" train images.toml --out "$variant-parts" "${settings[@]}" --set train.steps=9
@@ -31,7 +34,9 @@ for variant in plain recompute accumulate published; do
 done
 weights() { tail -c 4096 "$1/checkpoint-20.safetensors" | cksum; }
 [ "$(weights plain)" = "$(weights recompute)" ] || fail "recomputed activations give other weights"
-[ "$(weights plain)" != "$(weights published)" ] || fail "another loss gives the same weights"
+for other in published coupled blurring; do
+  [ "$(weights plain)" != "$(weights $other)" ] || fail "$other: another loss gives the same weights"
+done
 # The published loss in four parts, with dropout and classes, is that of the batch in one.
 expect 0 "$vapo" train images.toml --out one-part --set loss.estimator=published --set train.clip=std
 losses() { grep -o '"\(loss\|validation_loss\)":[-0-9.e]*' "$1/metrics.jsonl" | cut -d: -f2; }

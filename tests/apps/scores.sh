@@ -53,6 +53,16 @@ same=$(inner summary 'auroc other.npy') black=$(inner summary 'auroc black.npy')
 between "$same" 0.35 0.65 || fail "images of the same law are told apart: $same"
 between "$black" 0.1 0.9 && fail "black images are not told apart: $black"
 between "$(inner summary 'auroc interpolated')" -0.01 1.01 || fail "no score of interpolated images"
+# The gradient among those of training images: one kind of images is there as often as another of its law, black ones
+# never are.
+row() { value tables <out | sed 's/\],\[/\n/g' | grep -F "\"$1\"," | head -1 | sed 's/\].*//; s/.*",//' | tr ',' ' '; }
+for score in '|grad E|' "|grad E|^2 + v'Hv" "(|grad E|^2, v'Hv)"; do
+  for energy in '4 Phi - |x|^2' 'marginal energy'; do
+    read -r same black interpolated < <(row "density of $score, E = $energy")
+    between "$same" 0.3 0.7 && between "$black" 0.9 1.01 && between "$interpolated" -0.01 1.01 ||
+      fail "density of $score, E = $energy: $same, $black, $interpolated"
+  done
+done
 folder=run/evaluations/ood
 for file in energies-0-mnist-test.npy energies-2-black-npy.npy energies-3-interpolated.npy likelihood-0-mnist-test-1.npy \
     histograms.png histograms-1.dat histograms.gp result.json; do
@@ -70,6 +80,11 @@ cmp $folder/result.json first.json || fail "scores made again are others"
 expect 0 "$vapo" ood run --in other.npy --out mnist:test --limit 30 --training-images 10 --folder few --json
 [ "$(value request <out | "$json_value" limit likelihood | tr '\n' ' ')" = "30 0 " ] || fail "another request: $(cat out)"
 grep -q 'likelihood was left out' few/result.json || fail "nothing is said of the likelihood"
+expect 0 "$vapo" ood run --out black.npy --training-images 40 --no-trace --folder slopes --json
+[ -n "$(row 'density of |grad E|, E = marginal energy')" ] || fail "no density of the gradient: $(cat out)"
+grep -q "v'Hv)" out && fail "second derivatives that were not wanted: $(cat out)"
+expect 0 "$vapo" ood run --out black.npy --training-images 3 --folder three
+grep -q 'density of the gradient are left out: 3 training samples are too few' err || fail "nothing is said of 3 images: $(cat err)"
 
 # --- beside the poster's row: another part, or a piece, of a set is not that set
 records() { for i in $(seq 6); do printf "\\x0$1%b" "${2:+\\x05}"; tail -c +$((i * 4096)) "$vapo" | head -c 3072; done; }  # CLASS [FINE]
@@ -129,6 +144,40 @@ cmp whole-run/sgld-noise-1.jsonl parts/sgld-noise-1.jsonl || fail "other bits af
 expect 0 "$vapo" longrun run --method sgld --energy boltzmann --step-size 1e5 --steps 30 -n 2 --out far --json
 grep -qE 'ended after .* steps: .*(not finite|NaN|infinite).*a smaller --step-size' far/result.json || fail "nothing is said of a run that ended early: $(cat out)"
 
+# --- a path that blurs, and pairs: no marginal energy, and no second thought of it
+for without in 'path.kind="blurring"' 'path.coupling="optimal"'; do
+  images_toml unet "$without" train.steps=3 "${scored[@]:0:3}" >without.toml
+  name=${without//[^a-z]/}
+  reason="no marginal energy: ${without%%=*} = \"[a-z]*\""
+  expect 0 "$vapo" train without.toml --out $name
+  expect 0 "$vapo" ood $name --out black.npy --training-images 20 --json
+  [ -z "$(row 'marginal energy')" ] && [ -n "$(row '4 Phi - |x|^2')" ] || fail "$name: other scores: $(cat out)"
+  grep -q "marginal energy was left out: ${without%%=*}" out || fail "$name: nothing is said of the marginal energy"
+  refused 3 "^vapo: --t 0.5: ${without%%=*} = " "$vapo" ood $name --out black.npy --t 0.5
+  refused 3 "$reason" "$vapo" longrun $name --method sgld --energy marginal
+  refused 3 "$reason" "$vapo" sample $name -n 4 --method sgld --energy marginal
+  refused 3 "$reason" "$vapo" likelihood $name --limit 4 --save scores.csv
+  expect 0 "$vapo" longrun $name --method sgld --energy boltzmann --steps 12 -n 2
+  expect 0 "$vapo" likelihood $name --limit 2 --tolerance 1e-2 --out $name-likelihood
+  refused 3 'known pixels cannot be as noisy as the path has them' "$vapo" inpaint $name --images mnist:test -n 2 --renoised
+done
+
+# --- points
+awk 'BEGIN { srand(3); for (i = 0; i < 200; ++i) printf "%.4f,%.4f\n", rand(), rand() * 2 }' >points.csv
+awk 'BEGIN { srand(4); for (i = 0; i < 50; ++i) printf "%.4f,%.4f\n", 5 + rand(), 9 + rand() }' >far.csv
+expect 0 "$vapo" train tiny.toml --out whole --set data.path=points.csv --set data.held_out=0
+expect 0 "$vapo" train tiny.toml --out points
+expect 0 "$vapo" ood points --out eight_gaussians,two_moons,interpolated --limit 300 --likelihood 20 --json
+read -r others same _ < <(row '4 Phi - |x|^2')
+between "$same" 0.4 0.6 && between "$others" 0.7 1.01 || fail "points: $same, $others"
+read -r others same _ < <(row "density of (|grad E|^2, v'Hv), E = marginal energy")
+between "$same" 0.4 0.6 && between "$others" -0.01 1.01 || fail "points, by their gradients: $same, $others"
+[ -s points/evaluations/ood/points-1-eight-gaussians.npy ] || fail "no places of the points: $(ls points/evaluations/ood)"
+expect 0 "$vapo" train tiny.toml --out table --set data.path=points.csv --set data.held_out=0.3
+expect 0 "$vapo" ood table --out far.csv --training-images 50 --json
+between "$(row 'marginal energy')" 0.9 1.01 || fail "far points are not told apart: $(cat out)"
+refused 3 'no rows were held out' "$vapo" ood whole --out far.csv
+
 # --- what cannot be used
 refused 3 'small.npy: images of \(4,4,1\), the model .* is of \(8,8,1\)' "$vapo" ood run --out small.npy
 refused 3 "no image set 'nist'" "$vapo" ood run --out nist
@@ -142,7 +191,6 @@ refused 3 'black.npy: its images have no labels' "$vapo" likelihood run --data b
 refused 3 'not the state of a long run|cannot|safetensors' bash -c 'cp other.npy whole-run/sgld-noise-1.safetensors && exec "$@"' - "${sgld[@]}" --out whole-run
 refused 3 'samples and data are starts of --method sgld' "$vapo" longrun run --start samples
 refused 3 'burn-in 97' "$vapo" longrun run --method sgld --steps 100 --burn-in 97
-expect 0 "$vapo" train tiny.toml --out points
-refused 3 'a model of points' "$vapo" ood points --out black.npy
+refused 3 'black.npy.: shape \(60,8,8,1\), expected rows' "$vapo" ood points --out black.npy
 refused 3 'a model of points' "$vapo" likelihood points --with-labels
 echo "scores: passed"

@@ -13,6 +13,7 @@
 #include "vapo/energy.h"
 #include "vapo/likelihood.h"
 #include "vapo/networks/mlp.h"
+#include "vapo/particles.h"
 #include "vapo/preconditioned.h"
 #include "vapo/recorded.h"
 #include "vapo/sampling/composition.h"
@@ -55,6 +56,10 @@ std::vector<Result> results(Device device) {
   Energy energy = marginal_energy(*phi, path, 0.9);
   LikelihoodOptions exact{.ode = {.rtol = 1e-3, .atol = 1e-3, .times = {}}}, probed = exact;
   probed.trace = LikelihoodOptions::Trace::hutchinson, probed.probes = 2;
+  TensorOptions on{DType::f32, device};
+  Particles blurred =
+      particles_of({.kind = Path::Kind::blurring, .blur = 1.5}, randn({3, 4, 6, 2}, {.seed = 7}, on),
+                   randn({3, 4, 6, 2}, {.seed = 8}, on), rand({3}, {.seed = 9}, 0, 1, on));
   std::vector<Result> out{
       {"gradient", gradient(*phi, x, 0.4)},
       {"alone", gradient(*conditioned(base, 3, one), kernel::slice(x, 0, 0, 1, 1), 0.4)},
@@ -64,6 +69,8 @@ std::vector<Result> results(Device device) {
       {"rk45", integrate(field, x, 0, 1).x},
       {"rk45, own steps", integrate_each(each, x, 0, 1).x},
       {"energy", energy(x).value()},
+      {"blurred", blurred.x},
+      {"blurred, velocity", blurred.v},
       {"sgld", sgld(energy, x, {.step_size = 0.01, .steps = 5, .key = {.seed = 4}, .first = 2})},
       {"likelihood", log_likelihood(*base, path, x, exact, y).log_likelihood},
       {"likelihood, probes", log_likelihood(*base, path, x, probed, y).log_likelihood},

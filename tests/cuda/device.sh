@@ -18,6 +18,19 @@ expect 0 "$vapo" train tiny.toml --out recorded-published --device cuda "${publi
 expect 0 "$vapo" train tiny.toml --out launched-published --device cuda --no-graph "${published[@]}"
 cmp "$(last recorded-published)" "$(last launched-published)" || fail "the published loss: other bits when recorded"
 
+# Pairs, drawn times and their weights, and a path that blurs, in recorded steps.
+coupled=("${small[@]}" --set path.kind=linear --set path.coupling=optimal --set model.potential=raw
+  --set path.times=logit_normal --set path.times_uniform=0.2 --set path.times_unbiased=true)
+expect 0 "$vapo" train tiny.toml --out recorded-coupled --device cuda "${coupled[@]}"
+expect 0 "$vapo" train tiny.toml --out launched-coupled --device cuda --no-graph "${coupled[@]}"
+cmp "$(last recorded-coupled)" "$(last launched-coupled)" || fail "pairs and weights: other bits when recorded"
+. "$3/tests/apps/tiny_images.sh"
+idx train 12 1
+images_toml wide_resnet 'path.kind="blurring"' 'loss.weight="one"' train.batch_size=2 train.steps=9 >blurring.toml
+expect 0 "$vapo" train blurring.toml --out recorded-blurring --device cuda
+expect 0 "$vapo" train blurring.toml --out launched-blurring --device cuda --no-graph
+cmp "$(last recorded-blurring)" "$(last launched-blurring)" || fail "a path that blurs: other bits when recorded"
+
 expect 0 "$vapo" train tiny.toml --out stopped --device cuda "${small[@]}" --set train.steps=6 --set train.schedule_steps=9
 expect 0 "$vapo" train --out stopped --resume --device cuda --set train.steps=9 --json
 expect 0 "$vapo" train tiny.toml --out whole --device cuda "${small[@]}" --set train.schedule_steps=9

@@ -49,6 +49,7 @@ class ChannelsFirst : public Potential {
   }
   bool autonomous() const override { return network_->autonomous(); }
   void parameters(const nn::ParameterVisitor& visit) override { network_->parameters(visit); }
+  const Potential& channels_last_network() const { return *network_; }
 
  private:
   std::unique_ptr<Potential> network_;
@@ -202,8 +203,14 @@ Named loss(const Case& c) {
   auto network = network_of(c);
   Path path =
       path_from_name(attr<std::string>(c.attrs, "path"), attr(c.attrs, "omega", 1.0), attr(c.attrs, "nu", 0.1));
+  path.blur = attr(c.attrs, "blur", path.blur);
   LossBatch batch{c.input("data").value(), c.input("t").value(), c.input("eps").value(), c.labels()};
-  LossTerms terms = vapo_loss(*network, path, batch, loss_options(c));
+  const Potential* phi = network.get();
+  if (auto* images = dynamic_cast<const ChannelsFirst*>(phi)) {  // a path that blurs must know rows from channels
+    phi = &images->channels_last_network();
+    batch.data = channels_last(batch.data).value(), batch.eps = channels_last(batch.eps).value();
+  }
+  LossTerms terms = vapo_loss(*phi, path, batch, loss_options(c));
   Named out(terms.terms.begin(), terms.terms.end());
   out["total"] = terms.total;
   return out;

@@ -122,11 +122,11 @@ def image_cases():
         inputs |= draw_parameters(draw, attrs, 1.0, op)
         return Case(op, variant, attrs, inputs, ggcot=["in.x", "in.t"], **({"rtol": 1e-9} | options))
 
-    def loss(variant, op, attrs, **options):
+    def loss(variant, op, attrs, given={}, **options):
         draw = rng(f"vapo_loss__{variant}")
         inputs = {"in.data": images(draw, attrs, 3), "in.t": tensor(draw.uniform(1e-5, 1, 3)), "in.eps": images(draw, attrs, 3)}
         params = draw_parameters(draw, attrs, 1.0, op)
-        named = {"path": "linear", "loss": "published", "network": op, "network_attrs": attrs}
+        named = {"path": "linear", "loss": "published", "network": op, "network_attrs": attrs} | given
         return Case("vapo_loss", variant, named, inputs | params, wrt=list(params), scalar="out.total", **({"rtol": 1e-9} | options))
 
     def training(variant, op, attrs, steps=10, **options):
@@ -145,6 +145,9 @@ def image_cases():
             yield potential(op, variant, attrs, y)
             if y is not None or variant == "published":
                 yield potential(op, f"{variant}_f32", attrs, y, **single)
+    for kind in ("inner_product", "covariance", "published"):
+        given = {"path": "blurring", "blur": 1.5, "loss": kind}
+        yield loss(f"blurring_{kind}_unet", "unet_potential", TINY_UNET | {"in_channels": 2}, given)
     for variant in ("inner_product_head", "linear_head"):
         yield loss(f"published_unet_{variant}", "unet_potential", UNETS[variant])
     for network, op, attrs in (("unet", "unet_potential", TINY_UNET), ("wide_resnet", "wide_resnet_potential", WIDE_RESNETS["published"])):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+import scipy.fft
 import torch.nn.functional as F
 from scipy.integrate import solve_ivp
 
@@ -54,7 +55,7 @@ def path(attrs, t):
     """mu, sigma and their derivatives at t (mathematics.md, 1); the derivatives by autograd, so not by hand."""
     t = t.detach().requires_grad_()
     name = attrs["path"]
-    if name == "linear":
+    if name in ("linear", "blurring"):  # blurring: of the frequency 0
         mu, sigma = t * 1, 1 - t
     elif name == "cosine":
         mu, sigma = torch.sin(0.5 * math.pi * t), torch.cos(0.5 * math.pi * t)
@@ -68,31 +69,56 @@ def path(attrs, t):
     return tuple(v.detach()[:, None] for v in (mu, sigma, dmu, dsigma))
 
 
+def dct(x, inverse=False):
+    """The orthonormal DCT-II over the last two dimensions."""
+    for dim in (-1, -2):
+        basis = torch.tensor(scipy.fft.dct(np.eye(x.shape[dim]), axis=0, norm="ortho"), dtype=x.dtype)
+        x = torch.movedim(torch.movedim(x, dim, -1) @ (basis if inverse else basis.T), -1, dim)
+    return x
+
+
+def data_part(attrs, t, data, shape):
+    """mu·data and its derivative in t (N,D): with blurring, of every frequency at its own mu (mathematics.md, 12)."""
+    mu, _, dmu, _ = path(attrs, t)
+    if attrs["path"] != "blurring":
+        return mu * data, dmu * data
+    n, _, height, width = shape
+    i, j = torch.arange(height, dtype=t.dtype)[:, None], torch.arange(width, dtype=t.dtype)[None, :]
+    rate = math.pi**2 * ((i / height) ** 2 + (j / width) ** 2)
+    each = t.detach()[:, None, None].expand(n, height, width).clone().requires_grad_()
+    factor = each * torch.exp(-rate * 0.5 * attrs["blur"] ** 2 * (1 - each) ** 2)
+    (dfactor,) = torch.autograd.grad(factor.sum(), each)
+    spectrum = dct(data.reshape(shape))
+    return tuple(dct(f.detach()[:, None] * spectrum, inverse=True).flatten(1) for f in (factor, dfactor))
+
+
 def vapo_loss(attrs, params, data, t, eps, y=None):
     """Every term of a training loss with its weight applied, and their total (mathematics.md, 3). Images are rows here,
     and have their shape only inside the network."""
     shape = data.shape
     data, eps = data.flatten(1), eps.flatten(1)
-    mu, sigma, dmu, dsigma = path(attrs, t)
-    x = (mu * data + sigma * eps).requires_grad_()
-    v = dmu * data + dsigma * eps
+    _, sigma, dmu, dsigma = path(attrs, t)
+    mu_data, dmu_data = data_part(attrs, t, data, shape)
+    x = (mu_data + sigma * eps).requires_grad_()
+    v = dmu_data + dsigma * eps
     time = t.detach().requires_grad_()
     labels = {} if y is None else {"y": y}
     phi = NETWORK[attrs["network"]](attrs["network_attrs"], params, x.reshape(shape), time, **labels)
     dphi_dx, dphi_dt = torch.autograd.grad(phi.sum(), [x, time], create_graph=True, materialize_grads=True)
 
     if attrs["loss"] == "published":
-        terms = published_terms(t, data, eps, phi, dphi_dx, dphi_dt, v)
+        terms = published_terms(t, dmu_data, eps, phi, dphi_dx, dphi_dt, v)
     elif attrs["loss"] == "covariance":
-        innovation = -2 * (dsigma / sigma * (eps**2 - 1) + dmu / sigma * eps * data).sum(-1)  # gamma - mean of gamma
+        factor, moved = (1, dmu_data) if attrs["path"] == "blurring" else (dmu, data)
+        innovation = -2 * (dsigma / sigma * (eps**2 - 1) + factor / sigma * eps * moved).sum(-1)  # gamma - mean of gamma
         terms = {"covariance": (phi * innovation).mean(), "dirichlet": (dphi_dx**2).sum(-1).mean()}
     else:  # inner_product: mean |grad phi - v|^2 - mean |v|^2
         terms = {"inner_product": -2 * (dphi_dx * v).sum(-1).mean(), "dirichlet": (dphi_dx**2).sum(-1).mean()}
     return terms | {"total": sum(terms.values())}
 
 
-def published_terms(t, data, eps, phi, dphi_dx, dphi_dt, v):
-    gamma = (1 - t) * (eps**2 - data * eps).mean(-1)
+def published_terms(t, dmu_data, eps, phi, dphi_dx, dphi_dt, v):
+    gamma = (1 - t) * (eps**2 - dmu_data * eps).mean(-1)  # on the linear path dmu_data is the data
     gamma = (gamma - gamma.mean()).detach()
     norms = dphi_dx.norm(dim=-1) * v.norm(dim=-1) + 1e-8
     return {

@@ -19,6 +19,9 @@ class InpaintingPotential : public WrappedPotential {
     Tensor mask = as(known.mask, known.values.options());
     for (double m : as(mask, {DType::f64}).to_vector<double>())
       if (m != 0 && m != 1) throw InputError(fmt::format("inpainting: a mask of 0 and 1 holds {}", m));
+    if (path_ && !path_->no_density().empty())  // ε is then not N(0, 1) beside x̄, or x̄ not by itself in a pixel
+      throw InputError(fmt::format("inpainting: known pixels cannot be as noisy as the path has them at t: {}",
+                                   path_->no_density()));
     free_ = 1 - mask;
     held_ = mask * known.values;
     if (path_) noise_ = mask * as(noise, known.values.options());
