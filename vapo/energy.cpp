@@ -13,10 +13,14 @@ Var times(const Var& x, double t) { return Tensor::full({x.dim(0)}, t, x.options
 Var quadratic_energy(const Potential& phi, const Var& x, double t, double a, double f, double g_squared) {
   return (a / g_squared) * phi(x, times(x, t)) + (f / g_squared) * sum(square(rows(x)), {1});
 }
+
+void check_has_density(const Path& path) {
+  if (std::string why = path.no_density(); !why.empty()) throw InputError("there is no marginal energy: " + why);
+}
 }  // namespace
 
 Energy marginal_energy(const Potential& phi, const Path& path, double t) {
-  if (std::string why = path.no_density(); !why.empty()) throw InputError("there is no marginal energy: " + why);
+  check_has_density(path);
   return [&phi, path, t](const Var& x) -> Var {
     Var u = phi.log_density(x, times(x, t));
     if (u.defined()) return u;
@@ -32,6 +36,7 @@ Energy marginal_energy(const Potential& phi, const Path& path, double t) {
 
 // With w = σμ' − μσ' (preconditioned.cpp):  (2Φ + f‖x‖²)/g² = (μΦ − ½μ'‖x‖²)/(σw).
 Energy marginal_energy(const Potential& phi, const Path& path, const Tensor& t, const Tensor& labels) {
+  check_has_density(path);
   return [&phi, path, t, labels](const Var& x) -> Var {
     Var u = phi.log_density(x, t, labels);
     if (u.defined()) return u;

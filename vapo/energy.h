@@ -15,7 +15,7 @@ using Energy = std::function<Var(const Var& x)>;
 // Throws InputError where the path has none (Path::no_density).
 Energy marginal_energy(const Potential& phi, const Path& path, double t);
 // The same of samples (N,…) that have times t (N) of their own, and labels (N) i64 or none. What the path is at t is not
-// looked at: where it leaves no density, neither is one here.
+// looked at: at a time that leaves no density the energy is not finite.
 Energy marginal_energy(const Potential& phi, const Path& path, const Tensor& t, const Tensor& labels = {});
 // Φ(x,t) itself: of an autonomous potential that has been through the equilibrium phase, e^{Φ/T} is a law.
 Energy potential_energy(const Potential& phi, double t);

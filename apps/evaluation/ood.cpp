@@ -83,7 +83,7 @@ OodResult score_all(const OodScorer& scorer, const OodSets& sets, uint64_t seed)
 std::string not_comparable(const Model& model, const OodSources& sources, const OodSet& in) {
   if (model.config.data.set != "cifar10" || (in.name != "cifar10:test" && in.name != "cifar10"))
     return fmt::format("the model is of {} and in distribution is {}", model.config.data.set, in.name);
-  if (sources.limit > 0) return fmt::format("{} images of each set, not all", sources.limit);
+  if (sources.limit > 0) return fmt::format("{} of each set, not all", sources.limit);
   return "";
 }
 

@@ -56,12 +56,11 @@ void add_panel(data::Figure& figure, const OodResult& r, size_t score) {
 void draw_histograms(Evaluation& evaluation, const OodResult& r) {
   int columns = static_cast<int>(std::min<size_t>(r.scores.size(), 4));
   int rows = (static_cast<int>(r.scores.size()) + columns - 1) / columns;
-  data::Figure figure("Scores of images: higher is more in-distribution", rows, columns, 520, 340);
+  data::Figure figure("Scores: higher is more in-distribution", rows, columns, 520, 340);
   for (size_t s = 0; s < r.scores.size(); ++s) add_panel(figure, r, s);
-  evaluation.draw(
-      figure, "histograms",
-      "Each score over the images of each set; the half per cent of all at either end lies in the outermost "
-      "bins");
+  evaluation.draw(figure, "histograms",
+                  "Each score over each set; the half per cent of all at either end lies in the outermost "
+                  "bins");
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ Reader points_of(const Model& model, const OodSources& sources) {
     if (!name.empty()) return {name, read_table_for(model, name).values};
     if (own->set()) return {"fresh points of " + own->name(), fresh(*own->set(), n, 0)};
     tell_if_changed(model, *own);
-    if (!own->held_out_rows().defined())
+    if (const Tensor& rows = own->held_out_rows(); !rows.defined() || rows.dim(0) == 0)
       throw InputError(fmt::format("{}: no rows were held out. Hint: --in FILE", own->name()));
     return {own->name() + ", held out", own->held_out_rows()};
   };

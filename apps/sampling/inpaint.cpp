@@ -176,7 +176,10 @@ int inpaint(InpaintOptions options) {
   check_of_images(model, "inpaint");
   options.sampler.own_steps = true;  // an image is then a function of its noise and its known pixels alone
   SamplerOptions s = options.sampler.over(model);
-  if (!options.renoised) s.t_start = kPublishedStart;
+  if (options.renoised)
+    check_can_be_renoised(model.path());
+  else
+    s.t_start = kPublishedStart;
 
   NamedImages images = images_of(options, model);
   check_labels(options, model, images);

@@ -140,7 +140,8 @@ bits=$(value summary <out | "$json_value" bits_per_dim)
 near "$(awk -F, 'NR > 1 { sum += $3 } END { printf "%.12g", sum/(NR - 1) }' scores.csv)" "$bits" 1e-8 || fail "another mean than $bits"
 awk -F, 'NR > 1 { d = $2 + 64*log(2)*$3; exit !(d < 1e-6 && d > -1e-6) }' scores.csv || fail "nats are not -bits D ln 2"
 expect 0 "$vapo" ood images --out black.npy --training-images 10
-od -A n -v -t f8 -w32 -j128 images/evaluations/ood/energies-0-mnist-test.npy | awk '{ print $2, -$4 }' >by-ood
+# There: E, -|grad E| and a trace of 4 Phi - |x|^2, and the same of the marginal energy.
+od -A n -v -t f8 -w48 -j128 images/evaluations/ood/energies-0-mnist-test.npy | awk '{ print $4, -$5 }' >by-ood
 tail -n +2 scores.csv | awk -F, '{ print $4, $5 }' | paste -d ' ' by-ood - |
   awk '{ a = $1 - $3; b = $2 - $4; if (a*a + b*b > 1e-12*($1*$1 + $2*$2)) exit 1 } END { exit NR != 20 }' || fail "other energies than ood's"
 rm -r pictures/dogs

@@ -55,7 +55,7 @@ between "$black" 0.1 0.9 && fail "black images are not told apart: $black"
 between "$(inner summary 'auroc interpolated')" -0.01 1.01 || fail "no score of interpolated images"
 # The gradient among those of training images: one kind of images is there as often as another of its law, black ones
 # never are.
-row() { value tables <out | sed 's/\],\[/\n/g' | grep -F "\"$1\"," | head -1 | sed 's/\].*//; s/.*",//' | tr ',' ' '; }
+row() { value tables <out | sed 's/\],\[\|\[\[/\n/g' | grep -F "\"$1\"," | head -1 | sed 's/\].*//; s/.*",//' | tr ',' ' '; }
 for score in '|grad E|' "|grad E|^2 + v'Hv" "(|grad E|^2, v'Hv)"; do
   for energy in '4 Phi - |x|^2' 'marginal energy'; do
     read -r same black interpolated < <(row "density of $score, E = $energy")

@@ -6,10 +6,10 @@
 export OMP_NUM_THREADS=1  # of networks this small more threads make nothing quicker
 
 # alike TOLERANCE ONE OTHER: the numbers of two JSON objects by their keys, each within TOLERANCE·(1 + |number|). How often an
-# adaptive method asks is a number in strict alone: by TF32's rounding one device may refuse a step that the other takes.
+# adaptive method asks, and what is beyond a bound, are numbers in strict alone: rounding may fall on either side of one.
 alike() {
   local left_out='seconds|per_second|bytes|rate'
-  [ "$precision" = strict ] || left_out+='|nfe'
+  [ "$precision" = strict ] || left_out+='|nfe|drifting'
   numbers() { grep -oE '"[^"]+": ?-?[0-9][0-9.e+-]*' "$1" | grep -vE "$left_out"; }
   paste -d'|' <(numbers "$2") <(numbers "$3") | LC_ALL=C awk -F'|' -v most="$1" '
     { split($1, a, /": ?/); split($2, b, /": ?/); d = a[2] - b[2]; if (d < 0) d = -d; size = a[2] < 0 ? -a[2] : a[2]

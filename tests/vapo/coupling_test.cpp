@@ -155,6 +155,8 @@ TEST_CASE("with coupled noise there is no marginal energy, and it says why") {
   Path path{.kind = Path::Kind::linear, .coupling = Path::Coupling::optimal};
   CHECK_THROWS_WITH_AS(marginal_energy(phi, path, 0.5), doctest::Contains("path.coupling = \"optimal\""),
                        InputError);
+  CHECK_THROWS_WITH_AS(marginal_energy(phi, path, Tensor::full({1}, 0.5)),
+                       doctest::Contains("path.coupling = \"optimal\""), InputError);
   Model model;
   model.recipe.path = path;
   model.recipe.energy.boltzmann_t = 0.5;

@@ -147,6 +147,11 @@ TEST_CASE("what makes no sense together is refused by the names of its keys") {
   CHECK(refused([&](Recipe& r) {
           coupled(r), r.sample.langevin = true, r.sample.energy = EnergyKind::boltzmann;
         }).empty());
+  auto settled = [&](Recipe& r) { coupled(r), r.equilibrium.steps = 1; };
+  CHECK(says(refused(settled), "equilibrium.energy = \"marginal\": path.coupling = \"optimal\""));
+  CHECK(refused([&](Recipe& r) {
+          settled(r), r.equilibrium.energy = EquilibriumOptions::Energy::potential;
+        }).empty());
 }
 
 TEST_CASE("network and samples fit, or the key is named") {

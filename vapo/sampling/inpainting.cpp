@@ -19,9 +19,7 @@ class InpaintingPotential : public WrappedPotential {
     Tensor mask = as(known.mask, known.values.options());
     for (double m : as(mask, {DType::f64}).to_vector<double>())
       if (m != 0 && m != 1) throw InputError(fmt::format("inpainting: a mask of 0 and 1 holds {}", m));
-    if (path_ && !path_->no_density().empty())  // ε is then not N(0, 1) beside x̄, or x̄ not by itself in a pixel
-      throw InputError(fmt::format("inpainting: known pixels cannot be as noisy as the path has them at t: {}",
-                                   path_->no_density()));
+    if (path_) check_can_be_renoised(*path_);
     free_ = 1 - mask;
     held_ = mask * known.values;
     if (path_) noise_ = mask * as(noise, known.values.options());
@@ -61,6 +59,12 @@ Tensor mask_of(int64_t height, int64_t width, const auto& known) {
 Tensor completed(const Tensor& x, const KnownPixels& known) {
   Tensor mask = as(known.mask, x.options());
   return mask * as(known.values, x.options()) + (1 - mask) * x;
+}
+
+void check_can_be_renoised(const Path& path) {
+  if (!path.no_density().empty())  // ε is then not N(0, 1) beside x̄, or x̄ not by itself in a pixel
+    throw InputError(fmt::format("inpainting: known pixels cannot be as noisy as the path has them at t: {}",
+                                 path.no_density()));
 }
 
 std::shared_ptr<Potential> inpainting(std::shared_ptr<Potential> base, const KnownPixels& known) {

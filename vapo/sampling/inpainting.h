@@ -26,6 +26,8 @@ std::shared_ptr<Potential> inpainting(std::shared_ptr<Potential> base, const Kno
 // is what the network was shown in training.
 std::shared_ptr<Potential> inpainting_renoised(std::shared_ptr<Potential> base, const KnownPixels& known,
                                                const Path& path, const Tensor& noise);
+// Throws InputError where a path's noise is not of a pixel by itself, or not N(0,I) beside the data.
+void check_can_be_renoised(const Path& path);
 
 // Masks (height,width,1), f32. Unknown is: the middle half of both sides; the right half; every second pixel at
 // random (n,height,width,1), pixels of sample k from its own place in the stream.

@@ -62,6 +62,8 @@ void add_keys(Keys& keys, EquilibriumOptions& e) {
 void check_equilibrium(const Recipe& r) {
   const EquilibriumOptions& e = r.equilibrium;
   if (e.steps == 0) return;
+  if (std::string why = r.path.no_density(); !why.empty() && e.marginal())
+    refuse("equilibrium.energy = \"marginal\": {}. Hint: equilibrium.energy = \"potential\"", why);
   for (double t : e.times)
     if (e.marginal() && !(t > 0 && t < 1))
       refuse("equilibrium.times: {} must be above 0 and below 1, where the path leaves a density", t);
