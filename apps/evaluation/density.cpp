@@ -90,7 +90,7 @@ LongRun run_sgld(const Model& model, const Law& law, const Config::Density& d, u
       run.trails.push_back(
           model.standardization.undo(first_rows(r.x, kTrailParticles).to(Device::cpu).to(DType::f64)));
     }
-    if (r.step > burn_in && (d.sgld_steps - 1 - r.step) % every == 0 &&
+    if (r.step >= burn_in && (d.sgld_steps - 1 - r.step) % every == 0 &&
         static_cast<int64_t>(taken.size()) < snapshots) {
       taken.push_back(r.x);
     }

@@ -37,7 +37,8 @@ for file in rain_temp between nameless; do
 done
 grep -q 'nameless.csv: columns are taken by their places: as temp, rain' err || fail "not told of places"
 expect 0 "$vapo" density run --data between.csv --no-figures --out density --set density.sgld_steps=20 --set density.points=50 \
-  --set density.sgld_particles=10 --set density.sgld_burn_in=5
+  --set density.sgld_particles=10 --set density.sgld_burn_in=30
+grep -q "density.sgld_burn_in = 30 is not below density.sgld_steps = 20" err || fail "not told of a burn-in that is too long"
 grep -q "between.csv: its columns are brought into the model's order: temp, rain" err || fail "not told of the order"
 grep -q 'between.csv: columns that the model has not: kind' err || fail "not told of a column that is not used"
 sed 's/temp/tmp/' rain_temp.csv >renamed.csv

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# The equilibrium phase, before and after, on a CPU: docs/equilibrium.md has what came out. Arguments: [DIR [PART…]]; parts, in
+# their order: points digits chains; all where none is named. Sets are found below $VAPO_DATA. Safe to run again: runs go on where
+# they stopped, what is there is not made anew. Leaves in DIR (default out/equilibrium) for each set a run of the flow and one of
+# the phase, with their evaluations, and numbers.jsonl.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=${1:-out/equilibrium}
+shift || true
+parts=("$@")
+[ ${#parts[@]} != 0 ] || parts=(points digits chains)
+vapo=${VAPO:-build/release/bin/vapo}
+if [ ! -x "$vapo" ]; then
+  tools/setup.sh build
+  cmake --preset release --log-level=WARNING
+  cmake --build --preset release --target vapo_program
+fi
+mkdir -p "$out"
+run() { "$vapo" "$@" --precision fast; }
+number() {  # NAME COMMAND…: what it says, with its name before it
+  local name=$1
+  shift
+  echo "{\"of\": \"$name\", \"is\": $(run "$@" --json)}" | tee -a "$out/numbers.jsonl"
+}
+# CONFIG NAME SETTING…: DIR/NAME-flow without the phase, and DIR/NAME-phase which goes on with it.
+learn() {
+  local config=configs/$1.toml name=$2 set settings=() end
+  shift 2
+  for set in "$@"; do settings+=(--set "$set"); done
+  for end in flow phase; do
+    local own=("${settings[@]}")
+    if [ $end = flow ]; then own+=(--set equilibrium.steps=0); else own+=(--from "$out/$name-flow"); fi
+    if [ -e "$out/$name-$end/latest" ]; then run train --out "$out/$name-$end" --resume; else run train "$config" "${own[@]}" --out "$out/$name-$end"; fi
+  done
+}
+points() {
+  local name end
+  for name in two_moons eight_gaussians rings; do
+    learn two_moons_equilibrium $name data.set=$name
+    for end in flow phase; do
+      number "$name $end: density" density "$out/$name-$end"
+      number "$name $end: chains" longrun "$out/$name-$end" --method sgld -n 8 --steps 20000 --temperatures 0.1 --start noise,data
+    done
+  done
+}
+digits() {
+  : "${VAPO_DATA:?tools/equilibrium.sh: VAPO_DATA must name the folder that holds mnist}"
+  local classifier=$out/classifier.safetensors end
+  [ -e "$classifier" ] || run classifier train mnist --out "$classifier"
+  learn mnist_equilibrium digits
+  for end in flow phase; do
+    for form in flow "chains --method sgld --t 0.8 --denoise --step-size 0.01 --steps 200"; do
+      local file=$out/digits-$end-${form%% *}.npz
+      # shellcheck disable=SC2086  # options
+      [ -e "$file" ] || run sample "$out/digits-$end" -n 1000 ${form#* } --save "$file" --grid "${file%.npz}.png" --columns 10
+      number "digits $end, by ${form%% *}: distance" fid --features "$classifier" --ref mnist:test --samples "$file"
+    done
+  done
+}
+chains() {
+  local end
+  for end in flow phase; do
+    number "digits $end: chains" longrun "$out/digits-$end" --method sgld --t 0.8 --step-size 0.01 --temperatures 0.5,1,2 \
+      --start noise,samples,data --denoise --steps 2000
+  done
+}
+
+for part in "${parts[@]}"; do
+  case $part in
+    points | digits | chains) $part ;;
+    *) echo "tools/equilibrium.sh: '$part' is no part" >&2 && exit 2 ;;
+  esac
+done
