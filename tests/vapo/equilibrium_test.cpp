@@ -219,12 +219,13 @@ TEST_CASE("energies that run away are an error with the numbers, and so are ones
   o.renewed = 0;
   o.schedule.base = 0;
   Learning adam(phi, {});
+  Tensor data = gaussian_data(flow, 8, 0);
   auto run = [&](double limit, int64_t updates) {
     o.limit = limit;
     EquilibriumPhase phase({.potential = phi, .path = flow.path, .sample = {2}}, o);
     int64_t n = 0;
     try {
-      for (; n < updates; ++n) phase.update(n, gaussian_data(flow, 8, 0), {}, 1, no_flow, adam.learner());
+      for (; n < updates; ++n) phase.update(n, data, {}, 1, no_flow, adam.learner());
     } catch (const DivergedError& e) {
       return fmt::format("{}: {}", n, e.what());
     }
@@ -233,6 +234,18 @@ TEST_CASE("energies that run away are an error with the numbers, and so are ones
   CHECK(run(5, 200).starts_with("19: energies run away: at update 20"));
   CHECK(run(0, 40) == "held");
   CHECK(run(0, 20000).find(": a smaller equilibrium.") != std::string::npos);
+}
+
+TEST_CASE("chains at rest around data that are all alike do not run away") {
+  Bowl phi(-4, {0, 0});
+  EquilibriumOptions o = some(Kind::potential);
+  o.limit = 5;
+  o.schedule.base = 0;
+  Learning adam(phi, {});
+  EquilibriumPhase phase({.potential = phi, .path = linear_path, .sample = {2}}, o);
+  Tensor data = Tensor::zeros({8, 2}, DType::f64);
+  for (int64_t n = 0; n < 60; ++n) phase.update(n, data, {}, 1, no_flow, adam.learner());
+  CHECK(phase.last().measured[2] == std::pair<std::string, double>("spread_data", 0));
 }
 
 namespace {

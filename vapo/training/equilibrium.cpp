@@ -122,18 +122,21 @@ EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, c
   return out;
 }
 
-void EquilibriumPhase::watch(int64_t n, double gap, double spread) {
-  watched_ += 1, gap_ += gap, spread_ += spread;
+// Data that are all alike have energies all alike: the deviation over them is then small beside that of the chains' law.
+void EquilibriumPhase::watch(int64_t n, double gap, double spread, double dimensions) {
+  double of_law = options_.own_temperature() * std::sqrt(dimensions / 2);
+  watched_ += 1, gap_ += gap, spread_ += std::max(spread, of_law);
   if (watched_ < kWatch) return;
   double found = std::abs(gap_) / spread_, before = before_;
   watched_ = gap_ = spread_ = 0, before_ = found;
   if (options_.limit > 0 && found > options_.limit && found > before)
-    throw DivergedError(
-        fmt::format("energies run away: at update {} of the equilibrium phase those of the chains are {:.3g} "
-                    "deviations from those of "
-                    "data, and were {:.3g}. Hint: a larger equilibrium.weight or equilibrium.renewed, a smaller "
-                    "equilibrium.learning_rate; --from an earlier checkpoint",
-                    n + 1, found, before));
+    throw DivergedError(fmt::format(
+        "energies run away: at update {} of the equilibrium phase those of the chains are {:.3g} "
+        "deviations from those of "
+        "data, and were {:.3g}; acceptance {:.2g}. Hint: a smaller equilibrium.step_size where that is far "
+        "from 1, a larger equilibrium.weight or equilibrium.renewed, a smaller equilibrium.learning_rate; "
+        "--from an earlier checkpoint",
+        n + 1, found, before, chains_.acceptance()));
 }
 
 const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const Tensor& labels, int64_t parts,
@@ -149,7 +152,7 @@ const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const 
         "at update {} of the equilibrium phase the mean energy of the chains is {}, of data {}. Hint: a "
         "smaller equilibrium.step_size or equilibrium.learning_rate",
         n + 1, of.energy_chains, of.energy_data));
-  watch(n, of.energy_chains - of.energy_data, of.spread_data);
+  watch(n, of.energy_chains - of.energy_data, of.spread_data, static_cast<double>(data.numel() / data.dim(0)));
 
   report_ = {};
   Gradients first(learner.parameters);

@@ -31,7 +31,8 @@ class EquilibriumPhase {
   // parts, one after the other. Beside the loss it reports in `measured`: energy_data, energy_chains and their deviations,
   // the norms of both terms' gradients (λ applied), λ, and the acceptance (EquilibriumChains). Throws DivergedError, and
   // writes no parameter, where an energy, the loss or a gradient is not finite, or where energies run away: where
-  // |E[E(x⁻)] − E_data[E]| of 20 updates is beyond options.limit deviations of E over data, and larger than before.
+  // |E[E(x⁻)] − E_data[E]| of 20 updates is beyond options.limit deviations, of E over data or of E over a Gaussian law in
+  // D dimensions, T√(D/2), whichever is larger; and larger than before.
   const StepReport& update(int64_t n, const Tensor& data, const Tensor& labels, int64_t parts, const FlowTerm& flow,
                            const Learner& learner);
   const StepReport& last() const { return report_; }
@@ -44,7 +45,7 @@ class EquilibriumPhase {
  private:
   struct Contrast;
   Contrast contrast(const States& negatives, const States& positives, int64_t parts, const Learner& learner) const;
-  void watch(int64_t n, double gap, double spread);
+  void watch(int64_t n, double gap, double spread, double dimensions);
 
   EquilibriumOptions options_;
   EquilibriumChains chains_;

@@ -54,7 +54,8 @@ void add_keys(Keys& keys, EquilibriumOptions& e) {
           "Of the learning rate at its end; 1: it stays"),
       key("equilibrium.ema_decay", e.ema_decay, from(0, 1), "Of the averaged weights in this phase"),
       key("equilibrium.limit", e.limit, from(0, kHuge),
-          "Deviations of the data's energies by which the chains' may be away while that grows: beyond it "
+          "Deviations of energies by which those of chains may be away from those of data while that grows: beyond "
+          "it "
           "the run stops; 0: any")};
   keys.insert(keys.end(), own.begin(), own.end());
 }

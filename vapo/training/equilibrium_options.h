@@ -33,7 +33,7 @@ struct EquilibriumOptions {
   nn::Schedule schedule = {
       .kind = nn::Schedule::Kind::cosine, .base = 2e-4, .warmup_steps = 20, .final_fraction = 1};  // of `steps`
   double ema_decay = 0.99;
-  double limit = 10;  // of |E[E(x⁻)] − E_data[E]| in deviations of E over data: the most while it grows; 0: any
+  double limit = 10;  // of |E[E(x⁻)] − E_data[E]| in deviations (equilibrium.h): the most while it grows; 0: any
 
   bool marginal() const { return energy == Energy::marginal; }
   double own_temperature() const { return temperature > 0 ? temperature : marginal() ? 1 : 0.01; }
