@@ -44,18 +44,19 @@ struct LongRun {
 
 // What sgld keeps the law of, as a log-density: with sample.energy = "potential" Φ/T, else the marginal energy.
 struct Law {
+  std::string name, total_variation;  // the second: the key of its distance from the truth
   Energy energy;
   SgldOptions sgld;
-  bool of_potential;
 };
 Law law_of(const Model& model, uint64_t seed) {
   const SamplerOptions& s = model.recipe.sample;
-  Law out{model.marginal(), sgld_options(s, seed), s.energy == EnergyKind::potential};
-  if (!out.of_potential) return out;
-  out.energy = tempered(model.energy(EnergyKind::potential), s.sgld.temperature);
-  out.sgld.step_size *= s.sgld.temperature;
-  out.sgld.temperature = 1;
-  return out;
+  SgldOptions sgld = sgld_options(s, seed);
+  if (s.energy != EnergyKind::potential) return {"the marginal energy", "tv_marginal", model.marginal(), sgld};
+  sgld.step_size *= sgld.temperature;
+  Energy energy = tempered(model.energy(EnergyKind::potential), sgld.temperature);
+  std::string name = fmt::format("Phi at temperature {}", sgld.temperature);
+  sgld.temperature = 1;
+  return {name, "tv_potential", energy, sgld};
 }
 
 LongRun run_sgld(const Model& model, const Law& law, const Config::Density& d, uint64_t seed) {
@@ -137,11 +138,11 @@ Reference reference_for(const DensityOptions& options, const Model& model) {
   return r;
 }
 
-void add_known_density(Json& summary, DensityResult& result, const Reference& reference,
+void add_known_density(Json& summary, DensityResult& result, const Reference& reference, const Law& law,
                        const Tensor& likelihood_points, const Tensor& log_likelihood) {
   const data::PointSet& set = *reference.dataset->set();
   result.true_shares = data::cell_shares(set.log_density(result.grid.centres()));
-  summary["tv_marginal"] = data::total_variation(result.true_shares, result.marginal_shares);
+  summary[law.total_variation] = number(data::total_variation(result.true_shares, result.law_shares));
   summary["tv_boltzmann"] = number(data::total_variation(result.true_shares, result.boltzmann_shares));
   data::Estimate log_p = data::mean_of(set.log_density(reference.points));
   summary["entropy_true"] = -log_p.mean;
@@ -212,19 +213,18 @@ int density(const DensityOptions& options) {
   summary["grid"] = d.grid;
   summary["grid_range"] = {result.grid.x_low, result.grid.x_high, result.grid.y_low, result.grid.y_high};
   Tensor centres = result.grid.centres();
-  Tensor marginal = energy_at(model.marginal(), model, centres);
-  result.marginal_shares = data::cell_shares(marginal);
   Law law = law_of(model, seed);
-  Tensor log_density = law.of_potential ? energy_at(law.energy, model, centres) : marginal;
+  Tensor log_density = energy_at(law.energy, model, centres);
+  result.law = law.name;
+  result.law_shares = data::cell_shares(log_density);
   result.boltzmann_shares = data::cell_shares(energy_at(model.boltzmann(), model, centres));
 
   note("exact log-likelihood");
   Tensor likelihood_points = first_rows(reference.points, d.likelihood_points);
   TimedLikelihoods likelihood = likelihood_of(model, likelihood_points, {.tolerance = 1e-4});
   data::Estimate log_p = data::mean_of(likelihood.log_likelihood);
-  if (reference.known) add_known_density(summary, result, reference, likelihood_points, likelihood.log_likelihood);
-  if (reference.known && law.of_potential)
-    summary["tv_potential"] = number(data::total_variation(result.true_shares, data::cell_shares(log_density)));
+  if (reference.known)
+    add_known_density(summary, result, reference, law, likelihood_points, likelihood.log_likelihood);
   summary["nll"] = number(-log_p.mean);
   summary["nll_standard_error"] = number(log_p.standard_error);
   summary["nll_points"] = likelihood_points.dim(0);

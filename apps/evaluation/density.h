@@ -17,9 +17,10 @@ struct SgldTrace {  // every few steps of the long run
 struct DensityResult {
   data::Grid grid;
   std::vector<double> true_shares;  // empty where the density is not known
-  std::vector<double> marginal_shares, boltzmann_shares;
+  std::string law;  // what the Langevin dynamics keep: "the marginal energy", or "Phi at temperature 0.1"
+  std::vector<double> law_shares, boltzmann_shares;
   Tensor reference;                 // the points compared with, (N,2)
-  Tensor sgld_samples;              // (N,2), from e^marginal energy
+  Tensor sgld_samples;              // (N,2), of the law
   std::vector<Tensor> sgld_trails;  // a few chains at successive steps
   SgldTrace sgld;
 };

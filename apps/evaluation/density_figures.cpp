@@ -81,20 +81,20 @@ void draw_densities(Evaluation& evaluation, const DensityResult& r) {
   } else {
     figure.add("true density", "x1", "x2").square(r.grid).heat(r.grid, density_of(r.true_shares));
   }
-  figure.add("marginal energy: exp((2 Phi + f |x|^2) / g^2)", "x1", "x2")
-      .square(r.grid)
-      .heat(r.grid, density_of(r.marginal_shares));
+  figure.add(r.law, "x1", "x2").square(r.grid).heat(r.grid, density_of(r.law_shares));
   figure.add("Boltzmann energy: exp((4 Phi + f |x|^2) / g^2)", "x1", "x2")
       .square(r.grid)
       .heat(r.grid, density_of(r.boltzmann_shares));
-  figure.add("SGLD samples of the marginal energy", "x1", "x2")
+  figure.add("SGLD samples of " + r.law, "x1", "x2")
       .square(r.grid)
       .points(first_rows(r.sgld_samples, 5000), "#d62728", 0.2);
   figure.add("SGLD: first steps of some chains", "x1", "x2").square(r.grid).trails(r.sgld_trails, "#d62728");
   figure.add("data", "x1", "x2").square(r.grid).points(first_rows(r.reference, 5000), "#2171b5", 0.2);
-  evaluation.draw(figure, "density",
-                  "Densities of the marginal and of the Boltzmann energy beside that of the data, and samples of "
-                  "Langevin dynamics (SGLD) in the marginal energy.");
+  evaluation.draw(
+      figure, "density",
+      fmt::format("Densities of {0} and of the Boltzmann energy beside that of the data, and samples of "
+                  "Langevin dynamics (SGLD) in {0}.",
+                  r.law));
 }
 
 void draw_sgld(Evaluation& evaluation, const SgldTrace& trace) {

@@ -57,6 +57,14 @@ grep -q '^vapo: energies run away: at update 20 .*Hint' err || fail "not told: $
 expect 0 "$vapo" info away --json
 [ "$(value step <out)" = 8 ] || fail "not the flow's last checkpoint: $(cat out)"
 
+# --- the density of e^{Phi/T}, the law that its chains keep, also where the path leaves no marginal energy
+expect 0 "$vapo" train tiny.toml --out paired "${phase[@]}" "${autonomous[@]}" --set equilibrium.steps=4 --set path.coupling=optimal \
+  --set sample.energy=potential --set sample.temperature=0.1 --set energy.boltzmann=given
+expect 0 "$vapo" density paired --json --no-figures
+value tv_potential <paired/summary.json >/dev/null || fail "no distance of the law: $(cat paired/summary.json)"
+grep -q tv_marginal paired/summary.json && fail "a marginal energy that is none"
+refused 3 'path.coupling = "optimal" makes noise and data depend on each other' "$vapo" density paired --no-figures --set sample.energy=marginal
+
 # --- what makes no sense, and what is not used
 expect 0 "$vapo" train tiny.toml --out unused --set equilibrium.weight=2
 grep -q 'equilibrium.weight is set and equilibrium.steps = 0' err || fail "not told that it is not used"
