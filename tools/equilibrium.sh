@@ -35,9 +35,14 @@ learn() {
   done
 }
 points() {
-  local name end
+  local name end own
+  # Narrow valleys want short steps; valleys that no chain leaves want chains that begin at data, and many of them.
+  local narrow=(equilibrium.step_size=0.015 sample.step_size=0.015 equilibrium.fade=0.9 equilibrium.weight=10
+    equilibrium.data_share=1 equilibrium.renewed=0.1)
   for name in two_moons eight_gaussians rings; do
-    learn two_moons_equilibrium $name data.set=$name
+    own=(data.set=$name)
+    [ $name = two_moons ] || own+=("${narrow[@]}")
+    learn two_moons_equilibrium $name "${own[@]}"
     for end in flow phase; do
       number "$name $end: density" density "$out/$name-$end"
       number "$name $end: chains" longrun "$out/$name-$end" --method sgld -n 8 --steps 20000 --temperatures 0.1 --start noise,data

@@ -267,6 +267,9 @@ void add_keys(Keys& keys, SamplerOptions& s) {
        key("sample.sgld_steps", s.sgld.steps, from(0, kMost), "sgld: how many"),
        key("sample.step_size", s.sgld.step_size, above(0, kHuge),
            "sgld: eta of x + eta grad E + sqrt(2 eta T) noise"),
+       key("sample.averaged_noise", s.sgld.averaged_noise,
+           "sgld: a step's noise is the mean of its own and the next one's: a law without the steps' error of "
+           "first order"),
        key("sample.temperature", s.sgld.temperature, from(0, kHuge), "sgld: T; 0 climbs the energy"),
        key("sample.denoise", s.denoise,
            "sgld of the marginal energy: the flow brings noise to its time, and the chains' states from there to "

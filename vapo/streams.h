@@ -32,6 +32,7 @@ enum Stream : uint32_t {
   kBirthStream,
   kBirthNoiseStream,
   kPositiveStream,
+  kProposalStream,
   // of evaluations
   kChoiceStream = 201,
   kDequantizationStream,

@@ -32,7 +32,7 @@ struct LongRunOptions {
   std::optional<int64_t> burn_in;
   double until = 20, save_every = 30;
   int64_t steps = 2000, per_unit = 50, particles = 16, seed = 0;
-  bool last_weights = false, clamp = false, denoise = false, together = false;
+  bool last_weights = false, clamp = false, averaged_noise = false, denoise = false, together = false;
 };
 
 constexpr int64_t kShown = 16;  // times at which images are kept
@@ -157,7 +157,10 @@ Json request_of(const LongRunOptions& o, const Model& model, const LongRuns& all
                   {"step_size", *o.step_size},
                   {"energy", all.function},
                   {"burn_in", all.burn_in}});
-  for (const auto& [name, on] : {std::pair{"clamp", o.clamp}, {"denoise", o.denoise}, {"together", o.together}})
+  for (const auto& [name, on] : {std::pair{"clamp", o.clamp},
+                                 {"averaged_noise", o.averaged_noise},
+                                 {"denoise", o.denoise},
+                                 {"together", o.together}})
     if (on) request[name] = true;
   return request;
 }
@@ -182,7 +185,10 @@ void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, 
     LongRun& run = all.runs[i];
     if (run.start != known) start = long_run_start(model, run.start, n, seed, noise);
     known = run.start;
-    SgldOptions how{.step_size = o.step_size.value_or(0), .temperature = run.temperature, .clamp = o.clamp};
+    SgldOptions how{.step_size = o.step_size.value_or(0),
+                    .temperature = run.temperature,
+                    .clamp = o.clamp,
+                    .averaged_noise = o.averaged_noise};
     if (o.together) how.temperature = 0, how.temperatures = in_turn(o.temperatures, n);
     Advance advance = all.ode ? flow_of(model, o.per_unit) : langevin(slope, how, seed, i);
     ChainPlan plan{
@@ -205,6 +211,7 @@ int longrun(LongRunOptions o) {
   Model model = open_model(o.model, o.last_weights, device);
   if (!o.energy) o.energy = model.recipe.sample.energy;
   if (!o.step_size) o.step_size = model.recipe.sample.sgld.step_size;
+  o.averaged_noise |= model.recipe.sample.sgld.averaged_noise;
   LongRuns all = plan_of(o, model);
   Energy energy;
   std::optional<double> marginal_t;
@@ -236,10 +243,11 @@ int longrun(LongRunOptions o) {
                     "the network sees no t beyond {}",
                     o.particles, o.per_unit, all.steps, o.seed, model.averaged ? "averaged" : "last", model.step,
                     model.recipe.train.t_max)
-              : fmt::format("{} particles{}, {} steps of {:.3g}, seed {}; {} weights of step {}; at first noise, "
+              : fmt::format("{} particles{}{}, {} steps of {:.3g}, seed {}; {} weights of step {}; at first noise, "
                             "samples of the "
                             "flow, or data with the noise of its time",
-                            o.particles, o.clamp ? " held in [-1,1]" : "", all.steps, *o.step_size, o.seed,
+                            o.particles, o.clamp ? " held in [-1,1]" : "",
+                            o.averaged_noise ? " with averaged noise" : "", all.steps, *o.step_size, o.seed,
                             model.averaged ? "averaged" : "last", model.step));
   evaluation.finish(o.common.json);
   return 0;
@@ -276,6 +284,9 @@ void add_longrun(CLI::App& app, Action& action) {
              "Of sgld: marginal, boltzmann or potential: Phi itself (default: the config's)");
   command->add_flag("--together", o->together,
                     "Of sgld: one run of particles that have the temperatures in turn, -n of each");
+  command->add_flag("--averaged-noise", o->averaged_noise,
+                    "Of sgld: a step's noise is the mean of its own and the next one's: no error of first order in "
+                    "the step size");
   command->add_flag("--clamp", o->clamp, "Of sgld: particles are held in [-1,1]");
   command->add_flag(
       "--denoise", o->denoise,

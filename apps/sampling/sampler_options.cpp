@@ -39,6 +39,9 @@ void SamplerFlags::add_to(CLI::App& command) {
       ->check(real_from(0.0, 1.0));
   command.add_flag("--denoise", denoise,
                    "Of sgld at --t: the flow brings noise there, and the chains' states from there to data");
+  command.add_flag("--averaged-noise", averaged_noise,
+                   "Of sgld: a step's noise is the mean of its own and the next one's: no error of first order in "
+                   "the step size");
   command.add_option("--step-size", step_size, "Of sgld")->check(real_from(1e-12, 1e6));
   command
       .add_option("--temperature", temperature,
@@ -63,6 +66,7 @@ SamplerOptions SamplerFlags::over(const vapo::Model& model) const {
   override_by(s.ode.atol, atol);
   override_by(s.t_end, t_end);
   override_by(s.sgld.step_size, step_size);
+  s.sgld.averaged_noise |= averaged_noise;
   override_by(s.langevin ? s.sgld.temperature : s.heat, temperature);
   if (t) s.energy_t = t;
   s.denoise |= denoise;
@@ -84,6 +88,7 @@ Json sampler_facts(const SamplerOptions& s, const SamplerFlags& options) {
                 {"temperature", s.sgld.temperature}});
     if (s.energy_t) out["t"] = *s.energy_t;
     if (s.denoise) out["denoise"] = true;
+    if (s.sgld.averaged_noise) out["averaged_noise"] = true;
     return out;
   }
   out.update({{"t_start", s.t_start}, {"t_end", s.t_end}});

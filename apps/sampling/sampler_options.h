@@ -17,7 +17,7 @@ struct SamplerFlags {
   std::optional<int64_t> steps, batch_size;
   std::optional<double> rtol, atol, t_end, step_size, temperature, t;
   int64_t seed = 0;
-  bool own_steps = false, no_graph = false, last_weights = false, denoise = false;
+  bool own_steps = false, no_graph = false, last_weights = false, denoise = false, averaged_noise = false;
 
   void add_to(CLI::App& command);
   SamplerOptions over(const vapo::Model& model) const;

@@ -113,6 +113,20 @@ TEST_CASE("SGLD's stationary variance is the discretised one at every temperatur
   }
 }
 
+TEST_CASE("with averaged noise SGLD's variance is the law's own at any step size, also of a run in two parts") {
+  for (double eta : {0.1, 0.5, 1.0}) {
+    SgldOptions options{
+        .step_size = eta, .temperature = 2, .averaged_noise = true, .steps = 100, .key = {.seed = 6}};
+    Tensor x = sgld(gaussian_energy, Tensor::zeros({4000, 2}, DType::f64), options);
+    double error = 2 * std::sqrt(2.0 / 8000);
+    CHECK(std::abs(variance_of(x) - 2) < 4 * error);
+    options.steps = 37;
+    Tensor part = sgld(gaussian_energy, Tensor::zeros({4000, 2}, DType::f64), options);
+    options.steps = 63, options.key.step = 37;
+    CHECK(largest_difference(sgld(gaussian_energy, part, options), x) == 0);
+  }
+}
+
 TEST_CASE("chains with temperatures of their own have their laws, and clamped ones stay in [-1,1]") {
   std::vector<double> temperatures;
   for (int64_t k = 0; k < 8000; ++k) temperatures.push_back(k % 2 ? 2.0 : 0.3);

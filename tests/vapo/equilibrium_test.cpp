@@ -132,6 +132,33 @@ TEST_CASE("an update descends the gradient of flow and contrast, as differences 
     }
 }
 
+TEST_CASE(
+    "chains have their energy's law at long steps too, and a Metropolis test tells that plain ones have not") {
+  // Of curvature 1 with η = ½: variance T, by plain noise T/(1 − ¼). 4 standard errors of a variance over 8000 numbers.
+  Bowl phi(-1, {0, 0});
+  GaussianFlow flow{.path = linear_path};
+  EquilibriumOptions o = some(Kind::potential);
+  o.temperature = 0.5;
+  o.step_size = 0.5;
+  o.buffer = 4000, o.batch_size = 2000;
+  o.renewed = 0;
+  for (bool averaged : {true, false}) {
+    o.averaged_noise = averaged;
+    EquilibriumChains chains({.potential = phi, .path = linear_path, .sample = {2}, .seed = 5}, o);
+    for (int64_t n = 0; n < 24; ++n) chains.move(n, gaussian_data(flow, 8, 0), {});
+    Tensor x = chains.states();
+    double variance = kernel::sum_squares({&x, 1}).item() / 8000, error = 0.5 * std::sqrt(2.0 / 8000);
+    double expected = averaged ? 0.5 : 0.5 / 0.75, other = averaged ? 0.5 / 0.75 : 0.5;
+    CHECK(std::abs(variance - expected) < 4 * error);
+    CHECK(std::abs(variance - other) > 4 * error);
+    CHECK(chains.acceptance() < 0.95);
+  }
+  o.step_size = 0.01;
+  EquilibriumChains chains({.potential = phi, .path = linear_path, .sample = {2}, .seed = 5}, o);
+  chains.move(0, gaussian_data(flow, 8, 0), {});
+  CHECK(chains.acceptance() > 0.99);
+}
+
 TEST_CASE("the contrast alone moves a perturbed potential of Gaussian data to the one that is known") {
   for (const Path& path : all_paths) {
     CAPTURE(static_cast<int>(path.kind));

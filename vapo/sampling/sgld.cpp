@@ -60,6 +60,13 @@ Tensor sgld(const EnergySlope& slope, const Tensor& x0, const SgldOptions& o,
     throw DivergedError(fmt::format("SGLD: the start is {} {}", bad->name(), bad->where()));
   RandomKey key = o.key;
   int64_t offset = o.first * rows(x0).dim(1);
+  Tensor ahead;  // with averaged noise: the coming step's own
+  auto xi = [&] {
+    if (!o.averaged_noise) return randn(x0.shape(), key, x0.options(), offset);
+    Tensor own = ahead.defined() ? ahead : randn(x0.shape(), key, x0.options(), offset);
+    ahead = randn(x0.shape(), {key.seed, key.stream, key.step + 1}, x0.options(), offset);
+    return 0.5 * (own + ahead);
+  };
   VAPO_CHECK(o.first >= 0 && offset % 4 == 0, "[sgld] chains from {} on of {} numbers: not a multiple of 4",
              o.first, rows(x0).dim(1));
   for (int64_t k = 0; k < o.steps; ++k, ++key.step) {
@@ -68,7 +75,7 @@ Tensor sgld(const EnergySlope& slope, const Tensor& x0, const SgldOptions& o,
       observe({k, kernel::sum(e.value, {}, false).item() / n, kernel::sum_squares({&e.gradient, 1}).item() / n, x});
     // x + η∇E + √(2ηλ) ξ
     x = x + o.step_size * e.gradient;
-    if (noise.defined()) x = x + (noise * randn(x.shape(), key, x.options(), offset)).value();
+    if (noise.defined()) x = x + (noise * xi()).value();
     if (o.clamp) x = clamp(Var(x), -1, 1).value();
     if (auto bad = non_finite(x)) {
       if (auto gradient = non_finite(e.gradient))

@@ -21,6 +21,10 @@ struct SgldOptions {
   double temperature = 1;    // λ; 0 = gradient ascent
   Tensor temperatures = {};  // (N): a λ for each chain, in the place of the one for all
   bool clamp = false;        // to [−1,1] after every step
+  // Noise of a step: the mean of its own ξ and the next one's (Leimkuhler & Matthews, 2013). The law of x is then exact for
+  // a Gaussian at any stable η, and to second order in η for others. Plain noise makes it broader, in a direction of
+  // curvature c by 1/(1 − ηc/2), and the mean energy of many dimensions lower by the sum of that.
+  bool averaged_noise = false;
   int64_t steps = 1000;
   RandomKey key = {};  // key.step counts from here
   // x0 holds the chains from this one on: chain k has the same noise whatever others run beside it. first·D must be

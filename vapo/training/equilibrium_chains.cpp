@@ -154,38 +154,48 @@ void EquilibriumChains::begin(Block& block, int64_t n, const Tensor& data, const
       all ? fresh_labels : rows_of(kernel::concat(std::vector{block.at.labels, fresh_labels}, 0), place);
 }
 
+// Of step s of update n. With averaged noise a block goes on with the ξ that its last move ended with.
+Tensor EquilibriumChains::noise(int64_t n, int64_t s, const Tensor& x) const {
+  int64_t each = options_.chain_steps + 1, blocks = options_.buffer / options_.batch_size;
+  auto xi = [&](int64_t step) { return randn(x.shape(), key(kChainStream, step), x.options()); };
+  if (!options_.averaged_noise) return xi(n * each + s);
+  Tensor own = xi(s == 0 && n >= blocks ? (n - blocks) * each + options_.chain_steps : n * each + s);
+  return 0.5 * (own + xi(n * each + s + 1));
+}
+
 void EquilibriumChains::run(Block& block, int64_t n) {
   std::vector<double> eta;
   for (size_t j = 0; j < block.clock.size(); ++j) {
     double t = options_.time_of(static_cast<int64_t>(j));
     eta.push_back(options_.step_size_at(setting_.path, t));
   }
-  Tensor step = for_each(eta, block.at.x), before_x;
-  EnergyGradient before;
-  std::vector<double> heat_before;
+  Tensor step = for_each(eta, block.at.x);
+  auto slope = [&](const Tensor& x) {
+    const Tensor at[] = {x, block.at.t, block.at.labels};
+    std::vector<Tensor> found = slope_(at);
+    return EnergyGradient{found[0], found[1]};
+  };
   acceptance_ = NAN;
   for (int64_t s = 0; s < options_.chain_steps; ++s) {
     Tensor x = block.at.x;
-    const Tensor at[] = {x, block.at.t, block.at.labels};
-    std::vector<Tensor> found = slope_(at);
-    EnergyGradient e{found[0], found[1]};
-    std::vector<double> temperature, noise;
+    EnergyGradient e = slope(x);
+    std::vector<double> temperature, deviation;
     for (size_t j = 0; j < eta.size(); ++j) {
       double T = options_.own_temperature() * (options_.marginal() ? 1 : heat_at(block.clock[j]));
       temperature.push_back(T);
-      noise.push_back(std::sqrt(2 * eta[j] * T));
+      deviation.push_back(std::sqrt(2 * eta[j] * T));
       block.clock[j] = std::min(1.0, block.clock[j] + eta[j]);
     }
-    if (s > 0 && s + 1 == options_.chain_steps)
-      acceptance_ = mean_acceptance(before_x, before, x, e, eta, heat_before);
-    Tensor xi = randn(x.shape(), key(kChainStream, n * options_.chain_steps + s), x.options());
-    block.at.x = x + step * e.gradient + for_each(noise, x) * xi;
+    Tensor drifted = x + step * e.gradient, scale = for_each(deviation, x);
+    block.at.x = drifted + scale * noise(n, s, x);
     if (auto bad = non_finite(block.at.x))
       throw DivergedError(
           fmt::format("the chains of update {} of the equilibrium phase are {} {}. Hint: a smaller "
                       "equilibrium.step_size, or a larger equilibrium.weight",
                       n + 1, bad->name(), bad->where()));
-    before_x = x, before = e, heat_before = temperature;
+    if (s + 1 < options_.chain_steps || !(*std::max_element(temperature.begin(), temperature.end()) > 0)) continue;
+    Tensor proposal = drifted + scale * randn(x.shape(), key(kProposalStream, n), x.options());
+    acceptance_ = mean_acceptance(x, e, proposal, slope(proposal), eta, temperature);
   }
 }
 

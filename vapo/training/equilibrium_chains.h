@@ -1,5 +1,5 @@
 #pragma once
-// Persistent chains of the present potential: x ← x + η∇E(x) + √(2ηT) ξ, a block of them at every update.
+// Persistent chains of the present potential: x ← x + η∇E(x) + √(2ηT) ξ (vapo/sampling/sgld.h), a block of them at every update.
 
 #include <map>
 #include <string>
@@ -38,8 +38,8 @@ class EquilibriumChains {
   // labels (N) i64 or undefined. Which, where, their noise and temperatures are functions of (seed, n, chain). Throws
   // DivergedError where a state is not finite.
   const States& move(int64_t n, const Tensor& data, const Tensor& labels);
-  // Of the last step but one of the last move: the mean chance that a Metropolis test would have taken it. NaN of a
-  // single step. It is 1 where steps are so short that the chains have the law of E.
+  // Where the last move's last step began: the mean chance that a Metropolis test takes a step with noise of its own. NaN
+  // at temperature 0. It is 1 where steps are so short that plain noise leaves the law of E as it is.
   double acceptance() const { return acceptance_; }
 
   // x⁺ of update n for E_data: the data, or at the times of the energies x_t* = μx̄ + σε.
@@ -62,6 +62,7 @@ class EquilibriumChains {
   Tensor carried(const Tensor& noise, const Tensor& labels, double t) const;
   void begin(Block& block, int64_t n, const Tensor& data, const Tensor& labels) const;
   void run(Block& block, int64_t n);
+  Tensor noise(int64_t n, int64_t s, const Tensor& x) const;
 
   EquilibriumSetting setting_;
   EquilibriumOptions options_;

@@ -34,6 +34,9 @@ void add_keys(Keys& keys, EquilibriumOptions& e) {
       key("equilibrium.buffer", e.buffer, from(1, 1e7), "Chains, which go on from update to update"),
       key("equilibrium.batch_size", e.batch_size, from(1, 1e7), "Of the chains, moved by one update"),
       key("equilibrium.chain_steps", e.chain_steps, from(1, kMost), "Of each of them"),
+      key("equilibrium.averaged_noise", e.averaged_noise,
+          "A step's noise is the mean of its own and the next one's: chains without the steps' error of first "
+          "order"),
       key("equilibrium.renewed", e.renewed, from(0, 1), "Share of the chains moved that begin anew"),
       key("equilibrium.data_share", e.data_share, from(0, 1),
           "Of the new ones: begin at data, the others at noise that the flow carries"),
