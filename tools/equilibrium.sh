@@ -36,9 +36,8 @@ learn() {
 }
 points() {
   local name end own
-  # Narrow valleys want short steps; valleys that no chain leaves want chains that begin at data, and many of them.
-  local narrow=(equilibrium.step_size=0.015 sample.step_size=0.015 equilibrium.fade=0.9 equilibrium.weight=10
-    equilibrium.data_share=1 equilibrium.renewed=0.1)
+  # Narrow valleys want shorter steps; valleys that no chain leaves want more chains that begin anew, and more of the flow.
+  local narrow=(equilibrium.step_size=0.03 sample.step_size=0.03 equilibrium.fade=0.9 equilibrium.weight=10 equilibrium.renewed=0.1)
   for name in two_moons eight_gaussians rings; do
     own=(data.set=$name)
     [ $name = two_moons ] || own+=("${narrow[@]}")
