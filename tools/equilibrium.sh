@@ -39,7 +39,7 @@ points() {
   # Narrow valleys want shorter steps; valleys that no chain leaves want more chains that begin anew, and more of the flow.
   local narrow=(equilibrium.step_size=0.03 sample.step_size=0.03 equilibrium.fade=0.9 equilibrium.weight=10 equilibrium.renewed=0.1)
   for name in two_moons eight_gaussians rings; do
-    own=(data.set=$name)
+    own=("data.set=$name")
     [ $name = two_moons ] || own+=("${narrow[@]}")
     learn two_moons_equilibrium $name "${own[@]}"
     for end in flow phase; do
@@ -54,20 +54,22 @@ digits() {
   [ -e "$classifier" ] || run classifier train mnist --out "$classifier"
   learn mnist_equilibrium digits
   for end in flow phase; do
-    for form in flow "chains --method sgld --t 0.8 --denoise --step-size 0.01 --steps 200"; do
-      local file=$out/digits-$end-${form%% *}.npz
-      # shellcheck disable=SC2086  # options
-      [ -e "$file" ] || run sample "$out/digits-$end" -n 1000 ${form#* } --save "$file" --grid "${file%.npz}.png" --columns 10
-      number "digits $end, by ${form%% *}: distance" fid --features "$classifier" --ref mnist:test --samples "$file"
-    done
+    digits_by flow $end -n 1000
+    digits_by chains $end -n 256 --method sgld --t 0.8 --denoise --step-size 0.01 --steps 200
   done
 }
+digits_by() {  # WAY END OPTIONS…: samples, and how far they are from the test images
+  local file=$out/digits-$2-$1.npz name="digits $2, by $1: distance" run=$out/digits-$2
+  shift 2
+  [ -e "$file" ] || run sample "$run" "$@" --save "$file" --grid "${file%.npz}.png" --columns 16
+  number "$name" fid --features "$out/classifier.safetensors" --ref mnist:test --samples "$file"
+}
 chains() {
-  local end
+  local end at=(--method sgld --t 0.8 --step-size 0.01 --start "noise,samples,data")
   for end in flow phase; do
-    number "digits $end: chains" longrun "$out/digits-$end" --method sgld --t 0.8 --step-size 0.01 --temperatures 0.5,1,2 \
-      --start noise,samples,data --denoise --steps 2000
+    number "digits $end: chains" longrun "$out/digits-$end" "${at[@]}" --temperatures 0.5,1,2 --steps 600
   done
+  number "digits phase: longer chains" longrun "$out/digits-phase" "${at[@]}" --steps 2000 --denoise --out "$out/digits-phase/evaluations/longer"
 }
 
 for part in "${parts[@]}"; do
