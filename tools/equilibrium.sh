@@ -37,7 +37,8 @@ learn() {
 points() {
   local name end own
   # Narrow valleys want shorter steps; valleys that no chain leaves want more chains that begin anew, and more of the flow.
-  local narrow=(equilibrium.step_size=0.03 sample.step_size=0.03 equilibrium.fade=0.9 equilibrium.weight=10 equilibrium.renewed=0.1)
+  local narrow=(equilibrium.step_size=0.03 sample.step_size=0.03 equilibrium.fade=0.9 equilibrium.weight=10 equilibrium.renewed=0.1
+    equilibrium.chain_steps=10)
   for name in two_moons eight_gaussians rings; do
     own=("data.set=$name")
     [ $name = two_moons ] || own+=("${narrow[@]}")
