@@ -10,12 +10,7 @@ out=${1:-out/equilibrium}
 shift || true
 parts=("$@")
 [ ${#parts[@]} != 0 ] || parts=(points digits chains)
-vapo=${VAPO:-build/release/bin/vapo}
-if [ ! -x "$vapo" ]; then
-  tools/setup.sh build
-  cmake --preset release --log-level=WARNING
-  cmake --build --preset release --target vapo_program
-fi
+. tools/program.sh
 mkdir -p "$out"
 run() { "$vapo" "$@" --precision fast; }
 number() {  # NAME COMMAND…: what it says, with its name before it

@@ -13,12 +13,7 @@ shift || true
 parts=("$@")
 [ ${#parts[@]} != 0 ] || parts=(train guidance compose interpolate inpaint longrun ood likelihood report)
 : "${VAPO_DATA:?tools/experiments.sh: VAPO_DATA must name the folder that holds mnist and fashion-mnist}"
-vapo=${VAPO:-build/release/bin/vapo}
-if [ ! -x "$vapo" ]; then
-  tools/setup.sh build
-  cmake --preset release --log-level=WARNING
-  cmake --build --preset release --target vapo_program
-fi
+. tools/program.sh
 mkdir -p "$out"
 classifier=$out/classifier.safetensors
 run() { "$vapo" "$@" --precision fast; }

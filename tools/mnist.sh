@@ -9,12 +9,7 @@ cd "$(dirname "$0")/.."
 set_name=${2:-mnist}
 out=${1:-out/$set_name}
 : "${VAPO_DATA:?tools/mnist.sh: VAPO_DATA must name the folder that holds $set_name}"
-vapo=build/release/bin/vapo
-if [ ! -x "$vapo" ]; then
-  tools/setup.sh build
-  cmake --preset release --log-level=WARNING
-  cmake --build --preset release --target vapo_program
-fi
+. tools/program.sh
 
 if [ -e "$out/latest" ]; then
   $vapo train --out "$out" --resume --precision fast

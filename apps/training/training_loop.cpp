@@ -126,8 +126,8 @@ void TrainingLoop::picture(const char* tag, const std::filesystem::path& file, c
   events_->flush();
 }
 
-// samples-STEP.png and, of the equilibrium phase, buffer-STEP.png, then a line in the log that says how it was drawn: no line without its picture. Where a stop left no
-// line, resuming draws the picture, with the sampler of now.
+// samples-STEP.png and, of the equilibrium phase, buffer-STEP.png, then a line in the log that says how it was drawn: no
+// line without its picture. Where a stop left no line, resuming draws the picture, with the sampler of now.
 void TrainingLoop::draw_grid() {
   int64_t step = trainer_.steps_done(), n = config_.run.grid, classes = config_.classes();
   std::filesystem::path file = folder_.samples(step);

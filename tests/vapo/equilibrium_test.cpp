@@ -142,8 +142,9 @@ TEST_CASE(
   o.step_size = 0.5;
   o.buffer = 4000, o.batch_size = 2000;
   o.renewed = 0;
-  for (bool averaged : {true, false}) {
-    o.averaged_noise = averaged;
+  // Of single steps too: a block goes on with the noise that its last move ended with.
+  for (auto [averaged, steps] : {std::pair{true, 3}, {true, 1}, {false, 3}}) {
+    o.averaged_noise = averaged, o.chain_steps = steps;
     EquilibriumChains chains({.potential = phi, .path = linear_path, .sample = {2}, .seed = 5}, o);
     for (int64_t n = 0; n < 24; ++n) chains.move(n, gaussian_data(flow, 8, 0), {});
     Tensor x = chains.states();
