@@ -1,6 +1,7 @@
 #include "vapo/model_density.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tensor/check.h"
 #include "tensor/finite.h"
@@ -22,11 +23,19 @@ Tensor seen_by(const Model& model, const Tensor& points) {
   return model.standardization.apply(points).to(DType::f32).to(model.device);
 }
 
+// Of a method of fifth order. Learned potentials take some hundred at 1e-5; one that diverged would never end.
+int64_t most_evaluations(double tolerance) {
+  return static_cast<int64_t>(2000 * std::max(1.0, std::pow(1e-5 / std::max(tolerance, 1e-15), 0.2)));
+}
+
 LikelihoodOptions likelihood_options(const LogDensityOptions& o) {
   return {.trace = o.trace,
           .probes = o.probes,
           .key = {o.seed, kProbeStream, 0},
-          .ode = {.rtol = o.tolerance, .atol = o.tolerance, .times = {}},
+          .ode = {.rtol = o.tolerance,
+                  .atol = o.tolerance,
+                  .max_evaluations = most_evaluations(o.tolerance),
+                  .times = {}},
           .observe = o.observe};
 }
 

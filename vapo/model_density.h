@@ -26,7 +26,8 @@ struct LogDensityOptions {
   uint64_t seed = 0;                           // of the probes
   std::function<void(double t)> observe = {};  // called at every evaluation
 };
-// log p of points (N,D) in the data's units.
+// log p of points (N,D) in the data's units. Throws DivergedError where a potential is so steep that 2,000 evaluations do
+// not do (more at tolerances below 1e-5).
 Likelihoods log_density(const Model& model, const Tensor& points, const LogDensityOptions& options = {});
 
 // One batch of images u (N,H,W,C) of grey levels in [0,255], dequantised with the noises of index (N) and of

@@ -33,6 +33,7 @@ enum Stream : uint32_t {
   kBirthNoiseStream,
   kPositiveStream,
   kProposalStream,
+  kJumpStream,  // by jump of a chain
   // of evaluations
   kChoiceStream = 201,
   kDequantizationStream,

@@ -124,15 +124,19 @@ int test(const TestOptions& options) {
   ImageClassifier classifier = open_classifier(options.classifier, device);
   NamedImages images = read_named_images(options.set, options.data, data::Subset::test, options.images.options());
   Stopwatch watch;
-  Verdict verdict = judge(classifier, images);
-  print_result({{"classifier", classifier.file},
-                {"data", images.name},
-                {"n", verdict.count},
-                {"errors", verdict.errors},
-                {"accuracy", verdict.accuracy},
-                {"cross_entropy", verdict.cross_entropy},
-                {"seconds", watch.seconds()}},
-               options.common.json);
+  Json result = {{"classifier", classifier.file}, {"data", images.name}, {"n", images.set.count()}};
+  Reading reading;
+  if (images.set.labels.defined()) {
+    Verdict verdict = judge(classifier, images);
+    result.update(
+        {{"errors", verdict.errors}, {"accuracy", verdict.accuracy}, {"cross_entropy", verdict.cross_entropy}});
+    reading = verdict.reading;
+  } else {
+    note(fmt::format("{}: its images have no labels, and nothing tells how many are read right", images.name));
+    reading = reading_of(logits_of(classifier, images));
+  }
+  result.update({{"sure", reading.sure}, {"read_as", reading.read_as}, {"seconds", watch.seconds()}});
+  print_result(result, options.common.json);
   return 0;
 }
 
@@ -172,10 +176,13 @@ void add_classifier(CLI::App& app, Action& action) {
   parent->require_subcommand(1);
   add_train_classifier(*parent, action);
   auto o = std::make_shared<TestOptions>();
-  CLI::App* command =
-      parent->add_subcommand("test", "Accuracy and cross-entropy of a classifier on labelled images");
+  CLI::App* command = parent->add_subcommand(
+      "test", "What a classifier reads images as, and how often it is right where they have labels");
   command->add_option("FILE", o->classifier, "What vapo classifier train wrote")->required();
-  command->add_option("SET", o->set, "NAME or NAME:train, NAME:validation, NAME:test (the default)")->required();
+  command
+      ->add_option("SET", o->set,
+                   "NAME or NAME:train, NAME:validation, NAME:test (the default); u8 .npy, .npz; a folder")
+      ->required();
   command->add_option("--data", o->data, "Where the set lies (default: $VAPO_DATA/…)");
   o->images.add_to(*command, true);
   o->common.add_to(*command);

@@ -186,6 +186,21 @@ Tensor logits_of(const ImageClassifier& classifier, const NamedImages& images) {
   return in_batches(classifier, images, [](const Classifier& network, const Var& x) { return network.logits(x); });
 }
 
+Reading reading_of(const Tensor& logits) {
+  constexpr double sure = 0.9;
+  auto classes = static_cast<size_t>(logits.dim(1));
+  Reading out{.read_as = std::vector<int64_t>(classes)};
+  std::vector<double> chances = kernel::softmax(logits).to(DType::f64).to_vector<double>();
+  int64_t count = 0;
+  for (auto row = chances.begin(); row != chances.end(); row += std::ssize(out.read_as)) {
+    auto most = std::max_element(row, row + std::ssize(out.read_as));
+    ++out.read_as[static_cast<size_t>(most - row)];
+    count += *most >= sure;
+  }
+  out.sure = static_cast<double>(count) / static_cast<double>(logits.dim(0));
+  return out;
+}
+
 Verdict judge(const ImageClassifier& classifier, const NamedImages& images) {
   const Tensor& labels = images.set.labels;
   if (!labels.defined()) throw InputError(fmt::format("{}: its images have no labels", images.name));
@@ -202,6 +217,7 @@ Verdict judge(const ImageClassifier& classifier, const NamedImages& images) {
   Tensor predicted = predicted_labels(logits);
   for (int64_t i = 0; i < out.count; ++i) out.errors += predicted.data<int64_t>()[i] != labels.data<int64_t>()[i];
   out.accuracy = 1 - static_cast<double>(out.errors) / static_cast<double>(out.count);
+  out.reading = reading_of(logits);
   return out;
 }
 

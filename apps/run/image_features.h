@@ -55,9 +55,17 @@ Tensor as_input(const Tensor& pixels);  // u8 → f32 in [−1,1]
 Tensor features_of(const ImageClassifier& classifier, const NamedImages& images);  // (N,features)
 Tensor logits_of(const ImageClassifier& classifier, const NamedImages& images);    // (N,classes)
 
+// What logits (N,classes) say.
+struct Reading {
+  std::vector<int64_t> read_as;  // images of each class
+  double sure = 0;               // share of images whose class has at least 0.9 of the probability
+};
+Reading reading_of(const Tensor& logits);
+
 struct Verdict {
   int64_t count = 0, errors = 0;
   double cross_entropy = 0, accuracy = 0;
+  Reading reading = {};
 };
 // Throws InputError where the images have no labels, or labels beyond the classifier's classes.
 Verdict judge(const ImageClassifier& classifier, const NamedImages& images);

@@ -103,6 +103,9 @@ refused 3 'cut.safetensors' "$vapo" sample cut.safetensors -n 4
 printf '1,2,3\n4,5,6\n' >three.csv
 refused 3 '3 columns' "$vapo" likelihood run --data three.csv
 refused 3 '3 columns' "$vapo" density run --data three.csv
+expect 0 "$vapo" train tiny.toml --out steep --set train.steps=1 --set train.warmup_steps=0 --set train.learning_rate=30
+expect 4 "$vapo" density steep --no-figures
+grep -q '^vapo: ode: 2000 evaluations and only at .*Hint: .*less steep' err || fail "a potential that diverged: $(cat err)"
 refused 3 'already holds a run' "$vapo" train tiny.toml --out run
 refused 2 'cannot change on --resume' "$vapo" train --out run --resume --set model.hidden=[8]
 refused 2 'seed' "$vapo" train --out run --resume --seed 4

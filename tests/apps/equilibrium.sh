@@ -57,6 +57,11 @@ grep -q '^vapo: energies run away: at update 20 .*Hint' err || fail "not told: $
 expect 0 "$vapo" info away --json
 [ "$(value step <out)" = 8 ] || fail "not the flow's last checkpoint: $(cat out)"
 
+# --- chains that jump say how often; the others say nothing of it
+expect 0 "$vapo" train tiny.toml --out jumps "${phase[@]}" "${autonomous[@]}" --set equilibrium.steps=4 --set equilibrium.jumps=2
+tail -1 jumps/metrics.jsonl | "$json_value" equilibrium | grep -q '"jumped":0\.[0-9]' || fail "jumps are not logged: $(tail -1 jumps/metrics.jsonl)"
+grep -q jumped measured && fail "jumps of chains that have none"
+
 # --- the density of e^{Phi/T}, the law that its chains keep, also where the path leaves no marginal energy
 expect 0 "$vapo" train tiny.toml --out paired "${phase[@]}" "${autonomous[@]}" --set equilibrium.steps=4 --set path.coupling=optimal \
   --set sample.energy=potential --set sample.temperature=0.1 --set energy.boltzmann=given

@@ -239,6 +239,53 @@ TEST_CASE("chains go on from update to update, and begin anew as often as they a
                        doctest::Contains("equilibrium.clamp_states"), InputError);
 }
 
+namespace {
+
+// Valleys at x₁ = ±5 of deviation ½ each, which no chain crosses by steps; the right one holds four fifths at T = 1.
+class TwoValleys : public Potential {
+ public:
+  Var operator()(const Var& x, const Var&, const Tensor& = {},
+                 const std::optional<RandomKey>& = {}) const override {
+    auto valley = [&](double place, double share) {
+      Var at = Tensor::from(std::vector{place, 0.0}, {2});
+      return std::log(share) - 2 * sum(square(x - at), {1}, true);
+    };
+    return logsumexp(concat(std::vector{valley(5, 0.8), valley(-5, 0.2)}, 1), {1});
+  }
+  bool autonomous() const override { return true; }
+  void parameters(const nn::ParameterVisitor&) override {}
+};
+
+}  // namespace
+
+TEST_CASE(
+    "chains that jump by the difference of two of the data have the weights of valleys that no step crosses") {
+  TwoValleys phi;
+  EquilibriumOptions o = some(Kind::potential);
+  o.temperature = 1;
+  o.step_size = 0.05;
+  o.buffer = o.batch_size = 2000;
+  o.renewed = 0, o.data_share = 1;
+  // As many data in either valley: the shares are then not the data's.
+  std::vector<double> places;
+  for (int k = 0; k < 8; ++k) places.insert(places.end(), {k % 2 == 0 ? 5.0 : -5.0, 0.1 * k});
+  Tensor data = Tensor::from(places, {8, 2});
+  auto share_at_right = [&](int64_t jumps, double& jumped) {
+    o.jumps = jumps;
+    EquilibriumChains chains({.potential = phi, .path = linear_path, .sample = {2}, .seed = 7}, o);
+    for (int64_t n = 0; n < 30; ++n) chains.move(n, data, {});
+    jumped = chains.jumped();
+    Tensor right = kernel::unary<Step>(kernel::slice(chains.states(), 1, 0, 1, 1));
+    return kernel::sum(right, {}, false).item() / 2000;
+  };
+  double jumped = 0, error = std::sqrt(0.8 * 0.2 / 2000);
+  CHECK(std::abs(share_at_right(2, jumped) - 0.8) < 4 * error);
+  CHECK(jumped > 0.1);
+  CHECK(jumped < 0.9);
+  CHECK(share_at_right(0, jumped) == 0.5);
+  CHECK(std::isnan(jumped));
+}
+
 TEST_CASE("energies that run away are an error with the numbers, and so are ones that are not finite") {
   Bowl phi(4, {0, 0});  // a hill: chains leave in every direction
   GaussianFlow flow{.path = linear_path};

@@ -109,8 +109,9 @@ class Evaluations {
   template <class F>
   Tensor operator()(const F& field, const Tensor& x, double t) {
     if (count_ >= o_.max_evaluations)
-      throw DivergedError(
-          fmt::format("ode: {} evaluations and only at t = {}. Hint: looser rtol and atol", count_, t));
+      throw DivergedError(fmt::format(
+          "ode: {} evaluations and only at t = {}. Hint: looser rtol and atol, or a potential that is less steep",
+          count_, t));
     ++count_;
     Tensor k = field();
     VAPO_CHECK(k.shape() == x.shape() && k.dtype() == x.dtype(), "[{}] the field gives {} {}, the state is {} {}",

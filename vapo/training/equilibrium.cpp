@@ -176,6 +176,7 @@ const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const 
                       {"gradient_contrast", weight * norm},
                       {"weight", weight},
                       {"acceptance", chains_.acceptance()}};
+  if (options_.jumps > 0) report_.measured.emplace_back("jumped", chains_.jumped());
   report_.learning_rate = options_.learning_rate().at(n);
   first.add(second.gradients, weight);
   report_.gradient_norm = learner.optimizer.step(first.values(), report_.learning_rate, learner.clip, learner.ema);

@@ -29,10 +29,10 @@ class EquilibriumPhase {
   using FlowTerm = std::function<void(const TrainingStep::Add& add)>;
   // Update n (from 0) on data (N,…) and labels (N) i64 or undefined, on the setting's device; the second term in so many
   // parts, one after the other. Beside the loss it reports in `measured`: energy_data, energy_chains and their deviations,
-  // the norms of both terms' gradients (λ applied), λ, and the acceptance (EquilibriumChains). Throws DivergedError, and
-  // writes no parameter, where an energy, the loss or a gradient is not finite, or where energies run away: where
-  // |E[E(x⁻)] − E_data[E]| of 20 updates is beyond options.limit deviations, of E over data or of E over a Gaussian law in
-  // D dimensions, T√(D/2), whichever is larger; and larger than before.
+  // the norms of both terms' gradients (λ applied), λ, the acceptance, and with jumps the share of them that was taken
+  // (EquilibriumChains). Throws DivergedError, and writes no parameter, where an energy, the loss or a gradient is not
+  // finite, or where energies run away: where |E[E(x⁻)] − E_data[E]| of 20 updates is beyond options.limit deviations, of E
+  // over data or of E over a Gaussian law in D dimensions, T√(D/2), whichever is larger; and larger than before.
   const StepReport& update(int64_t n, const Tensor& data, const Tensor& labels, int64_t parts, const FlowTerm& flow,
                            const Learner& learner);
   const StepReport& last() const { return report_; }

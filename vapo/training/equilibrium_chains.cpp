@@ -64,7 +64,8 @@ EquilibriumChains::EquilibriumChains(const EquilibriumSetting& setting, const Eq
             return std::vector{e.gradient, e.value};
           },
           setting.recorded),
-      acceptance_(NAN) {
+      acceptance_(NAN),
+      jumped_(NAN) {
   if (!options.marginal() && !setting.potential.autonomous())
     throw InputError(
         "equilibrium.energy = \"potential\" is for a potential that is raw and not told the time. Hint: "
@@ -163,6 +164,10 @@ Tensor EquilibriumChains::noise(int64_t n, int64_t s, const Tensor& x) const {
   return 0.5 * (own + xi(n * each + s + 1));
 }
 
+double EquilibriumChains::temperature_at(double clock) const {
+  return options_.own_temperature() * (options_.marginal() ? 1 : heat_at(clock));
+}
+
 void EquilibriumChains::run(Block& block, int64_t n) {
   std::vector<double> eta;
   for (size_t j = 0; j < block.clock.size(); ++j) {
@@ -181,7 +186,7 @@ void EquilibriumChains::run(Block& block, int64_t n) {
     EnergyGradient e = slope(x);
     std::vector<double> temperature, deviation;
     for (size_t j = 0; j < eta.size(); ++j) {
-      double T = options_.own_temperature() * (options_.marginal() ? 1 : heat_at(block.clock[j]));
+      double T = temperature_at(block.clock[j]);
       temperature.push_back(T);
       deviation.push_back(std::sqrt(2 * eta[j] * T));
       block.clock[j] = std::min(1.0, block.clock[j] + eta[j]);
@@ -199,6 +204,44 @@ void EquilibriumChains::run(Block& block, int64_t n) {
   }
 }
 
+// Chains that are not at their temperature yet stay.
+void EquilibriumChains::jump(Block& block, int64_t n, const Tensor& data) {
+  jumped_ = NAN;
+  if (options_.jumps == 0) return;
+  auto chains = static_cast<size_t>(options_.batch_size);
+  auto samples = static_cast<double>(data.dim(0));
+  Tensor zero = Tensor::zeros(data.shape(), data.options());
+  auto energies = [&](const Tensor& x) {
+    return energy(x, block.at.t, block.at.labels).value().to(DType::f64).to_vector<double>();
+  };
+  std::vector<double> now = energies(block.at.x);
+  double taken = 0, tried = 0;
+  for (int64_t k = 0; k < options_.jumps; ++k) {
+    Tensor drawn = rand({3, options_.batch_size}, key(kJumpStream, n * options_.jumps + k), 0, 1, DType::f64);
+    std::vector<double> u = drawn.to_vector<double>();
+    std::vector<int64_t> to(chains), from(chains);
+    for (size_t j = 0; j < chains; ++j) {
+      to[j] = static_cast<int64_t>(u[j] * samples), from[j] = static_cast<int64_t>(u[chains + j] * samples);
+    }
+    Tensor there = noised(rows_of(data, to), block.at.t, rows_of(zero, to)),
+           here = noised(rows_of(data, from), block.at.t, rows_of(zero, from));
+    Tensor proposal = block.at.x + (there - here);
+    std::vector<double> found = energies(proposal);
+    std::vector<int64_t> place(chains);
+    for (size_t j = 0; j < chains; ++j) {
+      auto own = static_cast<int64_t>(j);
+      place[j] = own;
+      double T = temperature_at(block.clock[j]);
+      if (!(T > 0) || T < options_.own_temperature()) continue;
+      ++tried;
+      if (std::log(u[2 * chains + j]) >= (found[j] - now[j]) / T) continue;
+      ++taken, place[j] = own + options_.batch_size, now[j] = found[j];
+    }
+    block.at.x = rows_of(kernel::concat(std::vector{block.at.x, proposal}, 0), place);
+  }
+  if (tried > 0) jumped_ = taken / tried;
+}
+
 const States& EquilibriumChains::move(int64_t n, const Tensor& data, const Tensor& labels) {
   NoGradGuard off;
   auto index = static_cast<size_t>(n % (options_.buffer / options_.batch_size));
@@ -206,6 +249,7 @@ const States& EquilibriumChains::move(int64_t n, const Tensor& data, const Tenso
   Block& block = blocks_[index];
   begin(block, n, data, labels);
   run(block, n);
+  jump(block, n, data);
   if (options_.clamp_states) block.at.x = clamp(Var(block.at.x), -1, 1).value();
   return block.at;
 }

@@ -41,6 +41,10 @@ class EquilibriumChains {
   // Where the last move's last step began: the mean chance that a Metropolis test takes a step with noise of its own. NaN
   // at temperature 0. It is 1 where steps are so short that plain noise leaves the law of E as it is.
   double acceptance() const { return acceptance_; }
+  // Of the last move's jumps, the share that was taken; NaN without any. A jump adds to a chain's state the difference of
+  // two of the data, at the scale of its energy's time: a proposal that is as likely as its opposite, so that the law of E
+  // stays (differential evolution, ter Braak 2006). It is how chains cross where no step of theirs does.
+  double jumped() const { return jumped_; }
 
   // x⁺ of update n for E_data: the data, or at the times of the energies x_t* = μx̄ + σε.
   States positives(int64_t n, const Tensor& data, const Tensor& labels) const;
@@ -62,13 +66,15 @@ class EquilibriumChains {
   Tensor carried(const Tensor& noise, const Tensor& labels, double t) const;
   void begin(Block& block, int64_t n, const Tensor& data, const Tensor& labels) const;
   void run(Block& block, int64_t n);
+  void jump(Block& block, int64_t n, const Tensor& data);
+  double temperature_at(double clock) const;
   Tensor noise(int64_t n, int64_t s, const Tensor& x) const;
 
   EquilibriumSetting setting_;
   EquilibriumOptions options_;
   Recorded slope_;             // x, t, labels → ∇E, E
   std::vector<Block> blocks_;  // begun so far
-  double acceptance_;
+  double acceptance_, jumped_;
 };
 
 }  // namespace vapo

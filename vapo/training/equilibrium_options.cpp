@@ -34,6 +34,10 @@ void add_keys(Keys& keys, EquilibriumOptions& e) {
       key("equilibrium.buffer", e.buffer, from(1, 1e7), "Chains, which go on from update to update"),
       key("equilibrium.batch_size", e.batch_size, from(1, 1e7), "Of the chains, moved by one update"),
       key("equilibrium.chain_steps", e.chain_steps, from(1, kMost), "Of each of them"),
+      key("equilibrium.jumps", e.jumps, from(0, kMost),
+          "Of each of them, after its steps: by the difference of two of the data, and a Metropolis test takes it "
+          "or "
+          "not. Of points: chains then cross between valleys"),
       key("equilibrium.averaged_noise", e.averaged_noise,
           "A step's noise is the mean of its own and the next one's: chains without the steps' error of first "
           "order"),

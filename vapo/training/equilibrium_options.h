@@ -16,12 +16,13 @@ struct EquilibriumOptions {
   int64_t steps = 0;  // updates; 0: no phase
   Energy energy = Energy::marginal;
   std::vector<double> times = {
-      0.8};                    // marginal: t*; of several, chain k and sample k have number k mod their count
-  double temperature = 0;      // T; 0: 1 of marginal, 0.01 of potential
-  double step_size = 0;        // η; of marginal in units of σ(t*)². 0: 0.25 of marginal, 0.02 of potential
-  int64_t buffer = 256;        // persistent chains
-  int64_t batch_size = 32;     // of them, moved by one update
-  int64_t chain_steps = 6;     // of each
+      0.8};                 // marginal: t*; of several, chain k and sample k have number k mod their count
+  double temperature = 0;   // T; 0: 1 of marginal, 0.01 of potential
+  double step_size = 0;     // η; of marginal in units of σ(t*)². 0: 0.25 of marginal, 0.02 of potential
+  int64_t buffer = 256;     // persistent chains
+  int64_t batch_size = 32;  // of them, moved by one update
+  int64_t chain_steps = 6;  // of each
+  int64_t jumps = 0;  // of each: proposals x + μ(x̄ − x̄'), of two of the data, that a Metropolis test takes
   bool averaged_noise = true;  // of chains: their law is then that of E at any stable η (SgldOptions)
   double renewed = 0.06;       // share of the chains moved that begin anew
   double data_share = 0.5;     // of the new ones: begin at data, the others at noise
