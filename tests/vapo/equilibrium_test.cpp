@@ -55,7 +55,8 @@ TEST_CASE("the contrast is the difference of means by group, without the trimmed
   CHECK(labelled.coefficients[3] == 0);
   CHECK(labelled.coefficients[4] == doctest::Approx(-2.0 / 3));
   CHECK(labelled.coefficients[5] == doctest::Approx(-1.0 / 3));
-  CHECK(labelled.energy_chains == doctest::Approx(2));  // of the three, and of data as often as chains have their label
+  CHECK(labelled.energy_chains ==
+        doctest::Approx(2));  // of the three, and of data as often as chains have their label
   CHECK(labelled.energy_data == doctest::Approx(40.0 / 3));
   CHECK(labelled.spread_chains == doctest::Approx(std::sqrt(2)));  // about the means of their labels
   CHECK(labelled.spread_data == 0);
