@@ -48,6 +48,19 @@ TEST_CASE("the contrast is the difference of means by group, without the trimmed
   CHECK(plain.value == doctest::Approx(3.5 - 15));
   CHECK(plain.coefficients == std::vector<float>{0.25f, 0.25f, 0.25f, 0.25f, -0.5f, -0.5f});
   CHECK(plain.spread_data == doctest::Approx(std::sqrt(50)));
+  // Of labels: chains 0, 2 against the first datum, chain 1 against the second, and chain 3 has none of its own.
+  ContrastOfEnergies labelled = contrast_of(e, 4, o, {0, 1, 0, 2, 0, 1});
+  CHECK(labelled.value == doctest::Approx((1.0 + 3 - 2 * 10 + 2 - 20) / 3));
+  CHECK(labelled.coefficients[0] == doctest::Approx(1.0 / 3));
+  CHECK(labelled.coefficients[3] == 0);
+  CHECK(labelled.coefficients[4] == doctest::Approx(-2.0 / 3));
+  CHECK(labelled.coefficients[5] == doctest::Approx(-1.0 / 3));
+  CHECK(labelled.energy_chains ==
+        doctest::Approx(2));  // of the three, and of data as often as chains have their label
+  CHECK(labelled.energy_data == doctest::Approx(40.0 / 3));
+  CHECK(labelled.spread_chains == doctest::Approx(std::sqrt(2)));  // about the means of their labels
+  CHECK(labelled.spread_data == 0);
+  CHECK(contrast_of(e, 4, o, {0, 0, 0, 0, 1, 1}).coefficients == std::vector<float>(6, 0));
   o.trim = 0.25;  // the chain of energy 1 is left out of the mean, and not of what is logged
   ContrastOfEnergies trimmed = contrast_of(e, 4, o);
   CHECK(trimmed.value == doctest::Approx(13.0 / 3 - 15));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "autograd/grad.h"
@@ -36,43 +37,69 @@ class Gradients {
   std::vector<Tensor> sums_;
 };
 
-struct Moments {
-  double mean = 0, variance = 0;
-};
-Moments moments_of(const std::vector<double>& x) {
-  double n = static_cast<double>(x.size()), mean = std::accumulate(x.begin(), x.end(), 0.0) / n, squares = 0;
-  for (double v : x) squares += (v - mean) * (v - mean);
-  return {mean, n > 1 ? squares / (n - 1) : 0};
+double mean_of(const std::vector<size_t>& members, const std::vector<double>& values) {
+  double sum = 0;
+  for (size_t i : members) sum += values[i];
+  return sum / static_cast<double>(members.size());
 }
+
+double squares_about(double centre, const std::vector<size_t>& members, const std::vector<double>& values) {
+  double sum = 0;
+  for (size_t i : members) sum += (values[i] - centre) * (values[i] - centre);
+  return sum;
+}
+
+// Chains and data of one label.
+struct Stratum {
+  std::vector<size_t> chains, data;
+};
 
 constexpr double kWatch = 20;  // updates between two looks at the gap
 
 }  // namespace
 
-ContrastOfEnergies contrast_of(const std::vector<double>& energies, int64_t chains, const EquilibriumOptions& o) {
+ContrastOfEnergies contrast_of(const std::vector<double>& energies, int64_t chains, const EquilibriumOptions& o,
+                               const std::vector<int64_t>& labels) {
   ContrastOfEnergies out;
   out.coefficients.resize(energies.size());
   auto m = static_cast<size_t>(chains), n = energies.size() - m, rungs = static_cast<size_t>(o.rungs());
   double share = 1 / static_cast<double>(rungs);
-  // The group's mean of members, c of each
-  auto take = [&](const std::vector<size_t>& members, double sign) {
-    double each = sign * share / static_cast<double>(members.size());
-    for (size_t i : members) out.value += each * energies[i], out.coefficients[i] = static_cast<float>(each);
-  };
   for (size_t rung = 0; rung < rungs; ++rung) {
-    std::vector<size_t> negatives, positives;
-    std::vector<double> of_chains, of_data;
-    for (size_t i = rung; i < m; i += rungs) negatives.push_back(i), of_chains.push_back(energies[i]);
-    for (size_t i = rung; i < n; i += rungs) positives.push_back(m + i), of_data.push_back(energies[m + i]);
-    std::stable_sort(negatives.begin(), negatives.end(),
-                     [&](size_t a, size_t b) { return energies[a] > energies[b]; });
-    auto dropped = static_cast<size_t>(o.trim * static_cast<double>(negatives.size()));
-    negatives.resize(negatives.size() - dropped);
-    take(negatives, 1);
-    take(positives, -1);
-    Moments a = moments_of(of_chains), b = moments_of(of_data);
-    out.energy_chains += share * a.mean, out.spread_chains += share * a.variance;
-    out.energy_data += share * b.mean, out.spread_data += share * b.variance;
+    std::map<int64_t, Stratum> strata;
+    auto of = [&](size_t i) -> Stratum& { return strata[labels.empty() ? 0 : labels[i]]; };
+    for (size_t i = rung; i < m; i += rungs) of(i).chains.push_back(i);
+    for (size_t i = rung; i < n; i += rungs) of(m + i).data.push_back(m + i);
+    std::erase_if(strata, [](const auto& s) { return s.second.chains.empty() || s.second.data.empty(); });
+
+    std::vector<double> above(m);  // of each chain, over the mean of its data
+    std::vector<size_t> compared;
+    double of_chains = 0, of_data = 0, squares_chains = 0, squares_data = 0, data = 0;
+    for (const auto& [label, s] : strata) {
+      double count = static_cast<double>(s.chains.size()), centre = mean_of(s.data, energies),
+             own = mean_of(s.chains, energies);
+      of_chains += count * own, of_data += count * centre, data += static_cast<double>(s.data.size());
+      squares_chains += squares_about(own, s.chains, energies),
+          squares_data += squares_about(centre, s.data, energies);
+      for (size_t i : s.chains) above[i] = energies[i] - centre, compared.push_back(i);
+    }
+    double count = static_cast<double>(compared.size()), kinds = static_cast<double>(strata.size());
+    if (compared.empty()) continue;
+    out.energy_chains += share * of_chains / count, out.energy_data += share * of_data / count;
+    if (count > kinds) out.spread_chains += share * squares_chains / (count - kinds);
+    if (data > kinds) out.spread_data += share * squares_data / (data - kinds);
+
+    std::stable_sort(compared.begin(), compared.end(), [&](size_t a, size_t b) { return above[a] > above[b]; });
+    compared.resize(compared.size() - static_cast<size_t>(o.trim * count));
+    double each = share / static_cast<double>(compared.size());
+    std::vector<double> c(energies.size());
+    for (size_t i : compared) {
+      const Stratum& own = of(i);
+      c[i] = each;
+      for (size_t k : own.data) c[k] -= each / static_cast<double>(own.data.size());
+      out.value += each * above[i];
+    }
+    for (size_t i = 0; i < c.size(); ++i)
+      if (c[i] != 0) out.coefficients[i] = static_cast<float>(c[i]);
   }
   out.spread_chains = std::sqrt(out.spread_chains), out.spread_data = std::sqrt(out.spread_data);
   if (o.clamp > 0 && o.weight * out.value < -o.clamp)
@@ -112,7 +139,9 @@ EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, c
     std::vector<double> e = kept.value().to(DType::f64).to_vector<double>();
     energies.insert(energies.end(), e.begin(), e.end());
   }
-  Contrast out{contrast_of(energies, negatives.x.dim(0), options_), Gradients(learner.parameters)};
+  std::vector<int64_t> labels;
+  if (all.labels.defined()) labels = all.labels.to_vector<int64_t>();
+  Contrast out{contrast_of(energies, negatives.x.dim(0), options_, labels), Gradients(learner.parameters)};
   for (int64_t first = 0; first < n; first += size) {
     std::span<const float> c = std::span(out.of.coefficients).subspan(static_cast<size_t>(first));
     Var e = size < n ? energies_from(first) : kept;

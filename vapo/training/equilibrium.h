@@ -56,13 +56,15 @@ class EquilibriumPhase {
 
 // Of energies E of M chains and N data, M + N in one (f64), in `rungs` groups k mod rungs: the second term, the coefficients
 // c (M + N) with which its gradient is that of Σ c E, and what is logged. The mean over groups of the difference of means,
-// of chains without the trimmed ones; no gradient below −clamp.
+// of chains without the trimmed ones; no gradient below −clamp. With labels (M + N) chains are compared with data of their
+// own label, and those of which there are none are left out: the level of a label's energies is free, and which labels a
+// batch happens to have would move it.
 struct ContrastOfEnergies {
   double value = 0;  // λ not applied
   double energy_data = 0, energy_chains = 0, spread_data = 0, spread_chains = 0;
   std::vector<float> coefficients;
 };
 ContrastOfEnergies contrast_of(const std::vector<double>& energies, int64_t chains,
-                               const EquilibriumOptions& options);
+                               const EquilibriumOptions& options, const std::vector<int64_t>& labels = {});
 
 }  // namespace vapo
