@@ -8,10 +8,12 @@
 #include "apps/run/contents.h"
 #include "apps/run/described.h"
 #include "apps/run/exit_code.h"
+#include "apps/run/ranks.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/doubts.h"
 #include "apps/training/dry_run.h"
 #include "apps/training/opening.h"
+#include "apps/training/shared_run.h"
 #include "apps/training/training_loop.h"
 #include "tensor/storage.h"
 
@@ -38,7 +40,8 @@ RunRequest request_of(const TrainOptions& options, Device device) {
           .seed = options.seed,
           .resume = options.resume,
           .device = device,
-          .recorded = !options.no_graph};
+          .recorded = !options.no_graph,
+          .ranks = launch().alone() ? nullptr : &ranks()};
 }
 
 void tell_classes(const Dataset& dataset) {
@@ -66,8 +69,13 @@ int train(const TrainOptions& options) {
   Device device = options.common.apply();
   if (options.dry) return cost(options, device);
   if (options.out.empty()) throw UsageError("--out is required. Hint: vapo train --help");
+  if (ranks().size() > 1 && device == Device::cuda)
+    throw UsageError("several ranks on GPUs are not built yet. Hint: --device cpu, or one process");
   RunFolder folder{fs::path(options.out)};
-  Run run = open_run(request_of(options, device), folder);
+  RunRequest request = request_of(options, device);
+  std::optional<Run> opened;
+  if (ranks().leads()) opened.emplace(open_run(request, folder));
+  Run run = share_run(ranks(), std::move(opened), request, folder);
   Trainer& trainer = *run.trainer;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
@@ -82,7 +90,8 @@ int train(const TrainOptions& options) {
 
   Stopwatch watch;
   reset_peak_memory(device);
-  int signal = TrainingLoop(trainer, run.config, folder, device).run();
+  int signal = ranks().leads() ? TrainingLoop(trainer, run.config, folder, device, ranks()).run()
+                               : follow(trainer, run.config, ranks());
   int64_t step = trainer.steps_done();
   if (signal != 0) {
     note(fmt::format("stopped by {} at step {}; the checkpoint is saved. Hint: --resume goes on",
@@ -92,6 +101,7 @@ int train(const TrainOptions& options) {
                      step));
     return 128 + signal;
   }
+  if (!ranks().leads()) return kDone;
   double seconds = watch.seconds();
   print_result({{"out", options.out},
                 {"checkpoint", folder.checkpoint(step).string()},
