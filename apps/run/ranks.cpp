@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "apps/run/exit_code.h"
@@ -17,6 +19,18 @@ namespace {
 std::unique_ptr<Communicator> joined = alone();
 Launch launched;
 
+// Of a rank with one that gives no sign of life: half a minute, or what the variable says.
+std::chrono::seconds patience() {
+  const char* text = std::getenv("VAPO_PATIENCE");
+  int64_t seconds = 30;
+  if (text) {
+    const char* end = text + std::strlen(text);
+    if (auto [at, error] = std::from_chars(text, end, seconds); error != std::errc() || at != end || seconds < 2)
+      throw InputError(fmt::format("VAPO_PATIENCE={}: seconds, at least 2", text));
+  }
+  return std::chrono::seconds(seconds);
+}
+
 }  // namespace
 
 Communicator& ranks() { return *joined; }
@@ -25,7 +39,7 @@ const Launch& launch() { return launched; }
 
 void join_ranks() {
   launched = launch_of_environment();
-  if (launched.size > 1) joined = join_by_mpi(launched, {.exit_code = kIo});
+  if (launched.size > 1) joined = join_by_mpi(launched, {.patience = patience(), .exit_code = kIo});
 }
 
 void leave_ranks() { joined = alone(); }
