@@ -111,7 +111,7 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
     }));
   }
   if (weights) train_no_flow_again(run.config, request);
-  if (request.ranks) choose_shards(run.config, *request.ranks);
+  if (request.ranks) choose_shards(run.config, request.ranks->size());
   run.dataset = open_chosen(run.config, request.device, true);
   run.trainer = make_trainer(run, request);
   Json taken;
@@ -216,7 +216,7 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
     Run run;
     run.config = saved;
     apply_settings(run.config, request);
-    if (request.ranks && request.ranks->size() > 1) choose_shards(run.config, *request.ranks);
+    if (request.ranks && request.ranks->size() > 1) choose_shards(run.config, request.ranks->size());
     const Config stored = saved;
     make_paths_absolute(saved);  // a setting may name the same place in another way
     refuse_changes(saved, run.config, reader->info().step);

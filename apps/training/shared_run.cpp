@@ -87,14 +87,13 @@ double fingerprint(const Trainer& trainer) {
 
 }  // namespace
 
-void choose_shards(Config& config, const Communicator& ranks) {
+void choose_shards(Config& config, int64_t ranks) {
   if (config.train.shards > 0) return;
-  int64_t shards = ranks.size();
+  int64_t shards = ranks;
   while (shards < kShards) shards *= 2;
   config.train.shards = shards;
   note(fmt::format("train.shards = {}: parts of a batch, shared out among {} ranks; the same bits at {}", shards,
-                   ranks.size(),
-                   shards == kShards ? "1, 2, 4 and 8" : "any number that has 1, 2, 4, … of them each"));
+                   ranks, shards == kShards ? "1, 2, 4 and 8" : "any number that has 1, 2, 4, … of them each"));
 }
 
 Run share_run(Communicator& ranks, std::optional<Run> opened, const RunRequest& request, const RunFolder& folder) {

@@ -10,7 +10,7 @@
 namespace vapo::app {
 
 // What a launcher's ranks need of a config that does not say it: train.shards. Tells it.
-void choose_shards(Config& config, const Communicator& ranks);
+void choose_shards(Config& config, int64_t ranks);
 
 // Rank 0's run, which it has opened, on the other ranks too: config, data that they open themselves, and the state of the
 // checkpoint at which it stands. Throws InputError naming the rank where one was asked for something else, or is another

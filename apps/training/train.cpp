@@ -29,6 +29,7 @@ struct TrainOptions {
   std::vector<std::string> settings;
   std::optional<int64_t> seed;
   bool resume = false, dry = false;
+  RanksAsked ranks;
 };
 
 RunRequest request_of(const TrainOptions& options, Device device) {
@@ -52,6 +53,13 @@ void tell_classes(const Dataset& dataset) {
 int cost(const TrainOptions& options, Device device) {
   if (options.config.empty()) throw UsageError("--dry-run needs the config: vapo train CONFIG --dry-run");
   Config config = fresh_config(request_of(options, device), options.config);
+  if (int64_t asked = options.ranks.ranks; asked > 1) {
+    choose_shards(config, asked);
+    if (int64_t shards = config.train.parts(); shards % asked != 0 || config.train.batch_size % shards != 0)
+      throw InputError(
+          fmt::format("--ranks {}: train.batch_size = {} and train.shards = {} are not shared out evenly", asked,
+                      config.train.batch_size, shards));
+  }
   std::unique_ptr<Dataset> dataset = open_chosen(config, device, false);
   note(circumstances(device));
   for (const std::string& line : dataset->notes()) note(line);
@@ -60,7 +68,11 @@ int cost(const TrainOptions& options, Device device) {
   Json found = {{"data", dataset->description()}};
   found.update(dataset->facts());
   if (!options.common.json) found.erase("notes");  // which have been told
-  found.update(dry_run(config, *dataset, device));
+  Json alone = dry_run(config, *dataset, device);
+  found.update(alone);
+  if (options.ranks.ranks > 1) {
+    found.update(among_ranks(alone, options.ranks));
+  }
   print_result(options.common.json ? found : for_a_person(found), options.common.json);
   return 0;
 }
@@ -129,6 +141,18 @@ void add_train(CLI::App& app, Action& action) {
   command->add_option("--out", options->out, "Folder for checkpoints, metrics.jsonl, samples and config.toml");
   command->add_flag("--dry-run", options->dry,
                     "Train nothing: say how large the run is, and how long it would take on this machine");
+  command
+      ->add_option("--ranks", options->ranks.ranks,
+                   "With --dry-run: also as so many ranks that are like this machine")
+      ->check(CLI::Range(int64_t{1}, int64_t{65'536}));
+  command->add_option("--gigabits", options->ranks.gigabits, "With --ranks: what each sends a second")
+      ->check(real_from(1e-6, 1e6))
+      ->capture_default_str();
+  command
+      ->add_option("--latency-ms", options->ranks.latency_ms,
+                   "With --ranks: of an empty message from one to another")
+      ->check(real_from(0, 1e6))
+      ->capture_default_str();
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint in the folder");
   command->add_option("--from", options->from,
                       "Begin with the weights of this checkpoint or run, their average where there is one");
@@ -139,6 +163,9 @@ void add_train(CLI::App& app, Action& action) {
   options->common.add_to(*command);
   command->callback([options, &action] {
     if (options->config.empty() && !options->resume) throw CLI::RequiredError("CONFIG");
+    if (options->ranks.ranks > 1 && !options->dry)
+      throw UsageError(
+          "--ranks is of --dry-run: a training has the ranks that a launcher starts. Hint: mpirun -n 4 vapo train");
     action = [options] { return train(*options); };
   });
 }
