@@ -13,7 +13,7 @@ shift || true
 mkdir -p "$out"
 run() { "$vapo" "$@" --precision fast; }
 
-# A U-Net of a quarter of mnist.toml's channels' products, and 800 steps of 64 images.
+# The U-Net of mnist.toml with half of its channels, and 800 steps of 64 images.
 small=(unet.base_width=16 unet.groups=16 train.warmup_steps=100 train.validate_every=400 train.sample_every=0 train.checkpoint_every=400
   train.ema_decay=0.995)
 times=(path.times=logit_normal)

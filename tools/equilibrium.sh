@@ -30,17 +30,21 @@ learn() {
   done
 }
 points() {
-  local name end own
-  # Narrow valleys want shorter steps; valleys that no chain leaves want more chains that begin anew, and more of the flow.
-  local narrow=(equilibrium.step_size=0.03 sample.step_size=0.03 equilibrium.fade=0.9 equilibrium.weight=10 equilibrium.renewed=0.1
+  local name end own temperature
+  # Narrow valleys want half the temperature, at which Phi is as steep as the flow has it; valleys that no chain leaves want jumps.
+  local narrow=(equilibrium.temperature=0.05 sample.temperature=0.05 equilibrium.step_size=0.03 sample.step_size=0.03
     equilibrium.chain_steps=10)
   for name in two_moons eight_gaussians rings; do
-    own=("data.set=$name")
-    [ $name = two_moons ] || own+=("${narrow[@]}")
+    own=("data.set=$name") temperature=0.1
+    [ $name = two_moons ] || own+=("${narrow[@]}") temperature=0.05
+    case $name in
+      eight_gaussians) own+=(equilibrium.weight=10 equilibrium.fade=0.9 equilibrium.renewed=0.2 equilibrium.jumps=2) ;;
+      rings) own+=(equilibrium.weight=40 equilibrium.fade=0.6 equilibrium.renewed=0.05 equilibrium.jumps=5 equilibrium.steps=8000) ;;
+    esac
     learn two_moons_equilibrium $name "${own[@]}"
     for end in flow phase; do
       number "$name $end: density" density "$out/$name-$end"
-      number "$name $end: chains" longrun "$out/$name-$end" --method sgld -n 8 --steps 20000 --temperatures 0.1 --start noise,data
+      number "$name $end: chains" longrun "$out/$name-$end" --method sgld -n 8 --steps 20000 --temperatures $temperature --start noise,data
     done
   done
 }
