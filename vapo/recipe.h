@@ -51,7 +51,7 @@ struct TrainingOptions {
   int64_t batch_size = 512;
   int64_t accumulate = 1;  // parts of a batch, one after the other (LossParts)
   // Parts whose gradients are added as neighbours, sums of neighbours and so on (TreeSum), among which ranks are divided:
-  // the same bits at any number of them. 0: none, for one rank alone.
+  // the same bits at any number of them, and of threads. 0: none, for one rank alone.
   int64_t shards = 0;
   int64_t parts() const { return std::max({accumulate, shards, int64_t{1}}); }  // of a batch
   bool recompute = false;                                                       // Potential::set_recompute

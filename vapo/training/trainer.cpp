@@ -7,6 +7,7 @@
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tensor/upload.h"
 #include "vapo/coupling.h"
@@ -285,6 +286,9 @@ const StepReport& Trainer::equilibrium_update() {
 }
 
 const StepReport& Trainer::step() {
+  constexpr int of_a_part = 4;  // ranks may have other numbers of threads
+  std::optional<FixedSumParts> fixed;
+  if (recipe_.train.shards > 0) fixed.emplace(of_a_part);
   load_batch();
   if (equilibrium_ && step_ >= recipe_.train.steps) return equilibrium_update();
   std::function<void()> meanwhile;
