@@ -8,6 +8,7 @@
 
 #include "apps/run/command.h"
 #include "apps/run/exit_code.h"
+#include "apps/run/ranks.h"
 #include "apps/run/streams.h"
 #include "apps/run/version.h"
 
@@ -16,10 +17,15 @@ namespace {
 using namespace vapo;
 using namespace vapo::app;
 
-int report(std::string message, int code) {
-  for (char& c : message)
-    if (static_cast<unsigned char>(c) < 32) c = ' ';
-  write_error(fmt::format("vapo: {}\n", message));
+int report(const std::string& message, int code) {
+  auto say = [](const std::string& text) {
+    std::string line = text;
+    for (char& c : line)
+      if (static_cast<unsigned char>(c) < 32) c = ' ';
+    write_error(fmt::format("vapo: {}\n", line));
+  };
+  if (ranks().size() > 1) end_ranks(message, code, say);
+  say(message);
   return code;
 }
 
@@ -36,6 +42,15 @@ constexpr const char* kExitCodes =
     "where\n"
     "it is dropped if that is closed or full.";
 
+// Of several ranks each would do all of a command that is not shared out.
+void refuse_undivided(const CLI::App& cli) {
+  std::string name = cli.get_subcommands().front()->get_name();
+  if (name != "train")
+    throw UsageError(
+        fmt::format("{} started {} processes, and vapo {} is not shared out among them. Hint: call it once",
+                    launch().by, launch().size, name));
+}
+
 // Parses the command line and does what it asks.
 int run(CLI::App& cli, const Action& action, int argc, char** argv) {
   try {
@@ -43,11 +58,14 @@ int run(CLI::App& cli, const Action& action, int argc, char** argv) {
   } catch (const CLI::Success& e) {  // --help, --version: the text is the result
     std::ostringstream text;
     int code = cli.exit(e, text, text);
-    write_output(text.str());
+    if (ranks().leads()) write_output(text.str());
+    leave_ranks();
     return code;
   }
+  if (ranks().size() > 1) refuse_undivided(cli);
   int code = action();
   tell_missed_convolutions();
+  leave_ranks();
   return code;
 }
 
@@ -70,6 +88,7 @@ int main(int argc, char** argv) {
   for (CLI::App* command : cli.get_subcommands({})) command->footer(kExitCodes);
 
   try {
+    join_ranks();
     return run(cli, action, argc, argv);
   } catch (const CLI::Error& e) {
     return report(fmt::format("{}. Hint: vapo --help", e.what()), kUsage);

@@ -129,6 +129,17 @@ std::unique_ptr<Pool>& pool() {
 
 int num_threads() { return inside ? 1 : pool()->threads(); }
 
+thread_local int fixed_parts = 0;
+
+int sum_parts() { return inside ? 1 : fixed_parts > 0 ? fixed_parts : num_threads(); }
+
+FixedSumParts::FixedSumParts(int parts) : before_(fixed_parts) {
+  VAPO_CHECK(parts >= 1, "[FixedSumParts] {} must be at least 1", parts);
+  fixed_parts = parts;
+}
+
+FixedSumParts::~FixedSumParts() { fixed_parts = before_; }
+
 void set_num_threads(int threads) {
   VAPO_CHECK(threads >= 1, "[set_num_threads] {} must be at least 1", threads);
   if (threads != pool()->threads()) pool() = std::make_unique<Pool>(threads);

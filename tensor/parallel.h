@@ -13,6 +13,20 @@ namespace vapo {
 int num_threads();
 void set_num_threads(int threads);  // ≥ 1; not while a loop runs
 
+// In how many parts products and sums over a batch are cut, so that each thread has some: as many as there are threads, and
+// bits depend on that number; while a FixedSumParts lives, as many as it says. Inside a part of a loop it is 1.
+int sum_parts();
+class FixedSumParts {
+ public:
+  explicit FixedSumParts(int parts);  // ≥ 1; of the calling thread
+  ~FixedSumParts();
+  FixedSumParts(const FixedSumParts&) = delete;
+  FixedSumParts& operator=(const FixedSumParts&) = delete;
+
+ private:
+  int before_;
+};
+
 namespace detail {
 // part(context, i) for i in [0, parts), parts ≤ num_threads(); returns when all are done. Where another thread of
 // the program has the workers, the caller does all parts itself. The first exception of a part is thrown again.

@@ -15,7 +15,7 @@ build=(g++ cmake ninja-build libcsv-dev libfmt-dev libhwy-dev libdnnl-dev ocl-ic
 test=(doctest-dev git pkg-config xz-utils)
 package=(dpkg-dev file)
 # Of "test", where this Debian has them; what needs them is skipped where not, and says so.
-optional=(clang-format-14 chromium-headless-shell)
+optional=(clang-format-14 chromium-headless-shell libopenmpi-dev openmpi-bin)
 
 # The same by what a compiler and a shell find, for other systems: programs, and headers with the library's name.
 build_programs=(cmake ninja protoc)

@@ -204,7 +204,7 @@ bool takes_whole_batch(const LossOptions& o) {
 
 // Γ and Φ of all particles, a number each, without derivatives; from them the mean and the deviations, in f64.
 LossParts::LossParts(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options,
-                     int64_t parts)
+                     int64_t parts, const LossShare& share)
     : phi_(phi), path_(path), options_(options), parts_(parts) {
   check_batch(batch, options);
   batch_ = options.antithetic ? with_antithetic_pairs(batch) : batch;
@@ -213,17 +213,22 @@ LossParts::LossParts(const Potential& phi, const Path& path, const LossBatch& ba
              parts);
   if (parts == 1 || options.estimator != LossOptions::Estimator::published) return;
   NoGradGuard off;
+  int64_t first = share.first, last = share.count > 0 ? first + share.count : parts;
   std::vector<Tensor> gammas, phis;
   for (int64_t part = 0; part < parts; ++part) {
     LossBatch b = part_of(part);
     Particles at = particles_of(path, b);
     gammas.push_back(uncentred_innovation(at.path, rows(b.eps), at.v).value());
-    if (takes_whole_batch(options)) phis.push_back(phi(at.x, b.t, b.labels, b.dropout).value());
+    if (!takes_whole_batch(options)) continue;
+    bool own = first <= part && part < last;  // zeros in the place of the others', to be summed
+    phis.push_back(own ? phi(at.x, b.t, b.labels, b.dropout).value() : Tensor::zeros(b.t.shape(), b.t.options()));
   }
   Tensor gamma = kernel::concat(gammas, 0).to(DType::f64);
   gamma_mean_ = mean(Var(gamma)).value();
-  if (!phis.empty())
-    deviations_ = (sample_deviation(gamma) * sample_deviation(kernel::concat(phis, 0).to(DType::f64))).value();
+  if (phis.empty()) return;
+  Tensor all = kernel::concat(phis, 0).to(DType::f64);
+  if (share.sum) share.sum(all);
+  deviations_ = (sample_deviation(gamma) * sample_deviation(all)).value();
 }
 
 LossBatch LossParts::part_of(int64_t part) const {

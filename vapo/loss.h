@@ -1,6 +1,7 @@
 #pragma once
 // Losses of the variational principle (poster, D): Deep Ritz, and the same after integration by parts.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -61,6 +62,12 @@ struct LossTerms {
 };
 LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options);
 
+// Where others have the other parts: how many there are from which one on here, and what sums a tensor over all, in place.
+struct LossShare {
+  int64_t first = 0, count = 0;  // 0: all
+  std::function<void(Tensor& x)> sum = {};
+};
+
 // A batch of N in `parts` equal parts, one after the other: less memory, the same loss and gradients. What the
 // published loss takes of the whole batch (the mean of Γ, the deviations of Γ and Φ) is gathered first, where a
 // network is asked for Φ once more, forward alone. Potential and path are kept by reference.
@@ -68,7 +75,7 @@ class LossParts {
  public:
   // Throws where N cannot be divided into so many parts, and as vapo_loss does.
   LossParts(const Potential& phi, const Path& path, const LossBatch& batch, const LossOptions& options,
-            int64_t parts);
+            int64_t parts, const LossShare& share = {});
   // Of part 0 … parts−1: the terms sum over the parts to those of the whole batch. Dropout masks are its rows of
   // the whole batch's.
   LossTerms operator()(int64_t part) const;

@@ -2,6 +2,7 @@
 // Everything that makes a potential and its training what they are: the options of each part, held together. A
 // checkpoint keeps a recipe as TOML, so that its potential can be made again.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -48,8 +49,12 @@ constexpr auto names_of(PotentialOptions::Form) {
 struct TrainingOptions {
   int64_t steps = 10000;  // of the whole training
   int64_t batch_size = 512;
-  int64_t accumulate = 1;      // parts of a batch, one after the other (LossParts)
-  bool recompute = false;      // Potential::set_recompute
+  int64_t accumulate = 1;  // parts of a batch, one after the other (LossParts)
+  // Parts whose gradients are added as neighbours, sums of neighbours and so on (TreeSum), among which ranks are divided:
+  // the same bits at any number of them, and of threads. 0: none, for one rank alone.
+  int64_t shards = 0;
+  int64_t parts() const { return std::max({accumulate, shards, int64_t{1}}); }  // of a batch
+  bool recompute = false;                                                       // Potential::set_recompute
   double label_drop = 0.2;     // of a network with classes: the share of samples that are shown without theirs
   nn::Schedule schedule = {};  // total_steps 0: `steps`
   nn::OptimizerOptions optimizer = {};

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "apps/run/ranks.h"
 #include "apps/run/streams.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
@@ -38,7 +39,7 @@ CLI::Validator real_from(double low, double high) {
 
 Device CommonOptions::apply() const {
   Device chosen = available(from_name<DeviceChoice>(device));
-  if (threads > 0) set_num_threads(threads);
+  if (int own = threads > 0 ? threads : threads_of_rank(); own > 0) set_num_threads(own);
   set_precision(from_name<Precision>(precision), chosen);
   if (vapo::precision() == Precision::bf16 && chosen == Device::cpu && !cpu_has_bf16_tiles())
     note("precision bf16: this CPU has no AMX, and without it convolutions are slower than with --precision fast");
@@ -81,7 +82,9 @@ void print_result(const Json& result, bool as_json) {
   write_output(text);
 }
 
-void note(const std::string& line) { write_error(line + "\n"); }
+void note(const std::string& line) {
+  if (ranks().leads()) write_error(line + "\n");
+}
 
 void tell_missed_convolutions() {
   auto tell = [](bool& told, const MissedConvolutions& missed, const char* line) {

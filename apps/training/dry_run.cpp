@@ -1,6 +1,8 @@
 #include "apps/training/dry_run.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 #include "tensor/kernels.h"
 #include "tensor/storage.h"
@@ -37,10 +39,10 @@ struct Cost {
 // Of a part of n, as one of two where a batch is taken in several: their sum, and what a part asks of the whole
 // batch, then cost what they cost in training.
 Cost cost_of(Recipe config, const BatchSource& dataset, const Batch& batch, int64_t n, Device device) {
-  int64_t before = memory_stats(device).current_bytes, parts = std::min<int64_t>(config.train.accumulate, 2);
+  int64_t before = memory_stats(device).current_bytes, parts = std::min<int64_t>(config.train.parts(), 2);
   config.equilibrium.steps = 0;
   config.train.batch_size = parts * n;
-  config.train.accumulate = parts;
+  config.train.accumulate = parts, config.train.shards = 0;
   FirstOf few(dataset, batch, parts * n);
   Trainer trainer(config, few, {.device = device, .recorded = false});
   trainer.step();  // libraries choose their algorithms
@@ -69,7 +71,7 @@ double update_in_steps(const Config& config) {
 Json dry_run(const Config& config, Dataset& dataset, Device device) {
   const TrainingOptions& t = config.train;
   Batch batch = dataset.batch(0);
-  int64_t part = t.batch_size / t.accumulate;
+  int64_t part = t.batch_size / t.parts();
   int64_t many = std::min<int64_t>(part, dataset.sample_shape().rank() < 3 ? 1024
                                          : device == Device::cuda          ? 32
                                                                            : 4);
@@ -81,7 +83,7 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
     double slope = few < many ? (at_large - at_small) / static_cast<double>(many - few) : 0;
     return at_large + slope * static_cast<double>(n - many);
   };
-  double parts = static_cast<double>(t.accumulate);
+  double parts = static_cast<double>(t.parts());
   double flops = parts * extrapolated(small.flops, large.flops, part);
   auto bytes_of = [&](int64_t n) {
     return extrapolated(static_cast<double>(small.bytes), static_cast<double>(large.bytes), n);
@@ -102,8 +104,8 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
   int64_t updates = config.equilibrium.steps;
   Json out = {{"parameters", large.parameters},
               {"batch_size", t.batch_size},
-              {"parts", t.accumulate},
-              {"forward_passes_first", t.accumulate > 1 && takes_whole_batch(config.loss)},
+              {"parts", t.parts()},
+              {"forward_passes_first", t.parts() > 1 && takes_whole_batch(config.loss)},
               {"flops_per_step", flops},
               {"peak_bytes", static_cast<int64_t>(bytes)},
               {"peak_gib", bytes / (1 << 30)},
@@ -113,6 +115,28 @@ Json dry_run(const Config& config, Dataset& dataset, Device device) {
               {"measured_with", timed}};
   if (updates > 0) out.update({{"equilibrium_steps", updates}, {"estimated_seconds_per_equilibrium_step", update}});
   return out;
+}
+
+// What one rank sends of n numbers: by halves and back where ranks are a power of two, else all of them up the tree and
+// down again (distributed/communicator.cpp), of which rank 0 has the most.
+Json among_ranks(const Json& alone, const RanksAsked& asked) {
+  auto ranks = static_cast<uint64_t>(asked.ranks);
+  auto n = static_cast<double>(ranks), levels = std::ceil(std::log2(n)),
+       bytes = 4 * alone["parameters"].get<double>();
+  double sent = std::has_single_bit(ranks) ? 2 * (n - 1) / n * bytes : levels * bytes;
+  double reducing = (std::has_single_bit(ranks) ? sent : 2 * levels * bytes) * 8 / (asked.gigabits * 1e9) +
+                    2 * levels * asked.latency_ms / 1e3;
+  double one = alone["seconds_per_step"], together = one / n + reducing;
+  return {{"ranks", asked.ranks},
+          {"gigabits", asked.gigabits},
+          {"latency_ms", asked.latency_ms},
+          {"parts_of_each", alone["parts"].get<int64_t>() / asked.ranks},
+          {"bytes_sent_by_each", static_cast<int64_t>(sent)},
+          {"seconds_of_sums", reducing},
+          {"seconds_per_step_of_ranks", together},
+          {"hours_of_ranks", alone["hours"].get<double>() * together / one},
+          {"times_as_fast", one / together},
+          {"share_computing", one / n / together}};
 }
 
 }  // namespace vapo::app

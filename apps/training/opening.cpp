@@ -9,6 +9,7 @@
 #include "apps/run/exit_code.h"
 #include "apps/run/metrics_log.h"
 #include "apps/run/model.h"
+#include "apps/training/shared_run.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
 
@@ -36,7 +37,10 @@ void apply_settings(Config& config, const RunRequest& request) {
 }
 
 std::unique_ptr<Trainer> make_trainer(const Run& run, const RunRequest& request) {
-  TrainerOptions options{.device = request.device, .recorded = request.recorded, .config = to_toml(run.config)};
+  TrainerOptions options{.device = request.device,
+                         .recorded = request.recorded,
+                         .ranks = request.ranks,
+                         .config = to_toml(run.config)};
   return std::make_unique<Trainer>(run.config, *run.dataset, options);
 }
 
@@ -107,6 +111,7 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
     }));
   }
   if (weights) train_no_flow_again(run.config, request);
+  if (request.ranks) choose_shards(run.config, request.ranks->size());
   run.dataset = open_chosen(run.config, request.device, true);
   run.trainer = make_trainer(run, request);
   Json taken;
@@ -128,8 +133,9 @@ Run start(const RunRequest& request, const RunFolder& folder, std::optional<Fold
 bool may_change_on_resume(const std::string& key, bool equilibrium_begun) {
   if (equilibrium_begun && key == "train.steps") return false;
   if (key.starts_with("equilibrium.") && (!equilibrium_begun || key == "equilibrium.steps")) return true;
-  for (const char* allowed : {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every",
-                              "train.sample_every", "train.validate_every", "train.tensorboard", "data.path"})
+  for (const char* allowed :
+       {"train.steps", "train.checkpoint_every", "train.keep_checkpoints", "train.log_every", "train.sample_every",
+        "train.validate_every", "train.tensorboard", "train.shards", "data.path"})
     if (key == allowed) return true;
   return key.starts_with("sample.") || key.starts_with("energy.") || key.starts_with("density.");
 }
@@ -148,7 +154,7 @@ void refuse_changes(const Config& saved, const Config& asked, int64_t step) {
     throw UsageError(fmt::format(
         "{} = {}: cannot change on --resume, the run has {}. Hint: train.steps, train.checkpoint_every, "
         "train.keep_checkpoints, train.log_every, train.sample_every, train.validate_every, "
-        "train.tensorboard, data.path, sample.*, energy.*, density.* can{}",
+        "train.tensorboard, train.shards, data.path, sample.*, energy.*, density.* can{}",
         d.key, d.second, d.first,
         begun ? "; of the equilibrium phase, which has begun, equilibrium.steps, and train.steps cannot"
               : ", and equilibrium.* before that phase has begun"));
@@ -210,6 +216,7 @@ Run resume(const RunRequest& request, const RunFolder& folder, FolderLock lock) 
     Run run;
     run.config = saved;
     apply_settings(run.config, request);
+    if (request.ranks && request.ranks->size() > 1) choose_shards(run.config, request.ranks->size());
     const Config stored = saved;
     make_paths_absolute(saved);  // a setting may name the same place in another way
     refuse_changes(saved, run.config, reader->info().step);

@@ -19,7 +19,8 @@ struct RunRequest {
   std::optional<int64_t> seed;
   bool resume = false;
   Device device = Device::cpu;
-  bool recorded = true;  // as Trainer takes it
+  bool recorded = true;           // as Trainer takes it
+  Communicator* ranks = nullptr;  // likewise; a launcher's one rank, too
 };
 
 struct Run {

@@ -8,10 +8,12 @@
 #include "apps/run/contents.h"
 #include "apps/run/described.h"
 #include "apps/run/exit_code.h"
+#include "apps/run/ranks.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/doubts.h"
 #include "apps/training/dry_run.h"
 #include "apps/training/opening.h"
+#include "apps/training/shared_run.h"
 #include "apps/training/training_loop.h"
 #include "tensor/storage.h"
 
@@ -27,6 +29,7 @@ struct TrainOptions {
   std::vector<std::string> settings;
   std::optional<int64_t> seed;
   bool resume = false, dry = false;
+  RanksAsked ranks;
 };
 
 RunRequest request_of(const TrainOptions& options, Device device) {
@@ -38,7 +41,8 @@ RunRequest request_of(const TrainOptions& options, Device device) {
           .seed = options.seed,
           .resume = options.resume,
           .device = device,
-          .recorded = !options.no_graph};
+          .recorded = !options.no_graph,
+          .ranks = launch().alone() ? nullptr : &ranks()};
 }
 
 void tell_classes(const Dataset& dataset) {
@@ -49,6 +53,13 @@ void tell_classes(const Dataset& dataset) {
 int cost(const TrainOptions& options, Device device) {
   if (options.config.empty()) throw UsageError("--dry-run needs the config: vapo train CONFIG --dry-run");
   Config config = fresh_config(request_of(options, device), options.config);
+  if (int64_t asked = options.ranks.ranks; asked > 1) {
+    choose_shards(config, asked);
+    if (int64_t shards = config.train.parts(); shards % asked != 0 || config.train.batch_size % shards != 0)
+      throw InputError(
+          fmt::format("--ranks {}: train.batch_size = {} and train.shards = {} are not shared out evenly", asked,
+                      config.train.batch_size, shards));
+  }
   std::unique_ptr<Dataset> dataset = open_chosen(config, device, false);
   note(circumstances(device));
   for (const std::string& line : dataset->notes()) note(line);
@@ -57,7 +68,11 @@ int cost(const TrainOptions& options, Device device) {
   Json found = {{"data", dataset->description()}};
   found.update(dataset->facts());
   if (!options.common.json) found.erase("notes");  // which have been told
-  found.update(dry_run(config, *dataset, device));
+  Json alone = dry_run(config, *dataset, device);
+  found.update(alone);
+  if (options.ranks.ranks > 1) {
+    found.update(among_ranks(alone, options.ranks));
+  }
   print_result(options.common.json ? found : for_a_person(found), options.common.json);
   return 0;
 }
@@ -66,8 +81,13 @@ int train(const TrainOptions& options) {
   Device device = options.common.apply();
   if (options.dry) return cost(options, device);
   if (options.out.empty()) throw UsageError("--out is required. Hint: vapo train --help");
+  if (ranks().size() > 1 && device == Device::cuda)
+    throw UsageError("several ranks on GPUs are not built yet. Hint: --device cpu, or one process");
   RunFolder folder{fs::path(options.out)};
-  Run run = open_run(request_of(options, device), folder);
+  RunRequest request = request_of(options, device);
+  std::optional<Run> opened;
+  if (ranks().leads()) opened.emplace(open_run(request, folder));
+  Run run = share_run(ranks(), std::move(opened), request, folder);
   Trainer& trainer = *run.trainer;
   int64_t first = trainer.steps_done();
   note(circumstances(device));
@@ -82,7 +102,8 @@ int train(const TrainOptions& options) {
 
   Stopwatch watch;
   reset_peak_memory(device);
-  int signal = TrainingLoop(trainer, run.config, folder, device).run();
+  int signal = ranks().leads() ? TrainingLoop(trainer, run.config, folder, device, ranks()).run()
+                               : follow(trainer, run.config, ranks());
   int64_t step = trainer.steps_done();
   if (signal != 0) {
     note(fmt::format("stopped by {} at step {}; the checkpoint is saved. Hint: --resume goes on",
@@ -92,6 +113,7 @@ int train(const TrainOptions& options) {
                      step));
     return 128 + signal;
   }
+  if (!ranks().leads()) return kDone;
   double seconds = watch.seconds();
   print_result({{"out", options.out},
                 {"checkpoint", folder.checkpoint(step).string()},
@@ -119,6 +141,18 @@ void add_train(CLI::App& app, Action& action) {
   command->add_option("--out", options->out, "Folder for checkpoints, metrics.jsonl, samples and config.toml");
   command->add_flag("--dry-run", options->dry,
                     "Train nothing: say how large the run is, and how long it would take on this machine");
+  command
+      ->add_option("--ranks", options->ranks.ranks,
+                   "With --dry-run: also as so many ranks that are like this machine")
+      ->check(CLI::Range(int64_t{1}, int64_t{65'536}));
+  command->add_option("--gigabits", options->ranks.gigabits, "With --ranks: what each sends a second")
+      ->check(real_from(1e-6, 1e6))
+      ->capture_default_str();
+  command
+      ->add_option("--latency-ms", options->ranks.latency_ms,
+                   "With --ranks: of an empty message from one to another")
+      ->check(real_from(0, 1e6))
+      ->capture_default_str();
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint in the folder");
   command->add_option("--from", options->from,
                       "Begin with the weights of this checkpoint or run, their average where there is one");
@@ -129,6 +163,9 @@ void add_train(CLI::App& app, Action& action) {
   options->common.add_to(*command);
   command->callback([options, &action] {
     if (options->config.empty() && !options->resume) throw CLI::RequiredError("CONFIG");
+    if (options->ranks.ranks > 1 && !options->dry)
+      throw UsageError(
+          "--ranks is of --dry-run: a training has the ranks that a launcher starts. Hint: mpirun -n 4 vapo train");
     action = [options] { return train(*options); };
   });
 }

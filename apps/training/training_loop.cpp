@@ -10,6 +10,7 @@
 #include "apps/sampling/sampler_options.h"
 #include "apps/sampling/sampling.h"
 #include "apps/training/kept_plans.h"
+#include "apps/training/shared_run.h"
 #include "data/pictures/image_file.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -41,6 +42,14 @@ class StopOnSignal {
   }
 };
 
+// Parameters are compared where they might have parted, before they are kept for long.
+void step_and_compare(Trainer& trainer, Communicator& ranks, const Config& config) {
+  constexpr int64_t every = 100;
+  trainer.step();
+  int64_t step = trainer.steps_done();
+  if (ranks.size() > 1 && (step % every == 0 || step == config.steps())) compare_ranks(ranks, trainer);
+}
+
 // Leaves what can be left in the middle: sampling and validation.
 struct Stopped {};
 void stop_if_asked() {
@@ -49,11 +58,13 @@ void stop_if_asked() {
 
 }  // namespace
 
-TrainingLoop::TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device)
+TrainingLoop::TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device,
+                           Communicator& ranks)
     : trainer_(trainer),
       config_(config),
       folder_(folder),
       device_(device),
+      ranks_(ranks),
       // a line whose picture is not there: it is drawn again
       metrics_(folder.metrics(), trainer.steps_done(),
                std::filesystem::exists(folder.samples(trainer.steps_done())) ? "" : "grid"),
@@ -159,7 +170,14 @@ int TrainingLoop::run() {
   bool grids = trainer_.averaged().of_images();
   StopOnSignal stop;
   KeptPlans plans(folder_.convolutions(), device_);
-  try {
+  int signal = 0;
+  auto unless_stopped = [](const auto& f) {
+    try {
+      f();
+    } catch (const Stopped&) {
+    }
+  };
+  unless_stopped([&] {
     if (trainer_.steps_done() > 0) {  // what a stop had left undone
       if (!metrics_.machine().empty() && metrics_.machine() != circumstances(device_))
         note(fmt::format("before it ran on {}: from here on the bits may differ from those of a run without a stop",
@@ -168,25 +186,34 @@ int TrainingLoop::run() {
       if (due(c.validate_every) && !metrics_.kept(trainer_.steps_done(), "validation_loss")) validate();
       if (grids && due(c.sample_every)) draw_grid();
     }
-    Progress progress(trainer_.steps_done(), config_.steps());
-    while (trainer_.steps_done() < config_.steps() && !stop_signal) {
-      trainer_.step();
-      plans.keep();
-      tell_missed_convolutions();
-      int64_t step = trainer_.steps_done();
-      bool turns = step == flow_end(), is_log_step = step % c.log_every == 0 || turns;
-      progress.show(step, trainer_.window().mean(trainer_.last()), is_log_step);
-      if (is_log_step) log(progress);
-      bool validates = due(c.validate_every), draws = grids && due(c.sample_every);
-      // before what takes long, so that nothing is lost where it is stopped
-      if (due(c.checkpoint_every) || validates || draws || turns) save();
+  });
+  Progress progress(trainer_.steps_done(), config_.steps());
+  while (trainer_.steps_done() < config_.steps() && !(signal = signal_of_any(ranks_, stop_signal))) {
+    step_and_compare(trainer_, ranks_, config_);
+    plans.keep();
+    tell_missed_convolutions();
+    int64_t step = trainer_.steps_done();
+    bool turns = step == flow_end(), is_log_step = step % c.log_every == 0 || turns;
+    progress.show(step, trainer_.window().mean(trainer_.last()), is_log_step);
+    if (is_log_step) log(progress);
+    bool validates = due(c.validate_every), draws = grids && due(c.sample_every);
+    // before what takes long, so that nothing is lost where it is stopped
+    if (due(c.checkpoint_every) || validates || draws || turns) save();
+    unless_stopped([&] {
       if (validates) validate();
       if (draws) draw_grid();
-    }
-  } catch (const Stopped&) {
+    });
   }
   if (saved_ != trainer_.steps_done()) save();
-  return stop_signal;
+  return signal ? signal : stop_signal;
+}
+
+int follow(Trainer& trainer, const Config& config, Communicator& ranks) {
+  StopOnSignal stop;
+  int signal = 0;
+  while (trainer.steps_done() < config.steps() && !(signal = signal_of_any(ranks, stop_signal)))
+    step_and_compare(trainer, ranks, config);
+  return signal;
 }
 
 }  // namespace vapo::app

@@ -15,7 +15,7 @@ namespace vapo::app {
 class TrainingLoop {
  public:
   // All are kept by reference. The folder holds the checkpoint that the trainer stands at.
-  TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device);
+  TrainingLoop(Trainer& trainer, const Config& config, const RunFolder& folder, Device device, Communicator& ranks);
   // 0, or the SIGINT, SIGTERM or SIGHUP that ended it, with the last finished step saved. A second SIGINT or SIGTERM kills.
   int run();
 
@@ -33,10 +33,14 @@ class TrainingLoop {
   const Config& config_;
   const RunFolder& folder_;
   Device device_;
+  Communicator& ranks_;
   MetricsLog metrics_;
   std::unique_ptr<data::EventWriter> events_;  // null where the config wants none
   int64_t saved_;
   bool machine_logged_ = false;  // the first line after a start or a resumption names device and precision
 };
+
+// The same steps on another rank than 0, which writes nothing.
+int follow(Trainer& trainer, const Config& config, Communicator& ranks);
 
 }  // namespace vapo::app

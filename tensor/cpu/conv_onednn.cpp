@@ -108,11 +108,11 @@ Convolution& convolution(Pass pass, ConvGeometry s, int64_t images, bool bias) {
   return primitive_for<Convolution>(Call{pass, bias, precision() == Precision::bf16 && cpu_has_bf16(), s});
 }
 
-// f(first image, count, part) for a part of the batch on each thread.
-int64_t part_size(int64_t n) { return (n + num_threads() - 1) / num_threads(); }
+int64_t part_size(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
+// f(first image, count, part) for so many parts of the batch at most.
 template <class F>
-void over_images(int64_t n, const F& f) {
-  int64_t size = part_size(n), parts = (n + size - 1) / size;
+void over_images(int64_t n, int64_t most, const F& f) {
+  int64_t size = part_size(n, most), parts = (n + size - 1) / size;
   parallel_for(parts, 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) f(part * size, std::min(size, n - part * size), part);
   });
@@ -121,10 +121,10 @@ void over_images(int64_t n, const F& f) {
 // The passes that take weights and write images: forward, x → y, and input_grad, y → x.
 void with_weights(Pass pass, const ConvGeometry& s, const float* x, const float* w, const float* bias,
                   const float* y) {
-  const Convolution& first = convolution(pass, s, part_size(s.n), bias != nullptr);
+  const Convolution& first = convolution(pass, s, part_size(s.n, num_threads()), bias != nullptr);
   Tensor packed = scratch(first.packed_bytes());
   first.pack(w, packed.mutable_data<float>());
-  over_images(s.n, [&](int64_t begin, int64_t count, int64_t) {
+  over_images(s.n, num_threads(), [&](int64_t begin, int64_t count, int64_t) {
     Convolution& own = convolution(pass, s, count, bias != nullptr);
     Tensor weights = packed;
     if (!own.same_layout(first)) {  // a smaller last part may want another layout
@@ -156,9 +156,9 @@ void onednn_input_grad(const ConvGeometry& s, const float* g, const float* w, fl
 }
 
 void onednn_weight_grad(const ConvGeometry& s, const float* x, const float* g, float* dw) {
-  std::vector<Tensor> sums(static_cast<size_t>(num_threads()));  // in our layout, one for each part of the batch
+  std::vector<Tensor> sums(static_cast<size_t>(sum_parts()));  // in our layout, one for each part of the batch
   guarded("conv2d_weight_grad", s, [&] {
-    over_images(s.n, [&](int64_t begin, int64_t count, int64_t part) {
+    over_images(s.n, sum_parts(), [&](int64_t begin, int64_t count, int64_t part) {
       Convolution& own = convolution(Pass::weight_grad, s, count, false);
       Tensor packed = scratch(own.packed_bytes());
       own.run(x + begin * s.h * s.w * s.c, packed.data<float>(), nullptr, g + begin * s.oh * s.ow * s.o);

@@ -138,7 +138,7 @@ struct Grid {
   int64_t rows = 1, cols = 1, block_rows, block_cols;
 };
 Grid grid_of(const Product& p) {
-  int64_t parts = std::min<int64_t>(num_threads(), p.m * p.n * p.k / grain);
+  int64_t parts = std::min<int64_t>(sum_parts(), p.m * p.n * p.k / grain);
   Grid best{1, 1, p.m, p.n};
   for (; parts > 1; --parts) {
     int64_t least = INT64_MAX;
@@ -208,8 +208,12 @@ void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor&
         multiply(p, pa + at[0] * s.m * s.k, pb + at[1] * s.k * s.n, pbias, py + i * s.m * s.n);
       }
     };
-    if (batches >= num_threads())  // whole products for each thread: nothing is read twice
-      parallel_for(batches, std::max<int64_t>(1, grain / std::max<int64_t>(1, s.m * s.n * s.k)), 1, some);
+    if (batches >= sum_parts())  // whole products for each thread: nothing is read twice
+      parallel_for(batches, std::max<int64_t>(1, grain / std::max<int64_t>(1, s.m * s.n * s.k)), 1,
+                   [&](int64_t begin, int64_t end) {
+                     FixedSumParts whole(1);
+                     some(begin, end);
+                   });
     else
       some(0, batches);
     if (bias.defined() && !adds_bias<T>(p)) add_bias("linear", bias, y);

@@ -158,8 +158,8 @@ void winograd_weight_grad(const ConvGeometry& s, const float* x, const float* g,
   const WinogradLoops& loops = winograd_simd();
   Problem p = forward_problem(s);
   int64_t cols = padded(s.o), size = frequencies * s.c * cols;
-  std::vector<Tensor> sums(static_cast<size_t>(num_threads()));  // one for each part of the tiles
-  int64_t tiles = p.tiles(), parts = std::min<int64_t>(num_threads(), tiles), per = (tiles + parts - 1) / parts;
+  std::vector<Tensor> sums(static_cast<size_t>(sum_parts()));  // one for each part of the tiles
+  int64_t tiles = p.tiles(), parts = std::min<int64_t>(sum_parts(), tiles), per = (tiles + parts - 1) / parts;
   int64_t chunk = p.chunk(per, 2, 3);  // sums are read and written
   parallel_for(parts, 1, 1, [&](int64_t part_begin, int64_t part_end) {
     for (int64_t part = part_begin; part < part_end; ++part) {

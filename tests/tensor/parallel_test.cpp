@@ -12,6 +12,7 @@
 
 #include "tensor/check.h"
 #include "tensor/kernels.h"
+#include "tensor/precision.h"
 #include "tensor/random.h"
 
 using namespace vapo;
@@ -108,4 +109,36 @@ TEST_CASE("products are the same for any number of threads, up to rounding, with
           CHECK(worst < (type == DType::f32 ? 1e-4 : 1e-12));
         }
       }
+}
+
+TEST_CASE(
+    "with a fixed number of parts products and gradients of weights have the same bits on any number of threads") {
+  Precision before = precision();
+  for (Precision p : {Precision::strict, Precision::fast}) {
+    set_precision(p);
+    CAPTURE(std::string(name_of(p)));
+    Tensor x = randn({6, 14, 14, 32}, {.seed = 1}), g = randn({6, 14, 14, 48}, {.seed = 2}),
+           w = randn({48, 3, 3, 32}, {.seed = 3});
+    Tensor flat_x = x.reshape({6 * 14 * 14, 32}), flat_g = g.reshape({6 * 14 * 14, 48});
+    Tensor queries = randn({5, 60, 40}, {.seed = 4}), keys = randn({5, 40, 70}, {.seed = 5});
+    auto all = [&](int threads, int parts) {
+      Threads these(threads);
+      FixedSumParts fixed(parts);
+      kernel::Conv2dOptions same{.padding = 1};
+      std::vector<float> out;
+      for (const Tensor& y :
+           {kernel::conv2d_weight_grad(x, g, {48, 3, 3, 32}, same), kernel::conv2d(x, w, {}, same),
+            kernel::conv2d_weight_grad(x, g, {48, 1, 1, 32}, {}),
+            kernel::matmul(flat_x, flat_g, {.transpose_a = true}), kernel::matmul(queries, keys, {})})
+        for (float v : y.to_vector<float>()) out.push_back(v);
+      return out;
+    };
+    for (int parts : {1, 4, 8}) {
+      std::vector<float> one = all(1, parts);
+      for (int threads : {2, 3, 7}) CHECK(all(threads, parts) == one);
+    }
+    CHECK(all(1, 1) != all(1, 4));  // they are other sums
+  }
+  set_precision(before);
+  CHECK(sum_parts() == num_threads());
 }

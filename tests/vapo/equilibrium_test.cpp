@@ -32,7 +32,7 @@ struct Learning {
     for (const nn::NamedParameter& p : nn::named_parameters(phi)) out.push_back(*p.parameter);
     return out;
   }
-  Learner learner() { return {parameters, optimizer}; }
+  Learner learner(int64_t parts = 1) { return {parameters, optimizer, {}, nullptr, {.parts = parts}}; }
   std::vector<Var> parameters;
   nn::Optimizer optimizer;
 };
@@ -96,7 +96,7 @@ TEST_CASE("an update descends the gradient of flow and contrast, as differences 
       std::vector<Tensor> before;
       for (const Var& p : sgd.parameters) before.push_back(p.value().clone());
       auto flow_term = [&](const TrainingStep::Add& add) { add(vapo_loss(phi, flow.path, batch, {})); };
-      StepReport report = phase.update(0, data, {}, parts, flow_term, sgd.learner());
+      StepReport report = phase.update(0, data, {}, flow_term, sgd.learner(parts));
       std::vector<Tensor> moved;  // by −g
       for (size_t i = 0; i < before.size(); ++i) moved.push_back(before[i] - sgd.parameters[i].value());
 
@@ -143,7 +143,7 @@ TEST_CASE("the contrast alone moves a perturbed potential of Gaussian data to th
     EquilibriumPhase phase({.potential = phi, .path = path, .sample = {2}, .seed = 1}, o);
     Learning adam(phi, {.beta1 = 0.5});
     for (int64_t n = 0; n < o.steps; ++n)
-      phase.update(n, gaussian_data(flow, 256, static_cast<uint64_t>(n)), {}, 1, no_flow, adam.learner());
+      phase.update(n, gaussian_data(flow, 256, static_cast<uint64_t>(n)), {}, no_flow, adam.learner());
     CHECK(std::abs(phi.a.item()) < 0.05);
     CHECK(std::abs(phi.b.value().at(0)) < 0.05);
     CHECK(std::abs(phi.b.value().at(1)) < 0.05);
@@ -166,7 +166,7 @@ TEST_CASE("the contrast of a potential at a temperature moves it to the Gaussian
   EquilibriumPhase phase({.potential = phi, .path = flow.path, .sample = {2}, .seed = 1}, o);
   Learning adam(phi, {.beta1 = 0.5});
   for (int64_t n = 0; n < o.steps; ++n)
-    phase.update(n, gaussian_data(flow, 256, static_cast<uint64_t>(n)), {}, 1, no_flow, adam.learner());
+    phase.update(n, gaussian_data(flow, 256, static_cast<uint64_t>(n)), {}, no_flow, adam.learner());
   double precision = T / (flow.s * flow.s);
   CHECK(phi.a.item() == doctest::Approx(-precision).epsilon(0.06));
   CHECK(phi.b.value().at(0) == doctest::Approx(precision * flow.m[0]).epsilon(0.12));
@@ -187,7 +187,7 @@ TEST_CASE("energies that run away are an error with the numbers, and so are ones
     EquilibriumPhase phase({.potential = phi, .path = flow.path, .sample = {2}}, o);
     int64_t n = 0;
     try {
-      for (; n < updates; ++n) phase.update(n, data, {}, 1, no_flow, adam.learner());
+      for (; n < updates; ++n) phase.update(n, data, {}, no_flow, adam.learner());
     } catch (const DivergedError& e) {
       return fmt::format("{}: {}", n, e.what());
     }
@@ -206,7 +206,7 @@ TEST_CASE("chains at rest around data that are all alike do not run away") {
   Learning adam(phi, {});
   EquilibriumPhase phase({.potential = phi, .path = linear_path, .sample = {2}}, o);
   Tensor data = Tensor::zeros({8, 2}, DType::f64);
-  for (int64_t n = 0; n < 60; ++n) phase.update(n, data, {}, 1, no_flow, adam.learner());
+  for (int64_t n = 0; n < 60; ++n) phase.update(n, data, {}, no_flow, adam.learner());
   CHECK(phase.last().measured[2] == std::pair<std::string, double>("spread_data", 0));
 }
 

@@ -12,30 +12,9 @@
 namespace vapo {
 namespace {
 
-// Sums of gradients, one for every parameter.
-class Gradients {
- public:
-  explicit Gradients(const std::vector<Var>& parameters) : parameters_(parameters) {}
-  void add(const Var& loss, double weight = 1) {
-    std::vector<Var> g = grad(loss, parameters_, {.allow_unused = true});
-    for (size_t i = 0; i < g.size(); ++i) add_to(i, weight == 1 ? g[i].value() : weight * g[i].value());
-  }
-  void add(const Gradients& other, double weight) {
-    for (size_t i = 0; i < other.sums_.size(); ++i) add_to(i, weight * other.sums_[i]);
-  }
-  double norm() const { return sums_.empty() ? 0 : std::sqrt(kernel::sum_squares(sums_).item()); }
-  std::vector<Var> values() const { return {sums_.begin(), sums_.end()}; }
-
- private:
-  void add_to(size_t i, Tensor g) {
-    if (i == sums_.size())
-      sums_.push_back(std::move(g));
-    else
-      sums_[i] = sums_[i] + g;
-  }
-  const std::vector<Var>& parameters_;
-  std::vector<Tensor> sums_;
-};
+double norm_of(const std::vector<Tensor>& gradients) {
+  return gradients.empty() ? 0 : std::sqrt(kernel::sum_squares(gradients).item());
+}
 
 double mean_of(const std::vector<size_t>& members, const std::vector<double>& values) {
   double sum = 0;
@@ -109,7 +88,7 @@ ContrastOfEnergies contrast_of(const std::vector<double>& energies, int64_t chai
 
 struct EquilibriumPhase::Contrast {
   ContrastOfEnergies of;
-  Gradients gradients;
+  std::vector<Tensor> gradients;
 };
 
 EquilibriumPhase::EquilibriumPhase(const EquilibriumSetting& setting, const EquilibriumOptions& options)
@@ -117,38 +96,56 @@ EquilibriumPhase::EquilibriumPhase(const EquilibriumSetting& setting, const Equi
 
 // In several parts the energies are computed first, forward alone: which chains are trimmed all of them decide.
 EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, const States& positives,
-                                                      int64_t parts, const Learner& learner) const {
+                                                      const Learner& learner) const {
   auto both = [](const Tensor& a, const Tensor& b) {
     return a.defined() ? kernel::concat(std::vector{a, b}, 0) : a;
   };
   States all{both(negatives.x, positives.x), both(negatives.t, positives.t),
              both(negatives.labels, positives.labels)};
-  int64_t n = all.x.dim(0), size = (n + parts - 1) / parts;
-  auto energies_from = [&](int64_t first) {
+  const Replicas& r = learner.replicas;
+  int64_t n = all.x.dim(0), size = (n + r.parts - 1) / r.parts;
+  struct Range {
+    int64_t first, count;
+  };
+  auto range = [&](int64_t part) {  // the last ones may have nothing
+    int64_t first = std::min((r.first_part() + part) * size, n);
+    return Range{first, std::min(size, n - first)};
+  };
+  auto energies_of = [&](Range at) {
     auto part = [&](const Tensor& x) {
-      return x.defined() ? kernel::slice(x, 0, first, std::min(first + size, n), 1) : x;
+      return x.defined() ? kernel::slice(x, 0, at.first, at.first + at.count, 1) : x;
     };
     return chains_.energy(part(all.x), part(all.t), part(all.labels));
   };
   Var kept;  // with its history, where there is one part
-  std::vector<double> energies;
-  for (int64_t first = 0; first < n; first += size) {
+  std::vector<double> energies(static_cast<size_t>(n));
+  for (int64_t part = 0; part < r.own_parts(); ++part) {
+    Range at = range(part);
+    if (at.count == 0) continue;
     std::optional<NoGradGuard> off;
-    if (size < n) off.emplace();
-    kept = energies_from(first);
+    if (r.parts > 1) off.emplace();
+    kept = energies_of(at);
     std::vector<double> e = kept.value().to(DType::f64).to_vector<double>();
-    energies.insert(energies.end(), e.begin(), e.end());
+    std::copy(e.begin(), e.end(), energies.begin() + at.first);
   }
+  if (r.ranks) r.ranks->all_reduce(energies);  // zeros in the place of the others'
   std::vector<int64_t> labels;
   if (all.labels.defined()) labels = all.labels.to_vector<int64_t>();
-  Contrast out{contrast_of(energies, negatives.x.dim(0), options_, labels), Gradients(learner.parameters)};
-  for (int64_t first = 0; first < n; first += size) {
-    std::span<const float> c = std::span(out.of.coefficients).subspan(static_cast<size_t>(first));
-    Var e = size < n ? energies_from(first) : kept;
-    Tensor weights = Tensor::from(c.first(static_cast<size_t>(e.numel())), e.shape()).to(e.dtype()).to(e.device());
-    out.gradients.add(sum(e * weights));
+  ContrastOfEnergies of = contrast_of(energies, negatives.x.dim(0), options_, labels);
+  GradientSum sum_of(learner.parameters, r);
+  for (int64_t part = 0; part < r.own_parts(); ++part) {
+    Range at = range(part);
+    if (at.count == 0) {
+      sum_of.take({});
+      continue;
+    }
+    auto c = std::span<const float>(of.coefficients)
+                 .subspan(static_cast<size_t>(at.first), static_cast<size_t>(at.count));
+    Var e = r.parts > 1 ? energies_of(at) : kept;
+    sum_of.take(sum(e * Tensor::from(c, e.shape()).to(e.dtype()).to(e.device())));
   }
-  return out;
+  sum_of.finish();
+  return {std::move(of), sum_of.gradients()};
 }
 
 // Data that are all alike have energies all alike: the deviation over them is then small beside that of the chains' law.
@@ -168,13 +165,13 @@ void EquilibriumPhase::watch(int64_t n, double gap, double spread, double dimens
         n + 1, found, before, chains_.acceptance()));
 }
 
-const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const Tensor& labels, int64_t parts,
+const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const Tensor& labels,
                                            const FlowTerm& flow, const Learner& learner) {
   EnableGradGuard on;
   VAPO_CHECK(data.dim(0) >= options_.rungs(), "[equilibrium] {} samples for {} times", data.dim(0),
              options_.rungs());
   const States& negatives = chains_.move(n, data, labels);
-  Contrast second = contrast(negatives, chains_.positives(n, data, labels), parts, learner);
+  Contrast second = contrast(negatives, chains_.positives(n, data, labels), learner);
   const ContrastOfEnergies& of = second.of;
   if (!std::isfinite(of.energy_data + of.energy_chains))
     throw DivergedError(fmt::format(
@@ -184,16 +181,20 @@ const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const 
   watch(n, of.energy_chains - of.energy_data, of.spread_data, static_cast<double>(data.numel() / data.dim(0)));
 
   report_ = {};
-  Gradients first(learner.parameters);
+  GradientSum sum(learner.parameters, learner.replicas);
   flow([&](const LossTerms& part) {
-    first.add(part.total);
-    report_.loss += part.total.item();
-    for (size_t i = 0; i < part.terms.size(); ++i) {
-      if (i == report_.terms.size()) report_.terms.emplace_back(part.terms[i].first, 0);
-      report_.terms[i].second += part.terms[i].second.item();
-    }
+    report_.terms.clear();
+    for (const auto& [name, value] : part.terms) report_.terms.emplace_back(name, 0);
+    sum.take(part.total, values_of(part).to(DType::f64));
   });
-  double flow_norm = first.norm(), norm = second.gradients.norm(), weight = options_.weight;
+  sum.finish();
+  std::vector<Tensor> gradients = sum.gradients();
+  if (sum.values().defined()) {
+    std::vector<double> values = sum.values().to_vector<double>();
+    report_.loss = values[0];
+    for (size_t i = 0; i < report_.terms.size(); ++i) report_.terms[i].second = values[i + 1];
+  }
+  double flow_norm = norm_of(gradients), norm = norm_of(second.gradients), weight = options_.weight;
   if (options_.share > 0 && norm > 0) weight = std::min(weight, options_.share * flow_norm / norm);
   report_.loss += weight * of.value;
   report_.terms.emplace_back("contrast", weight * of.value);
@@ -207,8 +208,12 @@ const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const 
                       {"acceptance", chains_.acceptance()}};
   if (options_.jumps > 0) report_.measured.emplace_back("jumped", chains_.jumped());
   report_.learning_rate = options_.learning_rate().at(n);
-  first.add(second.gradients, weight);
-  report_.gradient_norm = learner.optimizer.step(first.values(), report_.learning_rate, learner.clip, learner.ema);
+  std::vector<Var> together;
+  for (size_t i = 0; i < second.gradients.size(); ++i) {
+    Tensor g = weight * second.gradients[i];
+    together.emplace_back(gradients.empty() ? g : gradients[i] + g);
+  }
+  report_.gradient_norm = learner.optimizer.step(together, report_.learning_rate, learner.clip, learner.ema);
   if (!report_.is_finite())
     throw DivergedError(
         fmt::format("update {} of the equilibrium phase: the loss is {}, its gradient's norm {}. Hint: a smaller "

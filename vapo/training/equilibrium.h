@@ -18,6 +18,7 @@ struct Learner {
   nn::Optimizer& optimizer;
   nn::ClipOptions clip = {};
   nn::Ema* ema = nullptr;
+  Replicas replicas = {};  // among whose parts both terms are divided; the chains are moved by every rank alike
 };
 
 class EquilibriumPhase {
@@ -25,15 +26,15 @@ class EquilibriumPhase {
   // Throws InputError naming the key where potential and options do not fit. The setting's potential is kept by reference.
   EquilibriumPhase(const EquilibriumSetting& setting, const EquilibriumOptions& options);
 
-  // Hands the flow term, part by part, to `add`, as TrainingStep has it.
+  // Hands the flow term, this rank's parts of it, to `add`, as TrainingStep has it.
   using FlowTerm = std::function<void(const TrainingStep::Add& add)>;
-  // Update n (from 0) on data (N,…) and labels (N) i64 or undefined, on the setting's device; the second term in so many
-  // parts, one after the other. Beside the loss it reports in `measured`: energy_data, energy_chains and their deviations,
-  // the norms of both terms' gradients (λ applied), λ, the acceptance, and with jumps the share of them that was taken
-  // (EquilibriumChains). Throws DivergedError, and writes no parameter, where an energy, the loss or a gradient is not
-  // finite, or where energies run away: where |E[E(x⁻)] − E_data[E]| of 20 updates is beyond options.limit deviations, of E
-  // over data or of E over a Gaussian law in D dimensions, T√(D/2), whichever is larger; and larger than before.
-  const StepReport& update(int64_t n, const Tensor& data, const Tensor& labels, int64_t parts, const FlowTerm& flow,
+  // Update n (from 0) on data (N,…) and labels (N) i64 or undefined, on the setting's device. Beside the loss it reports in
+  // `measured`: energy_data, energy_chains and their deviations, the norms of both terms' gradients (λ applied), λ, the
+  // acceptance, and with jumps the share of them that was taken (EquilibriumChains). Throws DivergedError, and writes no
+  // parameter, where an energy, the loss or a gradient is not finite, or where energies run away: where
+  // |E[E(x⁻)] − E_data[E]| of 20 updates is beyond options.limit deviations, of E over data or of E over a Gaussian law in
+  // D dimensions, T√(D/2), whichever is larger; and larger than before.
+  const StepReport& update(int64_t n, const Tensor& data, const Tensor& labels, const FlowTerm& flow,
                            const Learner& learner);
   const StepReport& last() const { return report_; }
 
@@ -44,7 +45,7 @@ class EquilibriumPhase {
 
  private:
   struct Contrast;
-  Contrast contrast(const States& negatives, const States& positives, int64_t parts, const Learner& learner) const;
+  Contrast contrast(const States& negatives, const States& positives, const Learner& learner) const;
   void watch(int64_t n, double gap, double spread, double dimensions);
 
   EquilibriumOptions options_;

@@ -1,11 +1,13 @@
 #include "vapo/training/trainer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "tensor/check.h"
 #include "tensor/finite.h"
 #include "tensor/kernels.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tensor/upload.h"
 #include "vapo/coupling.h"
@@ -38,12 +40,17 @@ StepReport Window::mean(const StepReport& last) const {
 
 namespace {
 
+Replicas replicas_of(const TrainingOptions& t, const TrainerOptions& o) {
+  return {.ranks = o.ranks, .parts = t.parts(), .tree = t.shards > 0};
+}
+
 StepOptions step_options(const TrainingOptions& t, const TrainerOptions& o) {
   return {.optimizer = t.optimizer,
           .clip = t.clip,
           .ema_decay = t.ema_decay,
           .ema_ramp = t.ema_ramp,
           .device = o.device,
+          .replicas = replicas_of(t, o),
           .recorded = o.recorded};
 }
 
@@ -81,10 +88,15 @@ void Trainer::check_recipe() const {
     throw InputError(
         "loss.weight must be \"one\" with loss.estimator = \"published\": that loss has time weights of its own");
   }
-  if (t.batch_size % t.accumulate != 0) {
-    throw InputError(fmt::format("train.batch_size = {} cannot be divided into train.accumulate = {} equal parts",
-                                 t.batch_size, t.accumulate));
-  }
+  auto divides = [](int64_t parts, int64_t whole) { return parts <= 1 || whole % parts == 0; };
+  for (auto [name, parts] : {std::pair{"accumulate", t.accumulate}, {"shards", t.shards}})
+    if (!divides(parts, t.batch_size))
+      throw InputError(fmt::format("train.batch_size = {} cannot be divided into train.{} = {} equal parts",
+                                   t.batch_size, name, parts));
+  if (!divides(t.accumulate, t.shards) && !divides(t.shards, t.accumulate))
+    throw InputError(fmt::format("train.accumulate = {} and train.shards = {}: one must divide the other",
+                                 t.accumulate, t.shards));
+  check_ranks(t);
   if (published && t.batch_size < 2) {
     throw InputError(
         "train.batch_size must be 2 or more with loss.estimator = \"published\": it divides by a deviation");
@@ -95,6 +107,18 @@ void Trainer::check_recipe() const {
         fmt::format("{}.classes = {}, and {} has {}", name_of(recipe_.potential.network), classes, source_.name(),
                     source_.classes() == 0 ? "no labels" : fmt::format("{} classes", source_.classes())));
   }
+}
+
+// Ranks whose parts are whole branches of the tree have the sums of one rank.
+void Trainer::check_ranks(const TrainingOptions& t) const {
+  int64_t ranks = options_.ranks ? options_.ranks->size() : 1, own = t.parts() / ranks;
+  if (ranks == 1) return;
+  if (t.shards == 0) throw InputError(fmt::format("train.shards = 0: nothing to share out among {} ranks", ranks));
+  if (t.parts() % ranks != 0 || !std::has_single_bit(static_cast<uint64_t>(own)))
+    throw InputError(
+        fmt::format("train.shards = {} cannot be shared out among {} ranks: shards for each must be 1, 2, 4, 8, …. "
+                    "Hint: train.shards = {}, with a train.batch_size that it divides",
+                    t.parts(), ranks, ranks));
 }
 
 // A second potential whose parameters are the averages themselves, as constants.
@@ -135,8 +159,11 @@ void Trainer::compute(const TrainingStep::Add& add, double fade) const {
     Var share = clamp(affine(Var(batch.t), -1 / (1 - fade), 1 / (1 - fade)), 0, 1);
     batch.weights = (times.weights.defined() ? share * times.weights : share).value();
   }
-  LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, t.accumulate);
-  for (int64_t part = 0; part < t.accumulate; ++part) add(loss(part));
+  Replicas replicas = replicas_of(t, options_);
+  LossShare share{.first = replicas.first_part(), .count = replicas.own_parts()};
+  if (options_.ranks) share.sum = [this](Tensor& x) { all_reduce(*options_.ranks, {&x}); };
+  LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, replicas.parts, share);
+  for (int64_t part = 0; part < share.count; ++part) add(loss(share.first + part));
 }
 
 // Of each image the label, or "no class" with probability train.label_drop.
@@ -201,7 +228,7 @@ double Trainer::validation_loss(const std::function<void()>& before) const {
   const TrainingOptions& t = recipe_.train;
   uint64_t seed = static_cast<uint64_t>(t.seed);
   int64_t count = std::min(most, source_.held_out_count()), size = std::min(t.batch_size, count);
-  int64_t part = t.batch_size / t.accumulate, parts = std::max<int64_t>(1, (size + part - 1) / part);
+  int64_t part = t.batch_size / t.parts(), parts = std::max<int64_t>(1, (size + part - 1) / part);
   size -= size % parts;
   bool published = recipe_.loss.estimator == LossOptions::Estimator::published;
   if (size < 1 || (published && size < 2)) return NAN;
@@ -249,9 +276,9 @@ const StepReport& Trainer::equilibrium_update() {
         kernel::copy_into(training_.parameters()[i].value(), ema->averages()[i]);
     ema->set_decay(recipe_.equilibrium.ema_decay);
   }
-  Learner learner{training_.parameters(), training_.optimizer(), t.clip, ema};
+  Learner learner{training_.parameters(), training_.optimizer(), t.clip, ema, replicas_of(t, options_)};
   const StepReport& report = equilibrium_->update(
-      step_ - t.steps, data_, labels_, t.accumulate,
+      step_ - t.steps, data_, labels_,
       [&](const TrainingStep::Add& add) { compute(add, recipe_.equilibrium.fade); }, learner);
   ++step_;
   window_.add(report);
@@ -259,6 +286,9 @@ const StepReport& Trainer::equilibrium_update() {
 }
 
 const StepReport& Trainer::step() {
+  constexpr int of_a_part = 4;  // ranks may have other numbers of threads
+  std::optional<FixedSumParts> fixed;
+  if (recipe_.train.shards > 0) fixed.emplace(of_a_part);
   load_batch();
   if (equilibrium_ && step_ >= recipe_.train.steps) return equilibrium_update();
   std::function<void()> meanwhile;

@@ -23,7 +23,9 @@ struct Window {
 
 struct TrainerOptions {
   Device device = Device::cpu;
-  bool recorded = true;     // StepOptions
+  bool recorded = true;  // StepOptions
+  // Which share the parts of every batch (train.shards), and of which all hold what is trained; kept by pointer.
+  Communicator* ranks = nullptr;
   std::string config = {};  // text that the checkpoint keeps in the recipe's place: a config that holds it
 };
 
@@ -62,6 +64,7 @@ class Trainer {
 
  private:
   void check_recipe() const;
+  void check_ranks(const TrainingOptions& t) const;
   void share_averages();
   struct Shown {  // of one step: x̄ and its classes
     int64_t step = -1;

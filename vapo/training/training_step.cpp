@@ -3,7 +3,6 @@
 #include <cmath>
 #include <limits>
 
-#include "autograd/grad.h"
 #include "tensor/kernels.h"
 
 namespace vapo {
@@ -18,33 +17,24 @@ TrainingStep::TrainingStep(nn::Module& module, const StepOptions& options) : opt
   optimizer_ = std::make_unique<nn::Optimizer>(std::move(named), options.optimizer);
 }
 
-void TrainingStep::add(const LossTerms& loss, std::vector<Var>& gradients, Tensor& values) {
-  std::vector<Tensor> of_part{loss.total.value().reshape({1})};
-  term_names_.clear();
-  for (const auto& [name, value] : loss.terms) {
-    term_names_.push_back(name);
-    of_part.push_back(value.value().reshape({1}));
-  }
-  Tensor all = kernel::concat(of_part, 0);
-  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
-  // their norm, and nothing is written.
-  std::vector<Var> g = grad(loss.total, parameters_, {.allow_unused = true});
-  if (gradients.empty()) {
-    gradients = std::move(g);
-    values = all;
-    return;
-  }
-  values = kernel::binary(kernel::Binary::add, values, all);
-  for (size_t i = 0; i < g.size(); ++i) {
-    gradients[i] = kernel::binary(kernel::Binary::add, gradients[i].value(), g[i].value());
-    g[i] = Var();
-  }
+Tensor values_of(const LossTerms& loss) {
+  std::vector<Tensor> values{loss.total.value().reshape({1})};
+  for (const auto& [name, value] : loss.terms) values.push_back(value.value().reshape({1}));
+  return kernel::concat(values, 0);
 }
 
 void TrainingStep::compute(double learning_rate, const std::function<void(const Add&)>& losses) {
-  std::vector<Var> gradients;
-  Tensor values;
-  losses([&](const LossTerms& loss) { add(loss, gradients, values); });
+  GradientSum sum(parameters_, options_.replicas);
+  losses([&](const LossTerms& loss) {
+    term_names_.clear();
+    for (const auto& [name, value] : loss.terms) term_names_.push_back(name);
+    // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
+    // their norm, and nothing is written.
+    sum.take(loss.total, values_of(loss));
+  });
+  sum.finish();
+  std::vector<Var> gradients(sum.gradients().begin(), sum.gradients().end());
+  const Tensor& values = sum.values();
   Tensor squares = optimizer_->start(gradients, learning_rate, options_.clip, ema_.get());
   Tensor parts[] = {values.to(DType::f64), squares.reshape({1})}, all = kernel::concat(parts, 0);
   if (!results_.defined()) results_ = Tensor::empty(all.shape(), all.options());

@@ -11,6 +11,7 @@
 #include "nn/optimizer.h"
 #include "tensor/step_graph.h"
 #include "vapo/loss.h"
+#include "vapo/training/gradient_sum.h"
 
 namespace vapo {
 
@@ -28,8 +29,12 @@ struct StepOptions {
   double ema_decay = 0;  // 0: no average
   bool ema_ramp = true;
   Device device = Device::cpu;
-  bool recorded = true;  // on a GPU the third step is recorded, and that and all later ones are replays of it
+  Replicas replicas = {};  // what `losses` hands over are this rank's parts
+  bool recorded = true;    // on a GPU the third step is recorded, and that and all later ones are replays of it
 };
+
+// (1 + terms): the total and its terms, without their history.
+Tensor values_of(const LossTerms& loss);
 
 class TrainingStep {
  public:
@@ -52,7 +57,6 @@ class TrainingStep {
  private:
   // Loss, gradients and update; what it reports into the tensors below.
   void compute(double learning_rate, const std::function<void(const Add&)>& losses);
-  void add(const LossTerms& loss, std::vector<Var>& gradients, Tensor& values);
 
   StepOptions options_;
   std::vector<Var> parameters_;

@@ -1,0 +1,26 @@
+#pragma once
+// One run of several ranks: rank 0 has the folder, the others its state.
+
+#include <filesystem>
+#include <optional>
+
+#include "apps/training/opening.h"
+#include "distributed/communicator.h"
+
+namespace vapo::app {
+
+// What a launcher's ranks need of a config that does not say it: train.shards. Tells it.
+void choose_shards(Config& config, int64_t ranks);
+
+// Rank 0's run, which it has opened, on the other ranks too: config, data that they open themselves, and the state of the
+// checkpoint at which it stands. Throws InputError naming the rank where one was asked for something else, or is another
+// build.
+Run share_run(Communicator& ranks, std::optional<Run> opened, const RunRequest& request, const RunFolder& folder);
+
+// Throws DivergedError, on all ranks, naming one whose parameters are not those of rank 0.
+void compare_ranks(Communicator& ranks, const Trainer& trainer);
+
+// The first of SIGINT, SIGTERM and SIGHUP that any rank had, on all of them; 0: none.
+int signal_of_any(Communicator& ranks, int own);
+
+}  // namespace vapo::app

@@ -1,0 +1,90 @@
+#pragma once
+// Ranks: processes that hold the same parameters and share the work of a step, a few verbs between them.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vapo {
+
+// Every verb is called by all ranks, in the same order and with operands of the same size; it returns when this rank has
+// its part. Throws IoError where another rank cannot be reached.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int64_t rank() const = 0;  // 0 … size − 1
+  virtual int64_t size() const = 0;
+  bool leads() const { return rank() == 0; }  // the one that writes and speaks
+
+  // In place the sums over ranks, the same bits on all of them: x₀ + x₁, x₂ + x₃, …; then sums of neighbours, and so on
+  // (tree_sum below). What one rank sums of its own parts by the same tree, it may hand on as one.
+  virtual void all_reduce(std::span<float> x) = 0;
+  virtual void all_reduce(std::span<double> x) = 0;
+  virtual void broadcast(std::span<std::byte> x) = 0;  // rank 0's, to all
+  virtual std::vector<std::string> gather(
+      std::string_view x) = 0;  // on rank 0 all ranks', in order; elsewhere empty
+  virtual void barrier() = 0;
+  [[noreturn]] virtual void abort(int exit_code) = 0;  // ends all ranks
+};
+
+std::unique_ptr<Communicator> alone();  // one rank; its verbs do nothing
+// Rank 0's text, on every rank.
+std::string broadcast_text(Communicator& ranks, std::string_view text);
+
+// Sums parts in the order of a tree: neighbours first, then sums of neighbours. Of 2^k ranks with 2^j parts each, the
+// tree of all parts is that of each rank's own, and above it that of all_reduce. add(a, b): a + b.
+template <class T, class Add>
+class TreeSum {
+ public:
+  explicit TreeSum(Add add) : add_(std::move(add)) {}
+  void take(T part) {
+    size_t height = 0;
+    for (; !held_.empty() && held_.back().height == height; ++height) {
+      part = add_(std::move(held_.back().sum), std::move(part));
+      held_.pop_back();
+    }
+    held_.push_back({height, std::move(part)});
+  }
+  // Of all that was taken, at least one part.
+  T sum() && {
+    T sum = std::move(held_.back().sum);
+    for (held_.pop_back(); !held_.empty(); held_.pop_back())
+      sum = add_(std::move(held_.back().sum), std::move(sum));
+    return sum;
+  }
+  bool empty() const { return held_.empty(); }
+
+ private:
+  struct Held {
+    size_t height;
+    T sum;
+  };
+  Add add_;
+  std::vector<Held> held_;  // of falling height
+};
+
+// A communicator of messages from one rank to another: how the sums go about is here.
+class MessageCommunicator : public Communicator {
+ public:
+  void all_reduce(std::span<float> x) override;
+  void all_reduce(std::span<double> x) override;
+  void broadcast(std::span<std::byte> x) override;
+  std::vector<std::string> gather(std::string_view x) override;
+  void barrier() override;
+
+ protected:
+  virtual void send(int64_t to, std::span<const std::byte> x) = 0;
+  virtual void receive(int64_t from, std::span<std::byte> x) = 0;
+  // At once with another rank, which does the same.
+  virtual void exchange(int64_t with, std::span<const std::byte> out, std::span<std::byte> in) = 0;
+
+ private:
+  template <class T>
+  void sum(std::span<T> x);
+};
+
+}  // namespace vapo

@@ -1,0 +1,92 @@
+# One training by several processes of MPI: the same bits at any number, one run's folder, and how it ends where one of them
+# does not go on.
+. "$(dirname "$0")/common.sh"
+command -v mpirun >/dev/null || { echo "ranks: skipped, no mpirun here" && exit 77; }
+"$vapo" --version >/dev/null || fail "no program"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+on() {  # RANKS command…: -q and the rest are quiet about what vapo has told
+  local n=$1
+  shift
+  mpirun --oversubscribe -q -n "$n" "$@"
+}
+if on 2 "$vapo" train nothing.toml --out none 2>&1 | grep -q 'built without MPI'; then echo "ranks: skipped, built without MPI" && exit 77; fi
+
+# --- the same bits at 1, 2 and 4 ranks, and when it goes on with another number of them
+settings=(--set train.shards=8 --set train.steps=12)
+expect 0 "$vapo" train tiny.toml --out one "${settings[@]}"
+for n in 2 4; do
+  expect 0 on $n "$vapo" train tiny.toml --out of$n "${settings[@]}" --json
+  [ "$(wc -l <out)" = 1 ] && [ "$(value steps <out)" = 12 ] || fail "$n ranks: not one result: $(cat out)"
+  [ "$(grep -c '^593 parameters' err)" = 1 ] || fail "$n ranks: not told once: $(cat err)"
+  cmp one/checkpoint-12.safetensors of$n/checkpoint-12.safetensors || fail "$n ranks: other bits"
+  [ "$(ls of$n)" = "$(ls one | sed "s/$(ls one | grep events)/$(ls of$n | grep events)/")" ] || fail "$n ranks: other files: $(ls of$n)"
+done
+expect 0 on 4 "$vapo" train tiny.toml --out parts --set train.steps=4
+grep -q '^train.shards = 8: ' err || fail "shards are not told: $(cat err)"
+expect 0 on 2 "$vapo" train --out parts --resume --set train.steps=8
+expect 0 "$vapo" train --out parts --resume --set train.steps=12
+cmp one/checkpoint-12.safetensors parts/checkpoint-12.safetensors || fail "resumed by 4, 2 and 1: other bits"
+sed 's/shards = 0/shards = 8/' one/config.toml >a && cmp a parts/config.toml || fail "another config"
+expect 0 "$vapo" train tiny.toml --out none-yet --set train.steps=4
+expect 0 on 2 "$vapo" train --out none-yet --resume --set train.steps=6
+grep -q '^train.shards = 8: ' err || fail "a run of one process goes on by two: not told: $(cat err)"
+
+# --- one line, of rank 0, where all have the same reason, and of the one that has one of its own
+one_line() {  # CODE PATTERN command…
+  local want=$1 pattern=$2
+  shift 2
+  expect "$want" "$@"
+  [ "$(grep -c '^vapo:' err)" = 1 ] || fail "not one line: $(cat err)"
+  grep -qE "$pattern" err || fail "the message does not say '$pattern': $(cat err)"
+}
+sed 's/\[16, 16\]/[16, 17]/' tiny.toml >other.toml
+one_line 3 '^vapo: rank 1 was asked for another training than rank 0: model.hidden = \[16, 17\] and not \[16, 16\]' \
+  mpirun --oversubscribe -q -n 1 "$vapo" train tiny.toml --out other : -n 1 "$vapo" train other.toml --out other
+one_line 3 'train.batch_size = 32 cannot be divided into train.shards = 12' on 3 "$vapo" train tiny.toml --out three
+one_line 3 'train.shards = 8 cannot be shared out among 3 ranks' on 3 "$vapo" train tiny.toml --out three --set train.shards=8
+one_line 5 'cannot open .*nothing.toml' on 2 "$vapo" train nothing.toml --out three
+one_line 2 'mpirun started 2 processes, and vapo sample is not shared out' on 2 "$vapo" sample one -n 4
+one_line 3 'already holds a run' on 2 "$vapo" train tiny.toml --out one
+refused 3 'RANK is set and WORLD_SIZE is not' env RANK=1 "$vapo" train tiny.toml --out alone
+refused 3 'torchrun started 2 processes .* MPI sees 1' env RANK=0 WORLD_SIZE=2 "$vapo" train tiny.toml --out alone
+
+# --- SIGTERM to one of them, which is not rank 0: all finish the step, and it is saved once
+long=(--set train.steps=1000000 --set train.log_every=20 --set train.checkpoint_every=20)
+begin() {  # FOLDER: a training of two ranks in the background
+  VAPO_PATIENCE=2 on 2 "$vapo" train tiny.toml --out "$1" "${long[@]}" >out 2>err &
+  job=$!
+  until_there "$1/metrics.jsonl" $job
+  other=$(for p in $(pgrep -f "train tiny.toml --out $1 "); do  # the program that is rank 1
+    tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx 'OMPI_COMM_WORLD_RANK=1' && [ "$(cat /proc/$p/comm)" = "$(basename "$vapo")" ] && echo $p
+  done | head -1)
+  [ -n "$other" ] || fail "no rank 1"
+}
+ended() {  # CODE
+  local got=0
+  wait $job || got=$?
+  [ "$1" = any ] || [ $got = "$1" ] || fail "exit code $got instead of $1: $(cat err)"
+  [ "$1" != any ] || [ $got != 0 ] || fail "exit code 0"
+}
+begin term
+kill -TERM "$other"
+ended 143
+grep -q 'stopped by SIGTERM at step' err || fail "not told: $(cat err)"
+step=$("$vapo" info term --json | value step)
+expect 0 "$vapo" train --out term --resume --set train.steps=$((step + 4))
+
+# --- one that is killed, and one that stands still: all end, and nothing is lost
+begin killed
+kill -KILL "$other"
+ended any
+expect 0 "$vapo" train --out killed --resume --set train.steps="$("$vapo" info killed --json | value step)"
+begin still
+kill -STOP "$other"
+ended 5
+grep -q '^vapo: rank 0: no sign of life from rank 1 for 2 s: all are ended' err || fail "not told: $(cat err)"
+expect 0 "$vapo" train --out still --resume --set train.steps="$("$vapo" info still --json | value step)"
+pgrep -f "train tiny.toml --out still " >/dev/null && fail "some live on"
+
+# --- no room for rank 0's files: MPI itself has none here
+limited() { on 2 --mca btl self,tcp bash -c 'ulimit -f 64 && exec "$@"' - "$@"; }
+one_line 5 'full/checkpoint-0.safetensors' limited "$vapo" train tiny.toml --out full --set 'model.hidden=[256, 256]'
+echo "ranks: passed"
