@@ -45,10 +45,11 @@ constexpr const char* kExitCodes =
 // Of several ranks each would do all of a command that is not shared out.
 void refuse_undivided(const CLI::App& cli) {
   std::string name = cli.get_subcommands().front()->get_name();
-  if (name != "train")
-    throw UsageError(
-        fmt::format("{} started {} processes, and vapo {} is not shared out among them. Hint: call it once",
-                    launch().by, launch().size, name));
+  for (const char* shared : {"train", "sample", "fid", "ood", "likelihood"})
+    if (name == shared) return;
+  throw UsageError(
+      fmt::format("{} started {} processes, and vapo {} is not shared out among them. Hint: call it once",
+                  launch().by, launch().size, name));
 }
 
 // Parses the command line and does what it asks.

@@ -30,8 +30,15 @@ class Heartbeat {
     MPI_Comm_dup(MPI_COMM_WORLD, &beats_);
     thread_ = std::thread([this] { run(); });
   }
-  // All ranks end at once: a beat that is still under way is taken before its communicator goes.
+  // All ranks end at once, and give signs of life until the last is there: rank 0 may have much to write. A beat that is
+  // still under way is taken before its communicator goes.
   void end() {
+    MPI_Request all_there = MPI_REQUEST_NULL;
+    MPI_Ibarrier(MPI_COMM_WORLD, &all_there);
+    for (int there = 0; !there;) {
+      MPI_Test(&all_there, &there, MPI_STATUS_IGNORE);
+      if (!there) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
     ended_ = true;
     thread_.join();
     MPI_Barrier(MPI_COMM_WORLD);

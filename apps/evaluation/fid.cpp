@@ -8,6 +8,7 @@
 #include "apps/evaluation/fid_sides.h"
 #include "apps/run/command.h"
 #include "apps/run/exit_code.h"
+#include "apps/run/ranks.h"
 #include "apps/sampling/image_parts.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/measures/sample_scores.h"
@@ -217,6 +218,10 @@ int fid(FidOptions options) {
     evaluation.emplace(options.out, "fid", request);
   Outcome outcome(std::move(evaluation), request);
 
+  if (!ranks().leads()) {  // what is shared out are samples
+    if (draws) draw_images(*outcome.folder(), "samples", *model, sampler, drawing);
+    return kDone;
+  }
   SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images};
   Side real = side_of(asked, options.reference, options.data, {});
   outcome.add("features", network->file());

@@ -7,6 +7,7 @@
 
 #include "apps/evaluation/model_images.h"
 #include "apps/run/parts.h"
+#include "apps/run/ranks.h"
 #include "data/writers/save.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
@@ -32,6 +33,7 @@ Tensor as_columns(const EnergyScores& s) {
 
 void save(const std::string& file, std::vector<std::string> names, std::initializer_list<Tensor> columns,
           const RowNames& rows) {
+  if (!ranks().leads()) return;
   data::SavedRows out{.values = joined(columns),
                       .columns = std::move(names),
                       .index_name = rows.name,

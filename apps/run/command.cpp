@@ -69,6 +69,7 @@ std::string readable(const Json& value) {
 }  // namespace
 
 void print_result(const Json& result, bool as_json) {
+  if (!ranks().leads()) return;
   std::string text;
   if (as_json) {
     text = result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

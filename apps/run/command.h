@@ -50,7 +50,7 @@ CLI::Option* add_choice(CLI::App& command, const char* flag, std::optional<E>& v
 // What an option of a real number may be: from low to high, and no NaN (which CLI::Range lets pass).
 CLI::Validator real_from(double low, double high);
 
-// Writes an object to standard output: as one line of JSON, or as "name: value" lines. Throws IoError where that fails.
+// Writes an object to standard output: as one line of JSON, or as "name: value" lines; of several ranks rank 0 does. Throws IoError where that fails.
 void print_result(const Json& result, bool as_json);
 // "AMD EPYC …, 2 threads, precision strict", and why there is no GPU where one might be expected.
 std::string circumstances(Device device);

@@ -1,11 +1,13 @@
 #include "apps/run/evaluation.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
 
 #include "apps/run/json_file.h"
+#include "apps/run/ranks.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/printable.h"
@@ -104,6 +106,7 @@ void Evaluation::figure(const std::string& name, const std::string& caption) {
 }
 
 void Evaluation::draw(const data::Figure& picture, const std::string& name, const std::string& caption) {
+  if (!ranks().leads()) return;
   std::string why_not = draw_or_tell(picture, folder_, name);
   if (why_not.empty()) return figure(name + ".png", caption);
   remark(
@@ -138,7 +141,25 @@ void Evaluation::finish(bool as_json) {
   print_result(lines, false);
 }
 
+namespace {
+
+// Rank 0 has the folder; what another writes is for itself.
+const fs::path& scratch_of_rank() {
+  struct Scratch {
+    fs::path path = fs::temp_directory_path() / fmt::format("vapo-rank-{}-{}", ranks().rank(), getpid());
+    ~Scratch() {
+      std::error_code error;
+      fs::remove_all(path, error);
+    }
+  };
+  static Scratch scratch;
+  return scratch.path;
+}
+
+}  // namespace
+
 fs::path evaluation_folder(const Model& model, const std::string& given, const std::string& name) {
+  if (!ranks().leads()) return scratch_of_rank() / name;
   if (!given.empty()) return given;
   return fs::absolute(model.file).parent_path() / "evaluations" / name;
 }

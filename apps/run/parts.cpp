@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "apps/run/ranks.h"
+#include "apps/run/shared_tensor.h"
 #include "tensor/check.h"
 #include "tensor/io/npy.h"
 #include "tensor/kernels.h"
@@ -20,22 +22,31 @@ void TimeLeft::show(int64_t done) {
   note(fmt::format("{}: {} of {}, {:.0f} s left", what_, done, total_, left));
 }
 
+namespace {
+
+// What an earlier call left in the file.
+Tensor kept_rows(const std::filesystem::path& file, int64_t n, int64_t batch) {
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return {};
+  Tensor kept = read_npy(file);
+  bool ours = kept.rank() == 2 && kept.dtype() == DType::f64 && kept.dim(0) <= n &&
+              (kept.dim(0) == n || kept.dim(0) % batch == 0);
+  if (!ours)
+    throw InputError(fmt::format("{}: {} {} is no part of {} rows in batches of {}. Hint: remove it", file.string(),
+                                 name_of(kept.dtype()), kept.shape().str(), n, batch));
+  return kept;
+}
+
+}  // namespace
+
+// Rank 0 has the file; in every round each rank makes a batch, while there are any.
 Tensor rows_in_parts(const std::filesystem::path& file, int64_t n, int64_t batch, const std::string& what,
                      const std::function<Tensor(int64_t, int64_t)>& make) {
   constexpr double kSaveEvery = 5;
+  Tensor kept = from_leader(ranks().leads() ? kept_rows(file, n, batch) : Tensor());
+  int64_t done = kept.defined() ? kept.dim(0) : 0;
   std::vector<Tensor> parts;
-  int64_t done = 0;
-  std::error_code error;
-  if (std::filesystem::exists(file, error)) {
-    Tensor kept = read_npy(file);
-    bool ours = kept.rank() == 2 && kept.dtype() == DType::f64 && kept.dim(0) <= n &&
-                (kept.dim(0) == n || kept.dim(0) % batch == 0);
-    if (!ours)
-      throw InputError(fmt::format("{}: {} {} is no part of {} rows in batches of {}. Hint: remove it",
-                                   file.string(), name_of(kept.dtype()), kept.shape().str(), n, batch));
-    done = kept.dim(0);
-    parts.push_back(kept);
-  }
+  if (kept.defined()) parts.push_back(kept);
   TimeLeft time_left(what, n, done);
   Stopwatch since_saved;
   auto joined = [&] {
@@ -43,16 +54,19 @@ Tensor rows_in_parts(const std::filesystem::path& file, int64_t n, int64_t batch
     return parts.front();
   };
   while (done < n) {
-    int64_t count = std::min(batch, n - done);
-    parts.push_back(make(done, count));
-    done += count;
+    int64_t own = done + batch * ranks().rank();
+    Tensor made;
+    if (own < n) made = make(own, std::min(batch, n - own));
+    for (const Tensor& part : to_leader(made))
+      if (part.defined()) parts.push_back(part);
+    done = std::min(n, done + batch * ranks().size());
     time_left.show(done);
-    if (done == n || since_saved.seconds() > kSaveEvery) {
+    if (ranks().leads() && (done == n || since_saved.seconds() > kSaveEvery)) {
       write_npy(file, joined());
       since_saved = {};
     }
   }
-  return joined();
+  return from_leader(ranks().leads() ? joined() : Tensor());
 }
 
 std::string as_file_name(const std::string& name) {

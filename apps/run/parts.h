@@ -24,7 +24,7 @@ class TimeLeft {
 };
 
 // make(first, count) (count,C) f64 for the rows 0 … n−1, `batch` at a time, in a .npy file that grows: rows that an
-// earlier call left there are not made again. Throws InputError naming the file where it holds something else.
+// earlier call left there are not made again. Ranks share the batches, and all have the result. Throws InputError naming the file where it holds something else.
 Tensor rows_in_parts(const std::filesystem::path& file, int64_t n, int64_t batch, const std::string& what,
                      const std::function<Tensor(int64_t first, int64_t count)>& make);
 

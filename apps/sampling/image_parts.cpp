@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "apps/run/parts.h"
+#include "apps/run/ranks.h"
+#include "apps/run/shared_tensor.h"
 #include "data/pictures/image_file.h"
 #include "data/readers/npz.h"
 #include "tensor/check.h"
@@ -32,52 +33,52 @@ DrawnImages read_part(const std::filesystem::path& file, const Shape& expected) 
   return part;
 }
 
-Tensor some_rows(const Tensor& x, int64_t begin, int64_t count) {
-  return x.defined() ? kernel::slice(x, 0, begin, begin + count, 1) : x;
-}
-
-SampleRequest part_of(const SampleRequest& whole, int64_t begin, int64_t count) {
-  SampleRequest part = whole;
-  part.n = count;
-  part.first += begin;
-  part.labels = some_rows(whole.labels, begin, count);
-  part.start = some_rows(whole.start, begin, count);
-  if (whole.potential)
-    part.potential = [&whole, begin](int64_t row, int64_t rows) { return whole.potential(begin + row, rows); };
-  return part;
-}
-
 }  // namespace
 
+// Rank 0 has the files; in every round each rank draws a batch that is not there, while there are any.
 DrawnImages draw_images(const Evaluation& evaluation, const std::string& name, const Model& model,
                         const SamplerOptions& sample, SampleRequest request) {
   DrawnImages out;
   request.shared = std::make_shared<SharedFlow>();
-  std::vector<Tensor> parts;
-  int64_t batch = batch_of(model, sample);
-  std::optional<TimeLeft> time_left;
-  for (int64_t begin = 0; begin < request.n; begin += batch) {
-    int64_t count = std::min(batch, request.n - begin), end = begin + count;
-    std::string file = fmt::format("{}-{:06}.npz", name, begin);
-    Shape shape{count, model.sample[0], model.sample[1], model.sample[2]};
-    DrawnImages part;
-    if (evaluation.has(file)) {
-      part = read_part(evaluation.file(file), shape);
-    } else {
-      if (!time_left) time_left.emplace(name + ": images", request.n, begin);
-      TimedSamples drawn = timed_samples(model, sample, part_of(request, begin, count));
+  int64_t batch = batch_of(model, sample), batches = (request.n + batch - 1) / batch;
+  auto file_of = [&](int64_t b) { return fmt::format("{}-{:06}.npz", name, b * batch); };
+  auto count_of = [&](int64_t b) { return std::min(batch, request.n - b * batch); };
+  std::vector<int64_t> there(static_cast<size_t>(batches));
+  for (int64_t b = 0; b < batches; ++b) there[static_cast<size_t>(b)] = evaluation.has(file_of(b));
+  there = from_leader(Tensor::from(there, {batches})).to_vector<int64_t>();
+  std::vector<int64_t> missing;
+  for (int64_t b = 0; b < batches; ++b)
+    if (!there[static_cast<size_t>(b)]) missing.push_back(b);
+
+  TimeLeft time_left(name + ": images", request.n, request.n - std::ssize(missing) * batch);
+  for (size_t first = 0; first < missing.size(); first += static_cast<size_t>(ranks().size())) {
+    Tensor pixels, facts;
+    if (size_t own = first + static_cast<size_t>(ranks().rank()); own < missing.size()) {
+      int64_t b = missing[own];
+      TimedSamples drawn = timed_samples(model, sample, part_of(request, b * batch, count_of(b)));
       if (auto bad = non_finite(drawn.x)) fail_not_finite(*bad, sample);
-      part = {data::to_pixels(drawn.x), drawn.nfe, drawn.seconds};
-      data::write_npz(evaluation.file(file), {{"pixels", part.pixels},
-                                              {"nfe", Tensor::full({1}, static_cast<double>(part.nfe), DType::i64)},
-                                              {"seconds", Tensor::full({1}, part.seconds, DType::f64)}});
-      time_left->show(end);
+      pixels = data::to_pixels(drawn.x);
+      facts = Tensor::from(std::vector{static_cast<double>(drawn.nfe), drawn.seconds}, {2});
     }
+    std::vector<Tensor> all = to_leader(pixels), all_facts = to_leader(facts);
+    for (size_t k = 0; k < all.size(); ++k) {
+      if (!all[k].defined()) continue;
+      data::write_npz(evaluation.file(file_of(missing[first + k])),
+                      {{"pixels", all[k]},
+                       {"nfe", Tensor::full({1}, all_facts[k].at(0), DType::i64)},
+                       {"seconds", Tensor::full({1}, all_facts[k].at(1), DType::f64)}});
+      time_left.show(request.n - (std::ssize(missing) - static_cast<int64_t>(first + k) - 1) * batch);
+    }
+  }
+  std::vector<Tensor> parts;
+  for (int64_t b = 0; ranks().leads() && b < batches; ++b) {
+    DrawnImages part =
+        read_part(evaluation.file(file_of(b)), {count_of(b), model.sample[0], model.sample[1], model.sample[2]});
     parts.push_back(part.pixels);
     out.nfe = std::max(out.nfe, part.nfe);
     out.seconds += part.seconds;
   }
-  out.pixels = kernel::concat(parts, 0);
+  out.pixels = from_leader(parts.empty() ? Tensor() : kernel::concat(parts, 0));
   return out;
 }
 

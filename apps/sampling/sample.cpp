@@ -5,6 +5,8 @@
 #include <cmath>
 #include <optional>
 
+#include "apps/run/exit_code.h"
+#include "apps/run/ranks.h"
 #include "apps/sampling/sampler_options.h"
 #include "data/measures/statistics.h"
 #include "data/pictures/image_file.h"
@@ -64,8 +66,9 @@ int sample(const SampleOptions& options) {
   request.labels = options.of_class.labels(model, request.n);
   request.guidance = options.of_class.weight();
   check_targets(options, model);
-  TimedSamples samples = timed_samples(model, s, request);
+  TimedSamples samples = shared_samples(model, s, request);
   if (auto bad = non_finite(samples.x)) fail_not_finite(*bad, s);
+  if (!ranks().leads()) return kDone;
 
   Json result = {{"checkpoint", model.file.string()},
                  {"weights", model.averaged ? "ema" : "last"},

@@ -12,6 +12,9 @@ struct TimedSamples : Samples {
   double seconds = 0;
 };
 TimedSamples timed_samples(const vapo::Model& model, const SamplerOptions& options, const SampleRequest& request);
+// The same by all ranks, each of which has the result.
+TimedSamples shared_samples(const Model& model, const SamplerOptions& options, SampleRequest request);
+SampleRequest part_of(const SampleRequest& whole, int64_t begin, int64_t count);  // of its rows from `begin` on
 // Throws DivergedError with the options that help that method.
 [[noreturn]] void fail_not_finite(const NonFinite& bad, const SamplerOptions& options);
 

@@ -1,6 +1,7 @@
 # One training by several processes of MPI: the same bits at any number, one run's folder, and how it ends where one of them
 # does not go on.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/tiny_images.sh"
 command -v mpirun >/dev/null || { echo "ranks: skipped, no mpirun here" && exit 77; }
 "$vapo" --version >/dev/null || fail "no program"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
@@ -45,10 +46,44 @@ one_line 3 '^vapo: rank 1 was asked for another training than rank 0: model.hidd
 one_line 3 'train.batch_size = 32 cannot be divided into train.shards = 12' on 3 "$vapo" train tiny.toml --out three
 one_line 3 'train.shards = 8 cannot be shared out among 3 ranks' on 3 "$vapo" train tiny.toml --out three --set train.shards=8
 one_line 5 'cannot open .*nothing.toml' on 2 "$vapo" train nothing.toml --out three
-one_line 2 'mpirun started 2 processes, and vapo sample is not shared out' on 2 "$vapo" sample one -n 4
+one_line 2 'mpirun started 2 processes, and vapo longrun is not shared out' on 2 "$vapo" longrun one
 one_line 3 'already holds a run' on 2 "$vapo" train tiny.toml --out one
 refused 3 'RANK is set and WORLD_SIZE is not' env RANK=1 "$vapo" train tiny.toml --out alone
 refused 3 'torchrun started 2 processes .* MPI sees 1' env RANK=0 WORLD_SIZE=2 "$vapo" train tiny.toml --out alone
+
+# --- samples and evaluations: one result, that of one process, also where it goes on with parts that are there
+idx train 60 1
+idx t10k 40 2
+images_toml unet >images.toml
+expect 0 "$vapo" train images.toml --out images
+expect 0 "$vapo" classifier train mnist --data set --epochs 1 --batch-size 16 --out c.safetensors
+evaluate() {  # NAME [on RANKS]
+  local name=$1
+  shift
+  expect 0 "$@" "$vapo" sample one -n 10 --batch-size 4 --save "$name.csv" --json
+  [ "$(wc -l <out)" = 1 ] || fail "$name: not one result: $(cat out)"
+  expect 0 "$@" "$vapo" sample images -n 10 --batch-size 4 --save "$name.npz" --grid "$name.png"
+  expect 0 "$@" "$vapo" fid --features c.safetensors --ref mnist:test --data set --samples images -n 20 --batch-size 4 --out "$name-fid"
+  expect 0 "$@" "$vapo" ood images --in mnist:test --out interpolated --training-images 20 --batch-size 8 --folder "$name-ood"
+  expect 0 "$@" "$vapo" likelihood images --data mnist:test --limit 6 --batch-size 2 --out "$name-likelihood" --save "$name-likelihood.csv"
+}
+same_results() {
+  local file
+  for file in .csv .npz .png -likelihood.csv -ood/energies-0-mnist-test.npy -fid/samples.npy; do
+    cmp "alone$file" "$1$file" || fail "$1$file is another"
+  done
+  for file in fid ood likelihood; do
+    diff <(grep -v seconds "alone-$file/result.json" | sed 's/alone/X/') <(grep -v seconds "$1-$file/result.json" | sed "s/$1/X/") >diff ||
+      fail "$1: another result: $(cat diff)"
+  done
+}
+export VAPO_DATA=$PWD/nowhere
+evaluate alone
+evaluate three on 3
+same_results three
+rm three-ood/result.json three-fid/result.json three-fid/samples-000008.npz three-likelihood/log_likelihood-1.npy
+evaluate three on 2
+same_results three
 
 # --- SIGTERM to one of them, which is not rank 0: all finish the step, and it is saved once
 long=(--set train.steps=1000000 --set train.log_every=20 --set train.checkpoint_every=20)

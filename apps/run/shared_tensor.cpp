@@ -1,0 +1,48 @@
+#include "apps/run/shared_tensor.h"
+
+#include <cstring>
+
+#include "apps/run/ranks.h"
+
+namespace vapo::app {
+namespace {
+
+// The type, the shape and the numbers; nothing of an undefined one.
+std::string bytes_of(const Tensor& x) {
+  if (!x.defined()) return {};
+  Tensor here = x.to(Device::cpu);
+  std::vector<int64_t> head = {static_cast<int64_t>(here.dtype()), here.rank()};
+  for (int64_t size : here.shape()) head.push_back(size);
+  std::string out(reinterpret_cast<const char*>(head.data()), head.size() * sizeof(int64_t));
+  return out.append(static_cast<const char*>(here.raw()), here.bytes());
+}
+
+Tensor tensor_of(const std::string& bytes) {
+  if (bytes.empty()) return {};
+  int64_t head[2];
+  std::memcpy(head, bytes.data(), sizeof head);
+  std::vector<int64_t> sizes(static_cast<size_t>(head[1]));
+  std::memcpy(sizes.data(), bytes.data() + sizeof head, sizes.size() * sizeof(int64_t));
+  Shape shape;
+  for (int64_t size : sizes) shape.push_back(size);
+  Tensor out = Tensor::empty(shape, static_cast<DType>(head[0]));
+  size_t at = (2 + sizes.size()) * sizeof(int64_t);
+  std::memcpy(out.raw(), bytes.data() + at, bytes.size() - at);
+  return out;
+}
+
+}  // namespace
+
+Tensor from_leader(const Tensor& x) {
+  if (ranks().size() == 1) return x;
+  return tensor_of(broadcast_text(ranks(), ranks().leads() ? bytes_of(x) : ""));
+}
+
+std::vector<Tensor> to_leader(const Tensor& x) {
+  if (ranks().size() == 1) return {x};
+  std::vector<Tensor> out;
+  for (const std::string& bytes : ranks().gather(bytes_of(x))) out.push_back(tensor_of(bytes));
+  return out;
+}
+
+}  // namespace vapo::app
