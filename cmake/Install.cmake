@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 get_property(targets GLOBAL PROPERTY VAPO_INSTALL_TARGETS)
 install(TARGETS ${targets} EXPORT vapoTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY tensor distributed autograd nn vapo data DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vapo
-        FILES_MATCHING PATTERN "*.h" PATTERN "*.inc" PATTERN "cpu" EXCLUDE PATTERN "cuda" EXCLUDE)
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.inc" PATTERN "mpi.h" EXCLUDE PATTERN "cpu" EXCLUDE PATTERN "cuda" EXCLUDE)
 if(TARGET vapo_program)
   install(TARGETS vapo_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
 endif()
