@@ -52,7 +52,9 @@ expect 0 "$vapo" sample run -n 6 --class 0,2 --save labelled.npz
 expect 0 "$vapo" classifier test c.safetensors labelled.npz --json
 [ "$(value n <out)" = 6 ] || fail "not all samples were judged: $(cat out)"
 expect 0 "$vapo" sample run -n 6 --save unlabelled.npz
-refused 3 'unlabelled.npz: its images have no labels' "$vapo" classifier test c.safetensors unlabelled.npz
+expect 0 "$vapo" classifier test c.safetensors unlabelled.npz
+grep -q 'unlabelled.npz: its images have no labels' err || fail "not told: $(cat err)"
+grep -q accuracy out && fail "an accuracy without labels: $(cat out)"
 
 # --- interpolations
 expect 0 "$vapo" interpolate run --pairs 2 --points 3 --class 1 --json
