@@ -1,6 +1,7 @@
 #include "distributed/communicator.h"
 
 #include <bit>
+#include <chrono>
 
 #include "tensor/check.h"
 
@@ -55,6 +56,7 @@ void MessageCommunicator::sum(std::span<T> x) {
     for (int64_t d = 1; d < n; d *= 2) {
       if (own % (2 * d) == d) {
         send(own - d, std::as_bytes(x));
+        traffic_.bytes += static_cast<int64_t>(x.size_bytes());
         break;
       }
       if (own + d >= n) continue;
@@ -72,6 +74,7 @@ void MessageCommunicator::sum(std::span<T> x) {
     std::span<T> mine = upper ? whole.subspan(half) : whole.first(half),
                  theirs = upper ? whole.first(half) : whole.subspan(half);
     exchange(own ^ d, std::as_bytes(theirs), bytes_of(room(mine.size())));
+    traffic_.bytes += static_cast<int64_t>(theirs.size_bytes());
     add_to<T>(mine, room(mine.size()));
     kept.push_back(mine);
   }
@@ -82,11 +85,19 @@ void MessageCommunicator::sum(std::span<T> x) {
     size_t half = whole.size() / 2;
     std::span<T> theirs = (own & d) != 0 ? whole.first(half) : whole.subspan(half);
     exchange(own ^ d, std::as_bytes(mine), bytes_of(theirs));
+    traffic_.bytes += static_cast<int64_t>(mine.size_bytes());
   }
 }
 
-void MessageCommunicator::all_reduce(std::span<float> x) { sum(x); }
-void MessageCommunicator::all_reduce(std::span<double> x) { sum(x); }
+template <class T>
+void MessageCommunicator::timed_sum(std::span<T> x) {
+  auto begun = std::chrono::steady_clock::now();
+  sum(x);
+  traffic_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
+void MessageCommunicator::all_reduce(std::span<float> x) { timed_sum(x); }
+void MessageCommunicator::all_reduce(std::span<double> x) { timed_sum(x); }
 
 // Down the tree by which sums go up.
 void MessageCommunicator::broadcast(std::span<std::byte> x) {

@@ -29,6 +29,13 @@ class Communicator {
       std::string_view x) = 0;  // on rank 0 all ranks', in order; elsewhere empty
   virtual void barrier() = 0;
   [[noreturn]] virtual void abort(int exit_code) = 0;  // ends all ranks
+
+  // Of all_reduce since the program started: bytes that this rank sent, and seconds, of which some are waiting for others.
+  struct Traffic {
+    int64_t bytes = 0;
+    double seconds = 0;
+  };
+  virtual Traffic traffic() const { return {}; }
 };
 
 std::unique_ptr<Communicator> alone();  // one rank; its verbs do nothing
@@ -75,6 +82,7 @@ class MessageCommunicator : public Communicator {
   void broadcast(std::span<std::byte> x) override;
   std::vector<std::string> gather(std::string_view x) override;
   void barrier() override;
+  Traffic traffic() const override { return traffic_; }
 
  protected:
   virtual void send(int64_t to, std::span<const std::byte> x) = 0;
@@ -85,6 +93,9 @@ class MessageCommunicator : public Communicator {
  private:
   template <class T>
   void sum(std::span<T> x);
+  template <class T>
+  void timed_sum(std::span<T> x);
+  Traffic traffic_;
 };
 
 }  // namespace vapo

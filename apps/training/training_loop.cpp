@@ -91,7 +91,8 @@ void TrainingLoop::scalar(const std::string& tag, double value) {
 
 void TrainingLoop::log(Progress& progress) {
   StepReport mean = trainer_.window().mean(trainer_.last());
-  double seconds_per_step = progress.seconds_since_last_log() / static_cast<double>(trainer_.window().steps);
+  int64_t logged_steps = trainer_.window().steps;
+  double seconds_per_step = progress.seconds_since_last_log() / static_cast<double>(logged_steps);
   trainer_.window() = {};
   Json terms = Json::object();
   for (const auto& [name, value] : mean.terms) terms[name] = number(value);
@@ -107,6 +108,14 @@ void TrainingLoop::log(Progress& progress) {
   for (const auto& [name, value] : mean.measured) line["equilibrium"][name] = number(value);
   if (size_t plain = plain_convolutions().shapes.size(); plain > 0) line["plain_convolutions"] = plain;
   if (size_t legacy = legacy_convolutions().shapes.size(); legacy > 0) line["legacy_convolutions"] = legacy;
+  if (ranks_.size() > 1) {  // since the last line
+    Communicator::Traffic now = ranks_.traffic();
+    auto steps = static_cast<double>(logged_steps);
+    line["ranks"] = {{"count", ranks_.size()},
+                     {"bytes_sent_per_step", static_cast<double>(now.bytes - traffic_.bytes) / steps},
+                     {"seconds_of_sums_per_step", (now.seconds - traffic_.seconds) / steps}};
+    traffic_ = now;
+  }
   if (!std::exchange(machine_logged_, true)) line["machine"] = circumstances(device_);
   metrics_.append(line);
   if (!events_) return;

@@ -34,6 +34,7 @@ class TrainingLoop {
   const RunFolder& folder_;
   Device device_;
   Communicator& ranks_;
+  Communicator::Traffic traffic_;  // at the last line of the log
   MetricsLog metrics_;
   std::unique_ptr<data::EventWriter> events_;  // null where the config wants none
   int64_t saved_;

@@ -19,6 +19,7 @@ for n in 2 4; do
   expect 0 on $n "$vapo" train tiny.toml --out of$n "${settings[@]}" --json
   [ "$(wc -l <out)" = 1 ] && [ "$(value steps <out)" = 12 ] || fail "$n ranks: not one result: $(cat out)"
   [ "$(grep -c '^593 parameters' err)" = 1 ] || fail "$n ranks: not told once: $(cat err)"
+  tail -1 of$n/metrics.jsonl | grep -q '"ranks":{"count":'$n',"bytes_sent_per_step":[1-9]' || fail "$n ranks: no traffic: $(tail -1 of$n/metrics.jsonl)"
   cmp one/checkpoint-12.safetensors of$n/checkpoint-12.safetensors || fail "$n ranks: other bits"
   [ "$(ls of$n)" = "$(ls one | sed "s/$(ls one | grep events)/$(ls of$n | grep events)/")" ] || fail "$n ranks: other files: $(ls of$n)"
 done

@@ -74,6 +74,8 @@ TEST_CASE("a sum sends twice its bytes a rank at most, where ranks are a power o
       std::vector<double> x(n, static_cast<double>(ranks.rank()));
       ranks.all_reduce(x);
       if (x[0] != static_cast<double>(size * (size - 1) / 2)) fail("a wrong sum");
+      int64_t sent = 2 * n * static_cast<int64_t>(sizeof(double)) * (size - 1) / size;
+      if (ranks.traffic().bytes != sent) fail("{} bytes counted, not {}", ranks.traffic().bytes, sent);
     });
     CHECK(bytes == 2 * n * sizeof(double) * static_cast<size_t>(size - 1));
   }
