@@ -88,14 +88,11 @@ same_results three
 
 # --- SIGTERM to one of them, which is not rank 0: all finish the step, and it is saved once
 long=(--set train.steps=1000000 --set train.log_every=20 --set train.checkpoint_every=20)
-begin() {  # FOLDER: a training of two ranks in the background
-  VAPO_PATIENCE=2 on 2 "$vapo" train tiny.toml --out "$1" "${long[@]}" >out 2>err &
+begin() {  # FOLDER: a training of two ranks in the background; each leaves its process's number
+  VAPO_PATIENCE=2 on 2 bash -c 'echo $$ >$0-$OMPI_COMM_WORLD_RANK && exec "$@"' "$1" "$vapo" train tiny.toml --out "$1" "${long[@]}" >out 2>err &
   job=$!
   until_there "$1/metrics.jsonl" $job
-  other=$(for p in $(pgrep -f "train tiny.toml --out $1 "); do  # the program that is rank 1
-    tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx 'OMPI_COMM_WORLD_RANK=1' && [ "$(cat /proc/$p/comm)" = "$(basename "$vapo")" ] && echo $p
-  done | head -1)
-  [ -n "$other" ] || fail "no rank 1"
+  other=$(cat "$1-1")
 }
 ended() {  # CODE
   local got=0
@@ -120,7 +117,8 @@ kill -STOP "$other"
 ended 5
 grep -q '^vapo: rank 0: no sign of life from rank 1 for 2 s: all are ended' err || fail "not told: $(cat err)"
 expect 0 "$vapo" train --out still --resume --set train.steps="$("$vapo" info still --json | value step)"
-pgrep -f "train tiny.toml --out still " >/dev/null && fail "some live on"
+lives() { grep -q '^State:[[:space:]]*[RSDTt]' "/proc/$1/status" 2>/dev/null; }  # and does not only wait to be counted as dead
+for rank in 0 1; do lives "$(cat still-$rank)" && fail "rank $rank lives on"; done
 
 # --- no room for rank 0's files: MPI itself has none here
 limited() { on 2 --mca btl self,tcp bash -c 'ulimit -f 64 && exec "$@"' - "$@"; }
