@@ -15,7 +15,7 @@ run() {  # NAME LAUNCHER… -- THREADS SETTING…
   shift 2
   rm -rf "$out/run"
   "${launcher[@]}" "$vapo" train configs/mnist.toml --precision fast --threads "$threads" --out "$out/run" --set train.steps="$((steps + 2))" \
-    --set train.log_every=2 --set train.validate_every=0 --set train.sample_every=0 --set train.checkpoint_every=0 "$@" >/dev/null 2>"$out/err" ||
+    --set train.log_every=2 --set train.validate_every=0 --set train.sample_every=0 --set train.checkpoint_every=1000 "$@" >/dev/null 2>"$out/err" ||
     { cat "$out/err" >&2 && exit 1; }
   # without the first line, in which libraries choose their algorithms
   sed 1d "$out/run/metrics.jsonl" | awk -v name="$name" '
