@@ -35,7 +35,7 @@ keep_checkpoints = 2
 TOML
 fail() { echo "LOST after $done_kills kills: $*" && exit 1; }
 step() { "$vapo" info run --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }
-ranks() { pgrep -f -- "vapo train run.toml --out run " | while read -r p; do
+ranks() { pgrep -f -- "$vapo train run.toml --out run " | while read -r p; do
   tr '\0' '\n' 2>/dev/null <"/proc/$p/environ" | grep -q '^OMPI_COMM_WORLD_RANK=' && echo "$p"; done; }
 
 done_kills=0 before=0
@@ -43,7 +43,7 @@ while [ $done_kills -lt "$kills" ]; do
   mpirun --oversubscribe -q -n 4 "$vapo" train run.toml --out run --resume --threads 1 >out 2>err &
   job=$!
   until [ -n "$(ranks)" ]; do
-    kill -0 $job 2>/dev/null || fail "ended by itself: $(cat err)"
+    kill -0 $job 2>/dev/null || fail "ended by itself: $(grep -v ^step err | tail -1)"
     sleep 0.02
   done
   sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"
