@@ -20,7 +20,7 @@ struct RunRequest {
   bool resume = false;
   Device device = Device::cpu;
   bool recorded = true;           // as Trainer takes it
-  Communicator* ranks = nullptr;  // likewise; a launcher's one rank, too
+  Communicator* ranks = nullptr;  // likewise
 };
 
 struct Run {

@@ -42,7 +42,7 @@ RunRequest request_of(const TrainOptions& options, Device device) {
           .resume = options.resume,
           .device = device,
           .recorded = !options.no_graph,
-          .ranks = launch().alone() ? nullptr : &ranks()};
+          .ranks = ranks().size() > 1 ? &ranks() : nullptr};
 }
 
 void tell_classes(const Dataset& dataset) {

@@ -23,6 +23,8 @@ for n in 2 4; do
   cmp one/checkpoint-12.safetensors of$n/checkpoint-12.safetensors || fail "$n ranks: other bits"
   [ "$(ls of$n)" = "$(ls one | sed "s/$(ls one | grep events)/$(ls of$n | grep events)/")" ] || fail "$n ranks: other files: $(ls of$n)"
 done
+expect 0 on 1 "$vapo" train tiny.toml --out single --set train.batch_size=30
+grep -q 'shards = 0' single/config.toml || fail "one rank of a launcher is not one process"
 expect 0 on 4 "$vapo" train tiny.toml --out parts --set train.steps=4
 grep -q '^train.shards = 8: ' err || fail "shards are not told: $(cat err)"
 expect 0 on 2 "$vapo" train --out parts --resume --set train.steps=8
