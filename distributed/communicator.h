@@ -21,7 +21,7 @@ class Communicator {
   bool leads() const { return rank() == 0; }  // the one that writes and speaks
 
   // In place the sums over ranks, the same bits on all of them: x₀ + x₁, x₂ + x₃, …; then sums of neighbours, and so on
-  // (tree_sum below). What one rank sums of its own parts by the same tree, it may hand on as one.
+  // (TreeSum below). What one rank sums of its own parts by the same tree, it may hand on as one.
   virtual void all_reduce(std::span<float> x) = 0;
   virtual void all_reduce(std::span<double> x) = 0;
   virtual void broadcast(std::span<std::byte> x) = 0;  // rank 0's, to all

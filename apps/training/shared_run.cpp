@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 #include <csignal>
 
 #include "apps/run/command.h"
@@ -32,6 +33,8 @@ Asked asked_of(const RunRequest& request) {
     out.config = to_toml(config);
   }
   for (const std::string& setting : request.settings) out.rest += setting + " ";
+  if (request.seed) out.rest += fmt::format("seed {} ", *request.seed);
+  out.rest += request.resume ? "resume" : request.from;
   return out;
 }
 
@@ -75,7 +78,8 @@ class CopiedFile {
   std::filesystem::path path_;
 };
 
-// FNV-1a of all parameters and averages, in 52 bits: a whole number that a double holds.
+// FNV-1a of the averages, or without any of the parameters, in 52 bits: a whole number that a double holds. Averages part as soon
+// as parameters do.
 double fingerprint(const Trainer& trainer) {
   uint64_t hash = 14695981039346656037u;
   for (const nn::NamedParameter& p : nn::named_parameters(*trainer.averaged().potential)) {

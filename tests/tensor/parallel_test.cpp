@@ -120,16 +120,16 @@ TEST_CASE(
     Tensor x = randn({6, 14, 14, 32}, {.seed = 1}), g = randn({6, 14, 14, 48}, {.seed = 2}),
            w = randn({48, 3, 3, 32}, {.seed = 3});
     Tensor flat_x = x.reshape({6 * 14 * 14, 32}), flat_g = g.reshape({6 * 14 * 14, 48});
-    Tensor queries = randn({5, 60, 40}, {.seed = 4}), keys = randn({5, 40, 70}, {.seed = 5});
+    Tensor several = randn({5, 1176, 32}, {.seed = 4}), others = randn({5, 1176, 48}, {.seed = 5});
     auto all = [&](int threads, int parts) {
       Threads these(threads);
       FixedSumParts fixed(parts);
       kernel::Conv2dOptions same{.padding = 1};
       std::vector<float> out;
-      for (const Tensor& y :
-           {kernel::conv2d_weight_grad(x, g, {48, 3, 3, 32}, same), kernel::conv2d(x, w, {}, same),
-            kernel::conv2d_weight_grad(x, g, {48, 1, 1, 32}, {}),
-            kernel::matmul(flat_x, flat_g, {.transpose_a = true}), kernel::matmul(queries, keys, {})})
+      for (const Tensor& y : {kernel::conv2d_weight_grad(x, g, {48, 3, 3, 32}, same),
+                              kernel::conv2d(x, w, {}, same), kernel::conv2d_weight_grad(x, g, {48, 1, 1, 32}, {}),
+                              kernel::matmul(flat_x, flat_g, {.transpose_a = true}),
+                              kernel::matmul(several, others, {.transpose_a = true})})
         for (float v : y.to_vector<float>()) out.push_back(v);
       return out;
     };
