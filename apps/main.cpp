@@ -45,7 +45,7 @@ constexpr const char* kExitCodes =
 // Of several ranks each would do all of a command that is not shared out.
 void refuse_undivided(const CLI::App& cli) {
   std::string name = cli.get_subcommands().front()->get_name();
-  for (const char* shared : {"train", "sample", "fid", "ood", "likelihood"})
+  for (const char* shared : {"train", "sample", "fid", "ood", "likelihood", "longrun"})
     if (name == shared) return;
   throw UsageError(
       fmt::format("{} started {} processes, and vapo {} is not shared out among them. Hint: call it once",

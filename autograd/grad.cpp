@@ -43,8 +43,12 @@ class Engine {
     collect();
     mark_needed();
     seed(grad_outputs);
-    for (Visit& v : visits_)
-      if (v.needed && !v.ends && (v.cotangent.defined() || !v.further.empty())) propagate(v);
+    if (options_.ready) count_senders();
+    for (Visit& v : visits_) {
+      if (!v.needed || v.ends) continue;
+      if (v.cotangent.defined() || !v.further.empty()) propagate(v);
+      if (options_.ready) count_sent(v);
+    }
     return results();
   }
 
@@ -54,6 +58,7 @@ class Engine {
     bool needed = false, wanted = false, ends = false;  // ends: the graph goes no further here
     Var cotangent;
     std::vector<Var> further;  // of slots 1, 2, …
+    size_t senders = 0;        // edges from which something may come yet, where that is counted
   };
 
   // Every node reachable from the outputs and not older than the oldest input, newest first.
@@ -107,6 +112,33 @@ class Engine {
         v->needed = input && input->needed;
       }
     }
+  }
+
+  // f(visit): of every edge of v that leads to a wanted input, which v may be left with more than once.
+  template <class F>
+  void for_wanted(Visit& v, const F& f) {
+    for (Edge& e : v.node->edges())
+      if (Visit* input = e.input ? find(e.input) : nullptr; input && input->wanted) f(*input);
+  }
+
+  void count_senders() {
+    for (Visit& v : visits_)
+      if (v.needed && !v.ends) for_wanted(v, [](Visit& input) { ++input.senders; });
+    for (Visit& v : visits_)
+      if (v.wanted && v.senders == 0) tell_ready(v);
+  }
+
+  // After v has sent all that it has.
+  void count_sent(Visit& v) {
+    for_wanted(v, [&](Visit& input) {
+      if (--input.senders == 0) tell_ready(input);
+    });
+  }
+
+  void tell_ready(const Visit& v) {
+    if (!v.cotangent.defined()) return;
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (inputs_[i].requires_grad() && inputs_[i].node().get() == v.node.get()) options_.ready(i, v.cotangent);
   }
 
   void seed(std::span<const Var> grad_outputs) {

@@ -15,6 +15,9 @@ struct GradOptions {
   bool create_graph = false;              // the results can be differentiated again
   std::optional<bool> retain_graph = {};  // keep the graph for another call; default: create_graph
   bool allow_unused = false;              // an input that is not reached gives zeros instead of an error
+  // Called with an input's place among the inputs and its gradient as soon as that is complete, while the rest is
+  // computed; not for inputs that are not reached.
+  std::function<void(size_t input, const Var& gradient)> ready = {};
 };
 
 // Σ_i ⟨grad_outputs[i], ∂outputs[i]/∂input⟩ for every input, shaped like the inputs. Only the vjps that lead to

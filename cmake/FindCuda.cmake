@@ -1,5 +1,6 @@
-# Sets VAPO_WITH_CUDA: whether the CUDA back end is built, by VAPO_CUDA and by what this machine has.
+# Sets VAPO_WITH_CUDA and VAPO_WITH_NCCL: whether the CUDA back end is built, by VAPO_CUDA and by what this machine has.
 set(VAPO_WITH_CUDA OFF)
+set(VAPO_WITH_NCCL OFF)  # several GPUs a run
 if(NOT VAPO_CUDA STREQUAL "OFF")
   # CMake 3.25 deprecates nvToolsExt in projects that ask for 3.25, and fails where it is not there, as in CUDA 13.
   set(required ${CMAKE_MINIMUM_REQUIRED_VERSION})
@@ -15,6 +16,17 @@ if(NOT VAPO_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_ARCHITECTURES ${VAPO_CUDA_ARCHITECTURES})
     enable_language(CUDA)
     set(VAPO_WITH_CUDA ON)
+    # -std by hand: CMake 3.25 does not know it of this compiler. FMT_CONSTEVAL: it refuses fmt 9's
+    set(VAPO_NVCC_OPTIONS -std=c++20 --expt-relaxed-constexpr -Xcompiler=-Wall -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1)
+    if(VAPO_WERROR AND CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.1)
+      list(APPEND VAPO_NVCC_OPTIONS -Xcompiler=-Werror --Werror=all-warnings)
+    endif()
+    find_path(VAPO_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+    if(VAPO_NCCL_INCLUDE)
+      set(VAPO_WITH_NCCL ON)
+    else()
+      message(STATUS "No NCCL: built for one GPU a run")
+    endif()
     message(STATUS "CUDA ${CUDAToolkit_VERSION} for sm_${VAPO_CUDA_ARCHITECTURES}")
   elseif(VAPO_CUDA STREQUAL "ON")
     message(FATAL_ERROR "VAPO_CUDA=ON, but there is no CUDA toolkit with cuDNN 9 here. Name it with CUDAToolkit_ROOT, or build with VAPO_CUDA=OFF")

@@ -1,16 +1,18 @@
 #include "distributed/communicator.h"
 
-#include <bit>
 #include <chrono>
 #include <cstdlib>
 
+#include "distributed/rank_sum.h"
 #include "tensor/check.h"
+#include "tensor/kernels.h"
 
 namespace vapo {
 namespace {
 
 class Alone : public Communicator {
  public:
+  using Communicator::all_reduce;
   int64_t rank() const override { return 0; }
   int64_t size() const override { return 1; }
   void all_reduce(std::span<float>) override {}
@@ -22,18 +24,49 @@ class Alone : public Communicator {
 };
 
 template <class T>
-void add_to(std::span<T> x, std::span<const T> y) {
-  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
-}
-
-template <class T>
 std::span<std::byte> bytes_of(std::span<T> x) {
   return std::as_writable_bytes(x);
 }
 
 }  // namespace
 
+Tensor flattened(const std::vector<Tensor*>& x) {
+  std::vector<Tensor> rows;
+  for (const Tensor* t : x) rows.push_back(t->reshape({t->numel()}));
+  return kernel::concat(rows, 0);
+}
+
+void unflatten(const Tensor& all, const std::vector<Tensor*>& x) {
+  std::vector<int64_t> sizes;
+  for (const Tensor* t : x) sizes.push_back(t->numel());
+  std::vector<Tensor> rows = kernel::split(all, 0, sizes, std::vector<bool>(sizes.size(), true));
+  for (size_t i = 0; i < x.size(); ++i) *x[i] = rows[i].reshape(x[i]->shape());
+}
+
 std::unique_ptr<Communicator> alone() { return std::make_unique<Alone>(); }
+
+void Communicator::all_reduce(const std::vector<Tensor*>& x) {
+  if (size() == 1) return;
+  for (const Tensor* t : x)
+    VAPO_CHECK(t->dtype() == DType::f32 || t->dtype() == DType::f64, "[all_reduce] of {}", name_of(t->dtype()));
+  for (DType dtype : {DType::f32, DType::f64}) {
+    std::vector<Tensor*> same;
+    for (Tensor* t : x)
+      if (t->dtype() == dtype) same.push_back(t);
+    if (same.empty()) continue;
+    Tensor all = flattened(same);
+    sum(all);
+    unflatten(all, same);
+  }
+}
+
+void Communicator::sum(Tensor& x) {
+  Tensor here = x.to(Device::cpu);
+  dispatch_floating(x.dtype(), [&]<class T>() {
+    all_reduce(std::span(here.mutable_data<T>(), static_cast<size_t>(here.numel())));
+  });
+  if (x.device() != Device::cpu) kernel::copy_into(x, here);
+}
 
 std::string broadcast_text(Communicator& ranks, std::string_view text) {
   uint64_t size = text.size();
@@ -44,57 +77,39 @@ std::string broadcast_text(Communicator& ranks, std::string_view text) {
   return out;
 }
 
-// 2^k ranks halve what they sum with their neighbour, then with the neighbours' neighbours, and hand the sums back the
-// same way: twice the bytes in all, whatever their number. Others send up the tree, and rank 0 tells the sum.
 template <class T>
-void MessageCommunicator::sum(std::span<T> x) {
-  int64_t own = rank(), n = size();
-  if (n == 1) return;
-  std::vector<T> other((x.size() + 1) / (std::has_single_bit(static_cast<uint64_t>(n)) ? 2 : 1));
-  auto room = [&](size_t count) { return std::span(other).first(count); };
-  if (!std::has_single_bit(static_cast<uint64_t>(n))) {
-    other.resize(x.size());
-    for (int64_t d = 1; d < n; d *= 2) {
-      if (own % (2 * d) == d) {
-        send(own - d, std::as_bytes(x));
-        traffic_.bytes += static_cast<int64_t>(x.size_bytes());
-        break;
-      }
-      if (own + d >= n) continue;
-      receive(own + d, bytes_of(room(x.size())));
-      add_to<T>(x, room(x.size()));
+size_t MessageCommunicator::sum_messages(std::span<T> x) {
+  struct Links {
+    MessageCommunicator& ranks;
+    std::span<T> x;
+    std::vector<T> beside;
+    std::span<std::byte> room(Piece p) {
+      if (beside.size() < p.count) beside.resize(p.count);
+      return bytes_of(std::span(beside).first(p.count));
     }
-    broadcast(bytes_of(x));
-    return;
-  }
-  std::vector<std::span<T>> kept = {x};
-  for (int64_t d = 1; d < n; d *= 2) {
-    std::span<T> whole = kept.back();
-    size_t half = whole.size() / 2;
-    bool upper = (own & d) != 0;
-    std::span<T> mine = upper ? whole.subspan(half) : whole.first(half),
-                 theirs = upper ? whole.first(half) : whole.subspan(half);
-    exchange(own ^ d, std::as_bytes(theirs), bytes_of(room(mine.size())));
-    traffic_.bytes += static_cast<int64_t>(theirs.size_bytes());
-    add_to<T>(mine, room(mine.size()));
-    kept.push_back(mine);
-  }
-  for (int64_t d = n / 2; d > 0; d /= 2) {
-    std::span<T> mine = kept.back();
-    kept.pop_back();
-    std::span<T> whole = kept.back();
-    size_t half = whole.size() / 2;
-    std::span<T> theirs = (own & d) != 0 ? whole.first(half) : whole.subspan(half);
-    exchange(own ^ d, std::as_bytes(mine), bytes_of(theirs));
-    traffic_.bytes += static_cast<int64_t>(mine.size_bytes());
-  }
+    std::span<std::byte> own(Piece p) { return bytes_of(x.subspan(p.begin, p.count)); }
+    void exchange(int64_t with, Piece out, Piece in) { ranks.exchange(with, own(out), room(in)); }
+    void swap(int64_t with, Piece out, Piece in) { ranks.exchange(with, own(out), own(in)); }
+    void send(int64_t to, Piece p) { ranks.send(to, own(p)); }
+    void receive(int64_t from, Piece p) { ranks.receive(from, room(p)); }
+    void add(Piece p) {
+      for (size_t i = 0; i < p.count; ++i) x[p.begin + i] += beside[i];
+    }
+    void broadcast() { ranks.broadcast(bytes_of(x)); }
+  };
+  return sum_over_ranks(rank(), size(), x.size(), Links{*this, x, {}}) * sizeof(T);
+}
+
+void MessageCommunicator::count_traffic(size_t bytes, double seconds) {
+  traffic_.bytes += static_cast<int64_t>(bytes);
+  traffic_.seconds += seconds;
 }
 
 template <class T>
 void MessageCommunicator::timed_sum(std::span<T> x) {
   auto begun = std::chrono::steady_clock::now();
-  sum(x);
-  traffic_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  size_t bytes = sum_messages(x);
+  count_traffic(bytes, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
 }
 
 void MessageCommunicator::all_reduce(std::span<float> x) { timed_sum(x); }
@@ -129,7 +144,7 @@ std::vector<std::string> MessageCommunicator::gather(std::string_view x) {
 
 void MessageCommunicator::barrier() {
   double nothing = 0;
-  sum(std::span(&nothing, 1));
+  sum_messages(std::span(&nothing, 1));
 }
 
 }  // namespace vapo

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tensor/tensor.h"
+
 namespace vapo {
 
 // Every verb is called by all ranks, in the same order and with operands of the same size; it returns when this rank has
@@ -24,6 +26,14 @@ class Communicator {
   // (TreeSum below). What one rank sums of its own parts by the same tree, it may hand on as one.
   virtual void all_reduce(std::span<float> x) = 0;
   virtual void all_reduce(std::span<double> x) = 0;
+  // The same of tensors, f32 or f64, each of one shape and type on all ranks, wherever they lie.
+  void all_reduce(const std::vector<Tensor*>& x);
+  // Sums in whatever order is quickest, which may differ with the number of ranks, while this rank goes on computing: x (n) is
+  // kept by reference, and holds the sums when finish_sums() returns. Nothing else may touch it until then.
+  virtual void start_sum(Tensor& x) { sum(x); }
+  virtual void finish_sums() {}
+  // Whether sums of tensors on a GPU stay there, so that they can be part of a recorded step.
+  virtual bool sums_on_gpus() const { return false; }
   virtual void broadcast(std::span<std::byte> x) = 0;  // rank 0's, to all
   virtual std::vector<std::string> gather(
       std::string_view x) = 0;  // on rank 0 all ranks', in order; elsewhere empty
@@ -36,7 +46,14 @@ class Communicator {
     double seconds = 0;
   };
   virtual Traffic traffic() const { return {}; }
+
+ protected:
+  virtual void sum(Tensor& x);  // (n) in place, as all_reduce has it; here by way of the CPU's memory
 };
+
+// What many tensors of one type hold, as one (n), and back.
+Tensor flattened(const std::vector<Tensor*>& x);
+void unflatten(const Tensor& all, const std::vector<Tensor*>& x);
 
 std::unique_ptr<Communicator> alone();  // one rank; its verbs do nothing
 // Rank 0's text, on every rank.
@@ -74,9 +91,10 @@ class TreeSum {
   std::vector<Held> held_;  // of falling height
 };
 
-// A communicator of messages from one rank to another: how the sums go about is here.
+// A communicator of messages from one rank to another: how the sums go about is here (rank_sum.h).
 class MessageCommunicator : public Communicator {
  public:
+  using Communicator::all_reduce;
   void all_reduce(std::span<float> x) override;
   void all_reduce(std::span<double> x) override;
   void broadcast(std::span<std::byte> x) override;
@@ -85,6 +103,7 @@ class MessageCommunicator : public Communicator {
   Traffic traffic() const override { return traffic_; }
 
  protected:
+  void count_traffic(size_t bytes, double seconds);
   virtual void send(int64_t to, std::span<const std::byte> x) = 0;
   virtual void receive(int64_t from, std::span<std::byte> x) = 0;
   // At once with another rank, which does the same.
@@ -92,7 +111,7 @@ class MessageCommunicator : public Communicator {
 
  private:
   template <class T>
-  void sum(std::span<T> x);
+  size_t sum_messages(std::span<T> x);
   template <class T>
   void timed_sum(std::span<T> x);
   Traffic traffic_;

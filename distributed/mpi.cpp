@@ -103,15 +103,41 @@ class Mpi : public MessageCommunicator {
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here);
     MPI_Comm_size(here, &count);
     MPI_Comm_free(&here);
+    MPI_Comm_dup(MPI_COMM_WORLD, &sums_);
+    MPI_Comm_set_errhandler(sums_, MPI_ERRORS_RETURN);
     local_ranks = count;
     heartbeat_.emplace(rank, size, options);
   }
   ~Mpi() override {
     heartbeat_->end();
+    MPI_Comm_free(&sums_);
     MPI_Finalize();
   }
   int64_t rank() const override { return rank_; }
   int64_t size() const override { return size_; }
+  // By a communicator of their own, so that messages from rank to rank may pass between.
+  void start_sum(Tensor& x) override {
+    if (x.device() != Device::cpu || static_cast<size_t>(x.numel()) > kPiece) return sum(x);
+    auto begun = std::chrono::steady_clock::now();
+    MPI_Request& request = started_.emplace_back(MPI_REQUEST_NULL);
+    int count = static_cast<int>(x.numel());
+    check(x.dtype() == DType::f32
+              ? MPI_Iallreduce(MPI_IN_PLACE, x.mutable_data<float>(), count, MPI_FLOAT, MPI_SUM, sums_, &request)
+              : MPI_Iallreduce(MPI_IN_PLACE, x.mutable_data<double>(), count, MPI_DOUBLE, MPI_SUM, sums_, &request),
+          "a sum begun at", rank_);
+    started_bytes_ += x.bytes();
+    started_seconds_ += seconds_since(begun);
+  }
+  // What a ring sends, which others do not go below.
+  void finish_sums() override {
+    auto begun = std::chrono::steady_clock::now();
+    check(MPI_Waitall(static_cast<int>(started_.size()), started_.data(), MPI_STATUSES_IGNORE), "a sum awaited at",
+          rank_);
+    started_.clear();
+    count_traffic(started_bytes_ * 2 * static_cast<size_t>(size_ - 1) / static_cast<size_t>(size_),
+                  started_seconds_ + seconds_since(begun));
+    started_bytes_ = 0, started_seconds_ = 0;
+  }
   void abort(int exit_code) override {
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     std::_Exit(exit_code);
@@ -150,12 +176,19 @@ class Mpi : public MessageCommunicator {
 
  private:
   static constexpr size_t kPiece = 1 << 30;  // counts of MPI are ints
+  static double seconds_since(std::chrono::steady_clock::time_point begun) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  }
   template <class F>
   void pieces(size_t size, const F& move, const char* what, int64_t rank) {
     for (size_t at = 0; at < size; at += kPiece)
       check(move(at, static_cast<int>(std::min(kPiece, size - at))), what, rank);
   }
   int64_t rank_, size_;
+  MPI_Comm sums_ = MPI_COMM_NULL;
+  std::vector<MPI_Request> started_;
+  size_t started_bytes_ = 0;
+  double started_seconds_ = 0;
   std::optional<Heartbeat> heartbeat_;
 };
 

@@ -44,7 +44,10 @@ namespace cuda {
 #include "tensor/backend_entries.inc"
 
 std::string libraries();
-bool available();       // a device that this build can use
+bool available();  // a device that this build can use
+int64_t device_count();
+void choose_device(int index);  // before the first use
+int chosen_device();
 std::string why_not();  // one line: "this build has no CUDA backend", "no CUDA device: …"
 bool is_recording();    // a step that does not run yet: nothing of it can be read
 std::string device_name();

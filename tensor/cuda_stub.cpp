@@ -13,6 +13,9 @@ namespace {
 
 bool available() { return false; }
 std::string why_not() { return "this build has no CUDA backend"; }
+int64_t device_count() { return 0; }
+void choose_device(int) { no_cuda("choose_device"); }
+int chosen_device() { return 0; }
 bool is_recording() { return false; }
 std::string device_name() { return "none"; }
 std::string libraries() { return "no CUDA"; }

@@ -19,6 +19,13 @@ bool cpu_has_bf16() {
 
 std::string cuda_absence() { return cuda::why_not(); }
 
+int64_t gpu_count() { return cuda::device_count(); }
+void choose_gpu(int64_t index) {
+  if (index < 0 || index >= gpu_count())
+    throw InputError(fmt::format("GPU {} of {}: there is none", index, gpu_count()));
+  cuda::choose_device(static_cast<int>(index));
+}
+
 void synchronize(Device d) {
   if (d == Device::cuda) cuda::synchronize();
 }

@@ -24,6 +24,10 @@ bool cuda_available();
 std::string cuda_absence();  // why not, in a few words; empty where there is a device
 bool cpu_has_bf16();         // avx512_bf16: oneDNN's bf16 products are quicker than f32 there
 
+int64_t gpu_count();  // that this build and machine have
+// Which of them, from 0 on, Device::cuda is: before its first use. Throws InputError where there is none of that number.
+void choose_gpu(int64_t index);
+
 void synchronize(Device d);  // waits until everything that was started there is done
 
 struct DeviceFacts {      // what a measurement has to name

@@ -13,8 +13,6 @@
 namespace vapo {
 namespace {
 
-constexpr int64_t kBatch = 4096;
-
 Tensor part(const Tensor& x, int64_t begin, int64_t count) {
   return !x.defined() || count == x.dim(0) ? x : kernel::slice(x, 0, begin, begin + count, 1);
 }
@@ -44,14 +42,14 @@ LikelihoodOptions likelihood_options(const LogDensityOptions& o) {
 Tensor energy_at(const Energy& energy, const Model& model, const Tensor& points) {
   NoGradGuard no_grad;
   Tensor x = seen_by(model, points);
-  return in_batches(x.dim(0), kBatch,
+  return in_batches(x.dim(0), kPointBatch,
                     [&](int64_t begin, int64_t count) { return energy(part(x, begin, count)).value(); });
 }
 
 EnergyScores energy_scores_at(const Energy& energy, const Model& model, const Tensor& points) {
   Tensor x = seen_by(model, points);
   EnergySlope slope = recorded_slope(energy);
-  Tensor both = in_batches(x.dim(0), kBatch, [&](int64_t begin, int64_t count) {
+  Tensor both = in_batches(x.dim(0), kPointBatch, [&](int64_t begin, int64_t count) {
     EnergyScores scores = energy_scores(slope, part(x, begin, count));
     Tensor columns[] = {scores.energy.reshape({count, 1}), scores.mass.reshape({count, 1})};
     return kernel::concat(columns, 1);
@@ -64,8 +62,8 @@ Likelihoods log_density(const Model& model, const Tensor& points, const LogDensi
   Likelihoods out;
   Tensor x = seen_by(model, points);
   LikelihoodOptions options = likelihood_options(o);
-  Tensor log_p = in_batches(x.dim(0), kBatch, [&](int64_t begin, int64_t count) {
-    options.key.step = static_cast<uint64_t>(begin / kBatch);
+  Tensor log_p = in_batches(x.dim(0), kPointBatch, [&](int64_t begin, int64_t count) {
+    options.key.step = static_cast<uint64_t>((o.first + begin) / kPointBatch);
     LikelihoodResult r = log_likelihood(*model.potential, model.path(), part(x, begin, count), options);
     out.nfe = std::max(out.nfe, r.nfe);
     out.rtol = std::max(out.rtol, r.rtol), out.atol = std::max(out.atol, r.atol);

@@ -19,11 +19,13 @@ struct Likelihoods {
   int64_t nfe = 0;            // evaluations of ∇Φ and ΔΦ of the batch that took most of them
   double rtol = 0, atol = 0;  // what was integrated with (vapo/ode.h)
 };
+constexpr int64_t kPointBatch = 4096;  // points whose likelihoods are integrated with the same steps
 struct LogDensityOptions {
   LikelihoodOptions::Trace trace = LikelihoodOptions::Trace::exact;
   int64_t probes = 1;
-  double tolerance = 1e-5;                     // rtol and atol of rk45
-  uint64_t seed = 0;                           // of the probes
+  double tolerance = 1e-5;  // rtol and atol of rk45
+  uint64_t seed = 0;        // of the probes
+  int64_t first = 0;        // of a larger set: the place of the first point, at the start of a batch
   std::function<void(double t)> observe = {};  // called at every evaluation
 };
 // log p of points (N,D) in the data's units. Throws DivergedError where a potential is so steep that 2,000 evaluations do

@@ -47,12 +47,16 @@ constexpr auto names_of(PotentialOptions::Form) {
 }
 
 struct TrainingOptions {
+  // How ranks sum their gradients: as TreeSum has it, the same bits at any number of them; or as their library does it best,
+  // beside what is still computed, the same bits at one number.
+  enum class Reduction { exact, fast };
   int64_t steps = 10000;  // of the whole training
   int64_t batch_size = 512;
   int64_t accumulate = 1;  // parts of a batch, one after the other (LossParts)
   // Parts whose gradients are added as neighbours, sums of neighbours and so on (TreeSum), among which ranks are divided:
   // the same bits at any number of them, and of threads. 0: none, for one rank alone.
   int64_t shards = 0;
+  Reduction reduction = Reduction::exact;
   int64_t parts() const { return std::max({accumulate, shards, int64_t{1}}); }  // of a batch
   bool recompute = false;                                                       // Potential::set_recompute
   double label_drop = 0.2;     // of a network with classes: the share of samples that are shown without theirs
@@ -65,6 +69,11 @@ struct TrainingOptions {
   int64_t seed = 0;
   nn::Schedule learning_rate() const;  // the schedule with its total_steps
 };
+
+constexpr auto names_of(TrainingOptions::Reduction) {
+  using enum TrainingOptions::Reduction;
+  return name_table<TrainingOptions::Reduction>("reduction", {{"exact", exact}, {"fast", fast}});
+}
 
 enum class EnergyKind { marginal, boltzmann, potential };
 constexpr auto names_of(EnergyKind) {

@@ -221,7 +221,7 @@ int density(const DensityOptions& options) {
 
   note("exact log-likelihood");
   Tensor likelihood_points = first_rows(reference.points, d.likelihood_points);
-  TimedLikelihoods likelihood = likelihood_of(model, likelihood_points, {.tolerance = 1e-4});
+  TimedLikelihoods likelihood = shared_likelihood(model, likelihood_points, {.tolerance = 1e-4});
   data::Estimate log_p = data::mean_of(likelihood.log_likelihood);
   if (reference.known)
     add_known_density(summary, result, reference, law, likelihood_points, likelihood.log_likelihood);

@@ -74,11 +74,11 @@ int likelihood_of_points(const LikelihoodCommand& options, const Model& model) {
   }
   if (options.limit > 0 && x.dim(0) > options.limit) x = kernel::slice(x, 0, 0, options.limit, 1);
   using Trace = LikelihoodOptions::Trace;
-  TimedLikelihoods result = likelihood_of(model, x,
-                                          {.trace = trace == "exact" ? Trace::exact : Trace::hutchinson,
-                                           .probes = options.probes,
-                                           .tolerance = options.tolerance,
-                                           .seed = static_cast<uint64_t>(options.seed)});
+  TimedLikelihoods result = shared_likelihood(model, x,
+                                              {.trace = trace == "exact" ? Trace::exact : Trace::hutchinson,
+                                               .probes = options.probes,
+                                               .tolerance = options.tolerance,
+                                               .seed = static_cast<uint64_t>(options.seed)});
   if (auto bad = non_finite(result.log_likelihood))
     throw DivergedError(fmt::format("{}: the log-likelihood is {} {}", what, bad->name(), bad->where()));
   data::Estimate nats = data::mean_of(result.log_likelihood);

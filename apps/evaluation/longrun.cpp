@@ -11,9 +11,11 @@
 #include "apps/evaluation/longrun_states.h"
 #include "apps/evaluation/model_images.h"
 #include "apps/run/command.h"
+#include "apps/run/ranks.h"
 #include "apps/sampling/sampling.h"
 #include "tensor/check.h"
 #include "tensor/finite.h"
+#include "tensor/io/atomic_file.h"
 #include "tensor/kernels.h"
 #include "vapo/recorded.h"
 #include "vapo/scores.h"
@@ -172,6 +174,17 @@ Tensor in_turn(const std::vector<double>& temperatures, int64_t n) {
   return Tensor::from(out, {n});
 }
 
+// Ranks share out whole runs, which leave their states where they go on from.
+void expect_shared(const std::filesystem::path& folder) {
+  std::string mark = broadcast_text(ranks(), ranks().leads() ? read_whole_file(folder / "request.json") : "");
+  std::error_code error;
+  if (!std::filesystem::exists(folder / "request.json", error) || read_whole_file(folder / "request.json") != mark)
+    throw InputError(
+        fmt::format("{}: not the folder of rank 0, and runs that ranks share out are left there. Hint: an --out "
+                    "that all machines see, or one process",
+                    folder.string()));
+}
+
 // t: of the marginal energy, which is that of data with noise of deviation σ/μ.
 void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, std::optional<double> t,
              LongRuns& all, const std::filesystem::path& folder) {
@@ -181,7 +194,8 @@ void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, 
   EnergySlope slope = recorded_slope(energy);
   std::string known;
   Tensor start;
-  for (size_t i = 0; i < all.runs.size(); ++i) {
+  expect_shared(folder);
+  auto run_one = [&](size_t i) {
     LongRun& run = all.runs[i];
     if (run.start != known) start = long_run_start(model, run.start, n, seed, noise);
     known = run.start;
@@ -194,8 +208,14 @@ void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, 
     ChainPlan plan{
         .name = run.name, .what = run.name, .steps = all.steps, .shown = all.shown, .save_every = o.save_every};
     run.chain = run_chain(folder, plan, start, advance);
-    if (!run.chain.ended.empty()) note(fmt::format("{}: {}", run.name, run.chain.ended));
-  }
+    if (ranks().leads() && !run.chain.ended.empty()) note(fmt::format("{}: {}", run.name, run.chain.ended));
+  };
+  for (size_t i = 0; i < all.runs.size(); ++i)
+    if (static_cast<int64_t>(i) % ranks().size() == ranks().rank()) run_one(i);
+  ranks().barrier();
+  if (!ranks().leads()) return;
+  for (size_t i = 0; i < all.runs.size(); ++i)
+    if (!all.runs[i].chain.shown.defined()) run_one(i);  // reads what another rank left there
   if (o.together) {
     std::vector<LongRun> each;
     for (const LongRun& run : all.runs)
@@ -236,6 +256,7 @@ int longrun(LongRunOptions o) {
   Evaluation evaluation(evaluation_folder(model, o.out, "longrun-" + o.method), "longrun",
                         request_of(o, model, all));
   run_all(o, model, energy, marginal_t, all, evaluation.folder());
+  if (!ranks().leads()) return 0;
   report_long_runs(evaluation, all);
   evaluation.remark(
       all.ode ? fmt::format(

@@ -108,7 +108,7 @@ OodScorer::Scores OodScorer::operator()(const OodSet& set, size_t number) const 
 Tensor OodScorer::likelihood(const OodSet& set, const std::string& suffix) const {
   Tensor some = some_of(set.values.dim(0), options_.likelihood, options_.seed);
   Tensor values = kernel::index_select(set.values, 0, some), index = kernel::index_select(set.index, 0, some);
-  if (!model_.of_images()) return likelihood_of(model_, values, {.seed = options_.seed}).log_likelihood;
+  if (!model_.of_images()) return shared_likelihood(model_, values, {.seed = options_.seed}).log_likelihood;
   ImageLikelihoods result =
       image_likelihoods(model_, values, {}, index, {.batch_size = options_.batch_size, .seed = options_.seed},
                         evaluation_.folder(), "likelihood" + suffix);

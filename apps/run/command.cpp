@@ -39,6 +39,7 @@ CLI::Validator real_from(double low, double high) {
 
 Device CommonOptions::apply() const {
   Device chosen = available(from_name<DeviceChoice>(device));
+  if (chosen == Device::cuda) take_gpus();
   if (int own = threads > 0 ? threads : threads_of_rank(); own > 0) set_num_threads(own);
   set_precision(from_name<Precision>(precision), chosen);
   if (vapo::precision() == Precision::bf16 && chosen == Device::cpu && !cpu_has_bf16_tiles())

@@ -11,18 +11,20 @@
 
 #include "apps/run/exit_code.h"
 #include "distributed/mpi.h"
+#include "distributed/nccl.h"
+#include "tensor/check.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace vapo::app {
 namespace {
 
-std::unique_ptr<Communicator> joined = alone();
+std::unique_ptr<Communicator> by_mpi = alone(), of_gpus;
 Launch launched;
 
-// Of a rank with one that gives no sign of life: half a minute, or what the variable says.
-std::chrono::seconds patience() {
+// Of a rank with one that gives no sign of life, or whose part of a sum does not come: what the variable says.
+std::chrono::seconds patience_or(int64_t seconds) {
   const char* text = std::getenv("VAPO_PATIENCE");
-  int64_t seconds = 30;
   if (text) {
     const char* end = text + std::strlen(text);
     if (auto [at, error] = std::from_chars(text, end, seconds); error != std::errc() || at != end || seconds < 2)
@@ -31,18 +33,47 @@ std::chrono::seconds patience() {
   return std::chrono::seconds(seconds);
 }
 
+// MPI gives signs of life beside; here a rank may be busy while the others wait, rank 0 with the samples of a training.
+NcclOptions nccl_options() { return {.patience = patience_or(1800), .exit_code = kIo}; }
+
+// torchrun starts no MPI: NCCL finds the others itself, at the port after that where torchrun has its own service.
+bool joined_as_torchrun_means() {
+  if (launched.by != "torchrun" || !with_nccl() || !cuda_available()) return false;
+  const char *host = std::getenv("MASTER_ADDR"), *text = std::getenv("MASTER_PORT");
+  int port = 0;
+  if (!host || !text || std::from_chars(text, text + std::strlen(text), port).ec != std::errc() || port < 1 ||
+      port > 65534)
+    throw InputError(
+        fmt::format("torchrun started {} processes without MASTER_ADDR and MASTER_PORT (1 to 65534), where "
+                    "they find each other",
+                    launched.size));
+  NcclOptions options = nccl_options();
+  options.address = fmt::format("{}:{}", host, port + 1);
+  of_gpus = join_by_nccl(launched, nullptr, options);
+  return true;
+}
+
 }  // namespace
 
-Communicator& ranks() { return *joined; }
+Communicator& ranks() { return of_gpus ? *of_gpus : *by_mpi; }
 
 const Launch& launch() { return launched; }
 
 void join_ranks() {
   launched = launch_of_environment();
-  if (launched.size > 1) joined = join_by_mpi(launched, {.patience = patience(), .exit_code = kIo});
+  if (launched.size == 1 || joined_as_torchrun_means()) return;
+  by_mpi = join_by_mpi(launched, {.patience = patience_or(30), .exit_code = kIo});
 }
 
-void leave_ranks() { joined = alone(); }
+void take_gpus() {
+  if (ranks().size() == 1 || ranks().sums_on_gpus()) return;
+  of_gpus = join_by_nccl(launched, by_mpi.get(), nccl_options());
+}
+
+void leave_ranks() {
+  of_gpus.reset();
+  by_mpi = alone();
+}
 
 void end_ranks(const std::string& message, int exit_code, void (*say)(const std::string& line)) {
   if (ranks().leads()) {

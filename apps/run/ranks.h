@@ -10,9 +10,11 @@ namespace vapo::app {
 
 Communicator& ranks();
 const Launch& launch();
-// Joins the others, once, before anything is computed. Throws InputError as launch_of and join_by_mpi do.
+// Joins the others, once, before anything is computed. Throws InputError as launch_of, join_by_mpi and join_by_nccl do.
 void join_ranks();
 void leave_ranks();  // waits for all
+// Of several ranks each takes a GPU, before the first use of it. Throws InputError as join_by_nccl does.
+void take_gpus();
 
 // Ends all ranks, each of which may call it for a reason that all have: rank 0 says its own at once, another only where
 // rank 0 has said nothing for a moment. `say` tells a line.

@@ -1,8 +1,10 @@
 #include "apps/run/shared_tensor.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "apps/run/ranks.h"
+#include "tensor/kernels.h"
 
 namespace vapo::app {
 namespace {
@@ -43,6 +45,25 @@ std::vector<Tensor> to_leader(const Tensor& x) {
   std::vector<Tensor> out;
   for (const std::string& bytes : ranks().gather(bytes_of(x))) out.push_back(tensor_of(bytes));
   return out;
+}
+
+Tensor in_shared_batches(int64_t n, int64_t batch,
+                         const std::function<Tensor(int64_t begin, int64_t count)>& make) {
+  int64_t count = ranks().size();
+  std::vector<Tensor> own, all;
+  for (int64_t begin = batch * ranks().rank(); begin < n; begin += batch * count)
+    own.push_back(make(begin, std::min(batch, n - begin)));
+  std::vector<Tensor> of_ranks = to_leader(own.empty() ? Tensor() : kernel::concat(own, 0));
+  for (int64_t begin = 0, b = 0; ranks().leads() && begin < n; begin += batch, ++b) {
+    int64_t first = b / count * batch, rows = std::min(batch, n - begin);
+    all.push_back(kernel::slice(of_ranks[static_cast<size_t>(b % count)], 0, first, first + rows, 1));
+  }
+  return from_leader(all.empty() ? Tensor() : kernel::concat(all, 0));
+}
+
+double largest_of_ranks(double own) {
+  for (const Tensor& x : to_leader(Tensor::from(std::vector{own}, {1}))) own = std::max(own, x.item());
+  return from_leader(Tensor::from(std::vector{own}, {1})).item();
 }
 
 }  // namespace vapo::app

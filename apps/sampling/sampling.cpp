@@ -63,34 +63,33 @@ TimedSamples timed_samples(const vapo::Model& model, const SamplerOptions& o, co
 
 // Batches as one process makes them, of which each rank has every R-th.
 TimedSamples shared_samples(const Model& model, const SamplerOptions& o, SampleRequest request) {
-  int64_t batch = batch_of(model, o), count = ranks().size();
-  if (count == 1) return timed_samples(model, o, request);
+  int64_t batch = batch_of(model, o);
+  if (ranks().size() == 1) return timed_samples(model, o, request);
   Stopwatch watch;
   request.shared = std::make_shared<SharedFlow>();
   TimedSamples out;
-  std::vector<Tensor> own, all;
-  double nfe = 0;
-  for (int64_t begin = batch * ranks().rank(); begin < request.n; begin += batch * count) {
-    TimedSamples part = timed_samples(model, o, part_of(request, begin, std::min(batch, request.n - begin)));
-    own.push_back(part.x);
-    nfe = std::max(nfe, static_cast<double>(part.nfe));
-  }
-  std::vector<Tensor> of_ranks = to_leader(own.empty() ? Tensor() : kernel::concat(own, 0));
-  for (const Tensor& n : to_leader(Tensor::from(std::vector{nfe}, {1}))) nfe = std::max(nfe, n.item());
-  for (int64_t begin = 0, b = 0; ranks().leads() && begin < request.n; begin += batch, ++b) {
-    int64_t first = b / count * batch, rows = std::min(batch, request.n - begin);
-    all.push_back(kernel::slice(of_ranks[static_cast<size_t>(b % count)], 0, first, first + rows, 1));
-  }
-  out.x = from_leader(all.empty() ? Tensor() : kernel::concat(all, 0));
-  out.nfe = static_cast<int64_t>(nfe);
+  int64_t nfe = 0;
+  out.x = in_shared_batches(request.n, batch, [&](int64_t begin, int64_t rows) {
+    TimedSamples part = timed_samples(model, o, part_of(request, begin, rows));
+    nfe = std::max(nfe, part.nfe);
+    return part.x;
+  });
+  out.nfe = static_cast<int64_t>(largest_of_ranks(static_cast<double>(nfe)));
   out.seconds = watch.seconds();
   return out;
 }
 
-TimedLikelihoods likelihood_of(const Model& model, const Tensor& points, const LogDensityOptions& options) {
+TimedLikelihoods shared_likelihood(const Model& model, const Tensor& points, LogDensityOptions options) {
   Stopwatch watch;
-  TimedLikelihoods out{log_density(model, points, options)};
-  note_raised_tolerances(options.tolerance, options.tolerance, out.rtol, out.atol);
+  TimedLikelihoods out;
+  out.log_likelihood = in_shared_batches(points.dim(0), kPointBatch, [&](int64_t begin, int64_t count) {
+    options.first = begin;
+    Likelihoods part = log_density(model, kernel::slice(points, 0, begin, begin + count, 1), options);
+    out.nfe = std::max(out.nfe, part.nfe);
+    note_raised_tolerances(options.tolerance, options.tolerance, part.rtol, part.atol);
+    return part.log_likelihood;
+  });
+  out.nfe = static_cast<int64_t>(largest_of_ranks(static_cast<double>(out.nfe)));
   out.seconds = watch.seconds();
   return out;
 }

@@ -21,7 +21,8 @@ SampleRequest part_of(const SampleRequest& whole, int64_t begin, int64_t count);
 struct TimedLikelihoods : Likelihoods {
   double seconds = 0;
 };
-TimedLikelihoods likelihood_of(const Model& model, const Tensor& points, const LogDensityOptions& options);
+// By all ranks, each of which has the result.
+TimedLikelihoods shared_likelihood(const Model& model, const Tensor& points, LogDensityOptions options);
 
 // One line, once, where a result was integrated with larger tolerances than asked for.
 void note_raised_tolerances(double asked_rtol, double asked_atol, double rtol, double atol);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <csignal>
@@ -94,6 +95,13 @@ double fingerprint(const Trainer& trainer) {
 void choose_shards(Config& config, int64_t ranks) {
   if (config.train.shards > 0) return;
   int64_t shards = ranks;
+  if (config.train.reduction == TrainingOptions::Reduction::fast) {
+    if (ranks == 1) return;
+    config.train.shards = std::max(shards, config.train.accumulate);
+    note(fmt::format("train.shards = {}: parts of a batch, one or more for each of {} ranks", config.train.shards,
+                     ranks));
+    return;
+  }
   while (shards < kShards) shards *= 2;
   config.train.shards = shards;
   note(fmt::format("train.shards = {}: parts of a batch, shared out among {} ranks; the same bits at {}", shards,

@@ -81,8 +81,6 @@ int train(const TrainOptions& options) {
   Device device = options.common.apply();
   if (options.dry) return cost(options, device);
   if (options.out.empty()) throw UsageError("--out is required. Hint: vapo train --help");
-  if (ranks().size() > 1 && device == Device::cuda)
-    throw UsageError("several ranks on GPUs are not built yet. Hint: --device cpu, or one process");
   RunFolder folder{fs::path(options.out)};
   RunRequest request = request_of(options, device);
   std::optional<Run> opened;

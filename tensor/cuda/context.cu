@@ -24,16 +24,20 @@ void check(cudnnStatus_t status, const char* call) {
 
 namespace {
 
+int device = 0;
+bool opened = false;
+
 struct Context {
   cudaStream_t stream = nullptr, upload = nullptr;
   cublasHandle_t cublas = nullptr;
   cudnnHandle_t cudnn = nullptr;
   cudaMemPool_t pool = nullptr;
   Context() {
-    VAPO_CUDA(cudaSetDevice(0));
+    opened = true;
+    VAPO_CUDA(cudaSetDevice(device));
     VAPO_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     VAPO_CUDA(cudaStreamCreateWithFlags(&upload, cudaStreamNonBlocking));
-    VAPO_CUDA(cudaDeviceGetDefaultMemPool(&pool, 0));
+    VAPO_CUDA(cudaDeviceGetDefaultMemPool(&pool, device));
     uint64_t keep = UINT64_MAX;  // freed memory stays with the process
     VAPO_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
     VAPO_CUDA(cublasCreate(&cublas));
@@ -81,6 +85,17 @@ cudaStream_t stream() { return context().stream; }
 cublasHandle_t cublas() { return context().cublas; }
 cudnnHandle_t cudnn() { return context().cudnn; }
 
+int64_t device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();
+  return 0;
+}
+void choose_device(int index) {
+  VAPO_CHECK(!opened || index == device, "[choose_device] device {} is in use", device);
+  device = index;
+}
+int chosen_device() { return device; }
 std::string why_not() {
   int count = 0;
   cudaError_t status = cudaGetDeviceCount(&count);
@@ -93,7 +108,7 @@ bool available() {
 }
 std::string device_name() {
   cudaDeviceProp properties{};
-  VAPO_CUDA(cudaGetDeviceProperties(&properties, 0));
+  VAPO_CUDA(cudaGetDeviceProperties(&properties, device));
   return properties.name;
 }
 std::string libraries() {

@@ -12,7 +12,7 @@ constexpr int64_t least_vectors = 4, least_threads = 64;  // of a thread, and of
 int shared_memory() {  // of a block, in bytes
   static const int most = [] {
     int bytes = 0;
-    VAPO_CUDA(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+    VAPO_CUDA(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, chosen_device()));
     return bytes;
   }();
   return most;

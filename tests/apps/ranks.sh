@@ -35,6 +35,17 @@ expect 0 "$vapo" train tiny.toml --out none-yet --set train.steps=4
 expect 0 on 2 "$vapo" train --out none-yet --resume --set train.steps=6
 grep -q '^train.shards = 8: ' err || fail "a run of one process goes on by two: not told: $(cat err)"
 
+# --- sums in MPI's own order: the same bits at one number of ranks
+for name in fast again; do
+  expect 0 on 4 "$vapo" train tiny.toml --out $name --set train.reduction=fast --set train.steps=12 --json
+  grep -q '^train.shards = 4: ' err || fail "shards are not told: $(cat err)"
+done
+cmp fast/checkpoint-12.safetensors again/checkpoint-12.safetensors || fail "fast: other bits at the same number of ranks"
+tail -1 fast/metrics.jsonl | grep -q '"ranks":{"count":4,"bytes_sent_per_step":[1-9]' || fail "fast: no traffic: $(tail -1 fast/metrics.jsonl)"
+close() { awk -v a="$1" -v b="$2" 'BEGIN { exit !((a - b) ^ 2 < 1e-6 * b ^ 2) }'; }
+last_loss() { tail -1 "$1/metrics.jsonl" | value loss; }
+close "$(last_loss fast)" "$(last_loss one)" || fail "fast: loss $(last_loss fast), and $(last_loss one) by exact sums"
+
 # --- one line, of rank 0, where all have the same reason, and of the one that has one of its own
 one_line() {  # CODE PATTERN command…
   local want=$1 pattern=$2
@@ -49,7 +60,7 @@ one_line 3 '^vapo: rank 1 was asked for another training than rank 0: model.hidd
 one_line 3 'train.batch_size = 32 cannot be divided into train.shards = 12' on 3 "$vapo" train tiny.toml --out three
 one_line 3 'train.shards = 8 cannot be shared out among 3 ranks' on 3 "$vapo" train tiny.toml --out three --set train.shards=8
 one_line 5 'cannot open .*nothing.toml' on 2 "$vapo" train nothing.toml --out three
-one_line 2 'mpirun started 2 processes, and vapo longrun is not shared out' on 2 "$vapo" longrun one
+one_line 2 'mpirun started 2 processes, and vapo density is not shared out' on 2 "$vapo" density one
 one_line 3 'already holds a run' on 2 "$vapo" train tiny.toml --out one
 refused 3 'RANK is set and WORLD_SIZE is not' env RANK=1 "$vapo" train tiny.toml --out alone
 refused 3 'torchrun started 2 processes .* MPI sees 1' env RANK=0 WORLD_SIZE=2 "$vapo" train tiny.toml --out alone
@@ -68,14 +79,17 @@ evaluate() {  # NAME [on RANKS]
   expect 0 "$@" "$vapo" sample images -n 10 --batch-size 4 --save "$name.npz" --grid "$name.png"
   expect 0 "$@" "$vapo" fid --features c.safetensors --ref mnist:test --data set --samples images -n 20 --batch-size 4 --out "$name-fid"
   expect 0 "$@" "$vapo" ood images --in mnist:test --out interpolated --training-images 20 --batch-size 8 --folder "$name-ood"
+  expect 0 "$@" "$vapo" likelihood one --limit 5000 --trace hutchinson --tolerance 1e-2 --save "$name-points.csv" --json
+  value nats <out >"$name-nats"
+  expect 0 "$@" "$vapo" longrun one --method sgld --start noise,samples --temperatures 1,2 --steps 8 -n 3 --out "$name-longrun"
   expect 0 "$@" "$vapo" likelihood images --data mnist:test --limit 6 --batch-size 2 --out "$name-likelihood" --save "$name-likelihood.csv"
 }
 same_results() {
   local file
-  for file in .csv .npz .png -likelihood.csv -ood/energies-0-mnist-test.npy -fid/samples.npy; do
+  for file in .csv .npz .png -points.csv -nats -longrun/sgld-samples-2.jsonl -likelihood.csv -ood/energies-0-mnist-test.npy -fid/samples.npy; do
     cmp "alone$file" "$1$file" || fail "$1$file is another"
   done
-  for file in fid ood likelihood; do
+  for file in fid ood likelihood longrun; do
     diff <(grep -v seconds "alone-$file/result.json" | sed 's/alone/X/') <(grep -v seconds "$1-$file/result.json" | sed "s/$1/X/") >diff ||
       fail "$1: another result: $(cat diff)"
   done
@@ -84,7 +98,7 @@ export VAPO_DATA=$PWD/nowhere
 evaluate alone
 evaluate three on 3
 same_results three
-rm three-ood/result.json three-fid/result.json three-fid/samples-000008.npz three-likelihood/log_likelihood-1.npy
+rm three-longrun/result.json three-longrun/sgld-noise-2.safetensors three-ood/result.json three-fid/result.json three-fid/samples-000008.npz three-likelihood/log_likelihood-1.npy
 evaluate three on 2
 same_results three
 

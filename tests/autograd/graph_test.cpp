@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "autograd/check_grads.h"
 #include "autograd/grad.h"
 #include "autograd/ops.h"
@@ -97,6 +99,36 @@ TEST_CASE("a rule may ask for its own output, to any order, without a cycle") {
     CHECK(grad(d1, x).item() == doctest::Approx(std::exp(0.5)));
   }
   CHECK(memory_stats().current_bytes == before);
+}
+
+TEST_CASE("a gradient is told as soon as it is complete, once, and is the one that is given back") {
+  Var a = leaf(2, "a"), b = leaf(3, "b"), c = leaf(5, "c"), unused = leaf(7);
+  Var inner = a * a * b;  // older: its gradients come last
+  Var z = inner * c + exp(c);
+  std::vector<Var> inputs{a, b, c, inner, unused, z};
+  std::vector<size_t> order;
+  std::vector<double> told(inputs.size());
+  auto ready = [&](size_t i, const Var& g) {
+    order.push_back(i);
+    told[i] = g.item();
+  };
+  std::vector<Var> g = grad(z, inputs, {.allow_unused = true, .ready = ready});
+  auto at = [&](size_t i) { return std::find(order.begin(), order.end(), i) - order.begin(); };
+  CHECK(order.size() == 5);
+  CHECK(at(4) == 5);  // nothing came to it
+  for (size_t i : {0, 1, 2, 3, 5}) CHECK(told[i] == g[i].item());
+  CHECK(at(2) < at(0));  // though c is no older than a
+  CHECK(at(3) < at(0));
+  CHECK(at(5) == 0);
+  CHECK(g[0].item() == doctest::Approx(2 * 2 * 3 * 5));
+  // A tensor's gradient that two edges of one operation bring
+  Var w = vector_leaf(3);
+  int told_of_w = 0;
+  grad(std::vector{sum(w * w)}, std::vector{w}, {.ready = [&](size_t, const Var& x) {
+         ++told_of_w;
+         CHECK(x.numel() == 3);
+       }});
+  CHECK(told_of_w == 1);
 }
 
 TEST_CASE("errors name what is wrong") {

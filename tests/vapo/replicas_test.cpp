@@ -93,6 +93,32 @@ TEST_CASE("and so does the equilibrium phase, also where parts have nothing") {
   same_at_any_number(r, {4, 8});
 }
 
+TEST_CASE("fast sums differ from exact ones by rounding alone, and all ranks have the same") {
+  for (auto estimator : {LossOptions::Estimator::inner_product, LossOptions::Estimator::published}) {
+    Recipe r = recipe_of(estimator);
+    r.train.optimizer.kind = nn::OptimizerOptions::Kind::sgd;  // no division by gradients that are all rounding
+    Trained exact = trained(r, nullptr);
+    r.train.reduction = TrainingOptions::Reduction::fast;
+    for (auto [size, shards] : {std::pair<int64_t, int64_t>{2, 2}, {3, 3}, {2, 6}}) {  // the last: three parts each
+      CAPTURE(size);
+      r.train.shards = shards;
+      std::vector<Trained> of(static_cast<size_t>(size));
+      on_ranks(size, [&](Communicator& ranks) { of[static_cast<size_t>(ranks.rank())] = trained(r, &ranks); });
+      for (const Trained& t : of) CHECK(t == of[0]);
+      CHECK(of[0].losses.back() == doctest::Approx(exact.losses.back()).epsilon(1e-4));
+      for (size_t i = 0; i < exact.parameters.size(); ++i)
+        CHECK(of[0].parameters[i] == doctest::Approx(exact.parameters[i]).epsilon(1e-3));
+    }
+  }
+  Recipe r = recipe_of(LossOptions::Estimator::inner_product);
+  r.train.steps = 2;
+  r.train.reduction = TrainingOptions::Reduction::fast, r.train.shards = 4;
+  r.equilibrium = {.steps = 3, .times = {0.8}, .buffer = 8, .batch_size = 2, .chain_steps = 2};
+  std::vector<Trained> of(4);  // 50 energies in 4 parts
+  on_ranks(4, [&](Communicator& ranks) { of[static_cast<size_t>(ranks.rank())] = trained(r, &ranks); });
+  for (const Trained& t : of) CHECK(t == of[0]);
+}
+
 TEST_CASE("ranks that the shards do not fit are refused, with the key") {
   auto refused = [](const Recipe& recipe, int64_t size) {
     std::string message = "taken";
@@ -109,6 +135,12 @@ TEST_CASE("ranks that the shards do not fit are refused, with the key") {
   CHECK(refused(r, 2).starts_with("train.shards = 0: nothing to share out among 2 ranks"));
   r.train.shards = 12;  // of three each no branch of the tree is made
   CHECK(refused(r, 4).starts_with("train.shards = 12 cannot be shared out among 4 ranks"));
+  r.train.reduction = TrainingOptions::Reduction::fast;
+  CHECK(refused(r, 5) ==
+        "train.shards = 12 cannot be shared out among 5 ranks: each must have as many. Hint: train.shards = 5, "
+        "with a "
+        "train.batch_size that it divides");
+  r.train.reduction = TrainingOptions::Reduction::exact;
   r.train.shards = 5;
   CHECK(refused(r, 1) == "train.batch_size = 48 cannot be divided into train.shards = 5 equal parts");
   r.train.shards = 8, r.train.accumulate = 12;

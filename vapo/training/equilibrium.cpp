@@ -102,16 +102,10 @@ EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, c
   };
   States all{both(negatives.x, positives.x), both(negatives.t, positives.t),
              both(negatives.labels, positives.labels)};
-  const Replicas& r = learner.replicas;
-  int64_t n = all.x.dim(0), size = (n + r.parts - 1) / r.parts;
-  struct Range {
-    int64_t first, count;
-  };
-  auto range = [&](int64_t part) {  // the last ones may have nothing
-    int64_t first = std::min((r.first_part() + part) * size, n);
-    return Range{first, std::min(size, n - first)};
-  };
-  auto energies_of = [&](Range at) {
+  Replicas r = learner.replicas;
+  r.fast = false;  // a rank may have nothing here, and its gradients are not complete in the others' order
+  int64_t n = all.x.dim(0);
+  auto energies_of = [&](Replicas::Rows at) {
     auto part = [&](const Tensor& x) {
       return x.defined() ? kernel::slice(x, 0, at.first, at.first + at.count, 1) : x;
     };
@@ -120,7 +114,7 @@ EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, c
   Var kept;  // with its history, where there is one part
   std::vector<double> energies(static_cast<size_t>(n));
   for (int64_t part = 0; part < r.own_parts(); ++part) {
-    Range at = range(part);
+    Replicas::Rows at = r.rows_of(part, n);
     if (at.count == 0) continue;
     std::optional<NoGradGuard> off;
     if (r.parts > 1) off.emplace();
@@ -134,7 +128,7 @@ EquilibriumPhase::Contrast EquilibriumPhase::contrast(const States& negatives, c
   ContrastOfEnergies of = contrast_of(energies, negatives.x.dim(0), options_, labels);
   GradientSum sum_of(learner.parameters, r);
   for (int64_t part = 0; part < r.own_parts(); ++part) {
-    Range at = range(part);
+    Replicas::Rows at = r.rows_of(part, n);
     if (at.count == 0) {
       sum_of.take({});
       continue;

@@ -168,6 +168,38 @@ double EquilibriumChains::temperature_at(double clock) const {
   return options_.own_temperature() * (options_.marginal() ? 1 : heat_at(clock));
 }
 
+// ∇E and E at x, of the energies and labels of these states.
+EnergyGradient EquilibriumChains::slope(const Tensor& x, const States& of) {
+  const Replicas& r = setting_.replicas;
+  int64_t n = x.dim(0);
+  std::vector<Tensor> gradients, values;
+  auto take = [&](Tensor gradient, Tensor value) {
+    gradients.push_back(std::move(gradient)), values.push_back(std::move(value));
+  };
+  auto nothing = [&](int64_t count) {  // in the place of other ranks' rows
+    if (count == 0) return;
+    Shape shape = x.shape();
+    shape[0] = count;
+    take(Tensor::zeros(shape, x.options()), Tensor::zeros({count}, x.options()));
+  };
+  Replicas::Rows first = r.rows_of(0, n), last = r.rows_of(r.own_parts() - 1, n);
+  nothing(first.first);
+  for (int64_t part = 0; part < r.own_parts(); ++part) {
+    Replicas::Rows at = r.rows_of(part, n);
+    if (at.count == 0) continue;
+    auto own = [&](const Tensor& all) {
+      return all.defined() && r.parts > 1 ? kernel::slice(all, 0, at.first, at.first + at.count, 1) : all;
+    };
+    const Tensor in[] = {own(x), own(of.t), own(of.labels)};
+    std::vector<Tensor> found = slope_(in);
+    take(found[0], found[1]);
+  }
+  nothing(n - last.first - last.count);
+  EnergyGradient all{kernel::concat(gradients, 0), kernel::concat(values, 0)};
+  if (r.ranks) r.ranks->all_reduce({&all.gradient, &all.value});
+  return all;
+}
+
 void EquilibriumChains::run(Block& block, int64_t n) {
   std::vector<double> eta;
   for (size_t j = 0; j < block.clock.size(); ++j) {
@@ -175,15 +207,10 @@ void EquilibriumChains::run(Block& block, int64_t n) {
     eta.push_back(options_.step_size_at(setting_.path, t));
   }
   Tensor step = for_each(eta, block.at.x);
-  auto slope = [&](const Tensor& x) {
-    const Tensor at[] = {x, block.at.t, block.at.labels};
-    std::vector<Tensor> found = slope_(at);
-    return EnergyGradient{found[0], found[1]};
-  };
   acceptance_ = NAN;
   for (int64_t s = 0; s < options_.chain_steps; ++s) {
     Tensor x = block.at.x;
-    EnergyGradient e = slope(x);
+    EnergyGradient e = slope(x, block.at);
     std::vector<double> temperature, deviation;
     for (size_t j = 0; j < eta.size(); ++j) {
       double T = temperature_at(block.clock[j]);
@@ -200,7 +227,7 @@ void EquilibriumChains::run(Block& block, int64_t n) {
                       n + 1, bad->name(), bad->where()));
     if (s + 1 < options_.chain_steps || !(*std::max_element(temperature.begin(), temperature.end()) > 0)) continue;
     Tensor proposal = drifted + scale * randn(x.shape(), key(kProposalStream, n), x.options());
-    acceptance_ = mean_acceptance(x, e, proposal, slope(proposal), eta, temperature);
+    acceptance_ = mean_acceptance(x, e, proposal, slope(proposal, block.at), eta, temperature);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "vapo/energy.h"
 #include "vapo/recorded.h"
 #include "vapo/training/equilibrium_options.h"
+#include "vapo/training/gradient_sum.h"
 
 namespace vapo {
 
@@ -19,7 +20,8 @@ struct EquilibriumSetting {
   int64_t classes = 0;  // of the potential
   uint64_t seed = 0;
   Device device = Device::cpu;
-  bool recorded = true;  // on a GPU: ∇E is replayed instead of launched (vapo/recorded.h)
+  bool recorded = true;    // on a GPU: ∇E is replayed instead of launched (vapo/recorded.h)
+  Replicas replicas = {};  // which share the gradients of every step, and all have all states
 };
 
 // Samples and the energies that they are states of.
@@ -64,6 +66,7 @@ class EquilibriumChains {
   Tensor times(int64_t count, DType dtype) const;
   Tensor noised(const Tensor& data, const Tensor& t, const Tensor& noise) const;
   Tensor carried(const Tensor& noise, const Tensor& labels, double t) const;
+  EnergyGradient slope(const Tensor& x, const States& of);
   void begin(Block& block, int64_t n, const Tensor& data, const Tensor& labels) const;
   void run(Block& block, int64_t n);
   void jump(Block& block, int64_t n, const Tensor& data);

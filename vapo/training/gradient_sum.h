@@ -1,10 +1,12 @@
 #pragma once
 // Gradients of a batch that is divided into parts, one after the other, and among ranks.
 
+#include <algorithm>
+#include <deque>
 #include <utility>
 #include <vector>
 
-#include "autograd/var.h"
+#include "autograd/grad.h"
 #include "distributed/communicator.h"
 
 namespace vapo {
@@ -14,8 +16,17 @@ struct Replicas {
   Communicator* ranks = nullptr;  // null: one
   int64_t parts = 1;              // of all ranks
   bool tree = false;              // parts are added as TreeSum has it, which ranks need; false: one after the other
+  bool fast = false;              // ranks sum in an order of their own, beside the last part's gradient
   int64_t own_parts() const { return ranks ? parts / ranks->size() : parts; }
   int64_t first_part() const { return ranks ? own_parts() * ranks->rank() : 0; }
+  struct Rows {
+    int64_t first, count;
+  };
+  // Of n rows those of part 0 … own_parts() − 1 of this rank: as many for each, but that the last ones may have fewer or none.
+  Rows rows_of(int64_t own_part, int64_t n) const {
+    int64_t size = (n + parts - 1) / parts, first = std::min((first_part() + own_part) * size, n);
+    return {first, std::min(size, n - first)};
+  }
 };
 
 class GradientSum {
@@ -40,13 +51,24 @@ class GradientSum {
   struct Plus {
     Part operator()(Part a, Part b) const;
   };
+  // Gradients that the ranks sum at once.
+  struct Bucket {
+    std::vector<Tensor*> gradients;
+    int64_t bytes = 0;
+    Tensor all;
+  };
+  std::vector<Tensor> gradients_of(const Var& loss, const GradOptions& options = {}) const;
+  void take_last_of_fast(const Var& loss, const Tensor& values);
+  void put(size_t parameter);
+  void start_bucket();
+
   const std::vector<Var>& parameters_;
   Replicas replicas_;
   Part sum_;
   TreeSum<Part, Plus> tree_;
+  int64_t taken_ = 0;
+  std::vector<bool> put_;       // parameters whose gradients are in a bucket
+  std::deque<Bucket> buckets_;  // in the order in which they are full, the same on all ranks
 };
-
-// In place, over all ranks: x[i] are of one shape on all of them, f32 or f64.
-void all_reduce(Communicator& ranks, const std::vector<Tensor*>& x);
 
 }  // namespace vapo

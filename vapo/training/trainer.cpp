@@ -41,7 +41,8 @@ StepReport Window::mean(const StepReport& last) const {
 namespace {
 
 Replicas replicas_of(const TrainingOptions& t, const TrainerOptions& o) {
-  return {.ranks = o.ranks, .parts = t.parts(), .tree = t.shards > 0};
+  bool fast = t.reduction == TrainingOptions::Reduction::fast;
+  return {.ranks = o.ranks, .parts = t.parts(), .tree = t.shards > 0 && !fast, .fast = fast};
 }
 
 StepOptions step_options(const TrainingOptions& t, const TrainerOptions& o) {
@@ -71,7 +72,8 @@ Trainer::Trainer(const Recipe& recipe, BatchSource& source, TrainerOptions optio
                                .classes = recipe.classes(),
                                .seed = static_cast<uint64_t>(recipe.train.seed),
                                .device = options_.device,
-                               .recorded = options_.recorded};
+                               .recorded = options_.recorded,
+                               .replicas = replicas_of(recipe.train, options_)};
     equilibrium_ = std::make_unique<EquilibriumPhase>(setting, recipe.equilibrium);
   }
   if (options_.config.empty()) options_.config = to_toml(recipe);
@@ -113,12 +115,13 @@ void Trainer::check_recipe() const {
 void Trainer::check_ranks(const TrainingOptions& t) const {
   int64_t ranks = options_.ranks ? options_.ranks->size() : 1, own = t.parts() / ranks;
   if (ranks == 1) return;
+  bool exact = t.reduction == TrainingOptions::Reduction::exact;
   if (t.shards == 0) throw InputError(fmt::format("train.shards = 0: nothing to share out among {} ranks", ranks));
-  if (t.parts() % ranks != 0 || !std::has_single_bit(static_cast<uint64_t>(own)))
-    throw InputError(
-        fmt::format("train.shards = {} cannot be shared out among {} ranks: shards for each must be 1, 2, 4, 8, …. "
-                    "Hint: train.shards = {}, with a train.batch_size that it divides",
-                    t.parts(), ranks, ranks));
+  if (t.parts() % ranks != 0 || (exact && !std::has_single_bit(static_cast<uint64_t>(own))))
+    throw InputError(fmt::format(
+        "train.shards = {} cannot be shared out among {} ranks: {}. "
+        "Hint: train.shards = {}, with a train.batch_size that it divides",
+        t.parts(), ranks, exact ? "shards for each must be 1, 2, 4, 8, …" : "each must have as many", ranks));
 }
 
 // A second potential whose parameters are the averages themselves, as constants.
@@ -161,7 +164,7 @@ void Trainer::compute(const TrainingStep::Add& add, double fade) const {
   }
   Replicas replicas = replicas_of(t, options_);
   LossShare share{.first = replicas.first_part(), .count = replicas.own_parts()};
-  if (options_.ranks) share.sum = [this](Tensor& x) { all_reduce(*options_.ranks, {&x}); };
+  if (options_.ranks) share.sum = [this](Tensor& x) { options_.ranks->all_reduce({&x}); };
   LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, replicas.parts, share);
   for (int64_t part = 0; part < share.count; ++part) add(loss(share.first + part));
 }
@@ -288,7 +291,8 @@ const StepReport& Trainer::equilibrium_update() {
 const StepReport& Trainer::step() {
   constexpr int of_a_part = 4;  // ranks may have other numbers of threads
   std::optional<FixedSumParts> fixed;
-  if (recipe_.train.shards > 0) fixed.emplace(of_a_part);
+  if (recipe_.train.shards > 0 && recipe_.train.reduction == TrainingOptions::Reduction::exact)
+    fixed.emplace(of_a_part);
   load_batch();
   if (equilibrium_ && step_ >= recipe_.train.steps) return equilibrium_update();
   std::function<void()> meanwhile;

@@ -183,8 +183,14 @@ inline const char* cudaGetErrorString(cudaError_t e) {
                                             : "emulated";
 }
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
-inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+namespace emulated {
+inline int device = 0;  // of this process, which uses one
+}
+inline cudaError_t cudaSetDevice(int index) { return emulated::device = index, cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  const char* wanted = std::getenv("VAPO_EMULATED_DEVICES");
+  return *count = wanted ? std::atoi(wanted) : 1, cudaSuccess;
+}
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   return std::strcpy(p->name, "emulated"), cudaSuccess;
 }
@@ -228,6 +234,11 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from
   return cudaSuccess;
 }
 
+inline cudaError_t cudaLaunchHostFunc(cudaStream_t, void (*f)(void*), void* of) {
+  emulated::submit([=] { f(of); });
+  return cudaSuccess;
+}
+
 // Of the device's time, which passes by what is run.
 namespace emulated {
 inline double device_microseconds = 0;
@@ -238,6 +249,9 @@ inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
   emulated::submit([e] { *e = emulated::device_microseconds; });
   return cudaSuccess;
 }
+enum { cudaEventDisableTiming };
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) { return cudaEventCreate(e); }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   return *milliseconds = static_cast<float>((*to - *from) / 1000), cudaSuccess;

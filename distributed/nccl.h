@@ -1,0 +1,28 @@
+#pragma once
+// Ranks that have a GPU each.
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "distributed/communicator.h"
+#include "distributed/launch.h"
+
+namespace vapo {
+
+bool with_nccl();  // whether this was built with it; the library itself is looked for when ranks join
+
+struct NcclOptions {
+  // Where no other communicator brings NCCL's id: "HOST:PORT" of rank 0, by which NCCL itself finds the others.
+  std::string address = {};
+  // After so long with a sum under way all are ended: another rank stands still.
+  std::chrono::seconds patience{1800};
+  int exit_code = 5;  // then, and where NCCL says that another rank is gone
+};
+// Joins the ranks of the launch, on the GPU of this one's local rank, which becomes Device::cuda (choose_gpu). Sums of tensors
+// on it go from GPU to GPU; all else goes over `host`, which must outlive it, or without one (null) by way of the GPUs, too. Once a process. Throws
+// InputError where NCCL was not built in or is not found, or refuses these ranks.
+std::unique_ptr<Communicator> join_by_nccl(const Launch& launch, Communicator* host,
+                                           const NcclOptions& options = {});
+
+}  // namespace vapo
