@@ -138,14 +138,21 @@ void compare_ranks(Communicator& ranks, const Trainer& trainer) {
                       trainer.steps_done(), rank));
 }
 
-int signal_of_any(Communicator& ranks, int own) {
-  if (ranks.size() == 1) return own;
+int SignalOfAny::operator()(int own) {
+  constexpr double every = 0.5;  // seconds
+  if (ranks_.size() == 1) return own;
+  if (left_-- > 0) return 0;
   constexpr int signals[] = {SIGTERM, SIGINT, SIGHUP};
-  std::array<double, std::size(signals)> had = {};
-  for (size_t i = 0; i < had.size(); ++i) had[i] = own == signals[i];
-  ranks.all_reduce(had);
-  for (size_t i = 0; i < had.size(); ++i)
-    if (had[i] > 0) return signals[i];
+  std::array<double, std::size(signals) + 1> sums = {};
+  for (size_t i = 0; i < std::size(signals); ++i) sums[i] = own == signals[i];
+  sums.back() = steps_ > 0 ? since_.seconds() / static_cast<double>(steps_) : every;
+  ranks_.all_reduce(sums);
+  for (size_t i = 0; i < std::size(signals); ++i)
+    if (sums[i] > 0) return signals[i];
+  double a_step = sums.back() / static_cast<double>(ranks_.size());  // the same number on all ranks
+  steps_ = static_cast<int64_t>(std::clamp(every / std::max(a_step, 1e-9), 1.0, 1e6));
+  left_ = steps_ - 1;
+  since_ = {};
   return 0;
 }
 

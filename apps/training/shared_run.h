@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "apps/run/command.h"
 #include "apps/training/opening.h"
 #include "distributed/communicator.h"
 
@@ -20,7 +21,17 @@ Run share_run(Communicator& ranks, std::optional<Run> opened, const RunRequest& 
 // Throws DivergedError, on all ranks, naming one whose parameters are not those of rank 0.
 void compare_ranks(Communicator& ranks, const Trainer& trainer);
 
-// The first of SIGINT, SIGTERM and SIGHUP that any rank had, on all of them; 0: none.
-int signal_of_any(Communicator& ranks, int own);
+// Which of SIGINT, SIGTERM and SIGHUP any rank had, on all of them at the same step. Ranks ask each other twice a second, or
+// after every step where that takes longer: a message a step would cost more than many a step does.
+class SignalOfAny {
+ public:
+  explicit SignalOfAny(Communicator& ranks) : ranks_(ranks) {}
+  int operator()(int own);  // called by all before every step; 0: none
+
+ private:
+  Communicator& ranks_;
+  int64_t left_ = 0, steps_ = 0;  // until they ask, since they asked
+  Stopwatch since_;
+};
 
 }  // namespace vapo::app

@@ -179,6 +179,7 @@ int TrainingLoop::run() {
   bool grids = trainer_.averaged().of_images();
   StopOnSignal stop;
   KeptPlans plans(folder_.convolutions(), device_);
+  SignalOfAny signal_of_any(ranks_);
   int signal = 0;
   auto unless_stopped = [](const auto& f) {
     try {
@@ -197,7 +198,7 @@ int TrainingLoop::run() {
     }
   });
   Progress progress(trainer_.steps_done(), config_.steps());
-  while (trainer_.steps_done() < config_.steps() && !(signal = signal_of_any(ranks_, stop_signal))) {
+  while (trainer_.steps_done() < config_.steps() && !(signal = signal_of_any(stop_signal))) {
     step_and_compare(trainer_, ranks_, config_);
     plans.keep();
     tell_missed_convolutions();
@@ -219,8 +220,9 @@ int TrainingLoop::run() {
 
 int follow(Trainer& trainer, const Config& config, Communicator& ranks) {
   StopOnSignal stop;
+  SignalOfAny signal_of_any(ranks);
   int signal = 0;
-  while (trainer.steps_done() < config.steps() && !(signal = signal_of_any(ranks, stop_signal)))
+  while (trainer.steps_done() < config.steps() && !(signal = signal_of_any(stop_signal)))
     step_and_compare(trainer, ranks, config);
   return signal;
 }
