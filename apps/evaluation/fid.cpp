@@ -218,12 +218,18 @@ int fid(FidOptions options) {
     evaluation.emplace(options.out, "fid", request);
   Outcome outcome(std::move(evaluation), request);
 
-  if (!ranks().leads()) {  // what is shared out are samples
-    if (draws) draw_images(*outcome.folder(), "samples", *model, sampler, drawing);
-    return kDone;
-  }
   SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images};
-  Side real = side_of(asked, options.reference, options.data, {});
+  Side real = side_of(asked, options.reference, options.data, {}), samples;
+  asked.part = "samples";
+  DrawnImages drawn;
+  if (draws) {
+    drawn = draw_images(*outcome.folder(), "samples", *model, sampler, drawing);
+    samples = side_of(asked, NamedImages{options.samples, {.pixels = drawn.pixels}});
+  } else if (!options.samples.empty()) {
+    bool other_set = names_a_set(options.reference) && set_of(options.samples) != set_of(options.reference);
+    samples = side_of(asked, options.samples, other_set ? "" : options.data, options.n);
+  }
+  if (!ranks().leads()) return kDone;  // what is shared out are samples and features
   outcome.add("features", network->file());
   outcome.add("width", network->width());
   outcome.add("ref", real.name);
@@ -232,20 +238,13 @@ int fid(FidOptions options) {
   say_how_many(outcome, real, network->width());
 
   if (!options.samples.empty()) {
-    Side samples;
-    asked.part = "samples";
     if (draws) {
-      DrawnImages drawn = draw_images(*outcome.folder(), "samples", *model, sampler, drawing);
-      samples = side_of(asked, NamedImages{options.samples, {.pixels = drawn.pixels}});
       summarise_sampling(*outcome.folder(), *model, sampler, drawing.n, options.sampler.seed, drawn.nfe,
                          drawn.seconds);
       int64_t shown = std::min<int64_t>(drawing.n, 100);
       write_picture(*outcome.folder(), "samples", kernel::slice(drawn.pixels, 0, 0, shown, 1), 10);
       outcome.folder()->figure("samples.png",
                                fmt::format("The first {} of {} samples, not chosen", shown, drawing.n));
-    } else {
-      bool other_set = names_a_set(options.reference) && set_of(options.samples) != set_of(options.reference);
-      samples = side_of(asked, options.samples, other_set ? "" : options.data, options.n);
     }
     outcome.add("samples", samples.name);
     outcome.add("samples_n", samples.statistics.count);

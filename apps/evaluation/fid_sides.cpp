@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/run/ranks.h"
 #include "apps/run/run_folder.h"
+#include "apps/run/shared_tensor.h"
 #include "data/readers/npz.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
@@ -40,22 +42,54 @@ NamedImages rows_of(const NamedImages& images, int64_t begin, int64_t end) {
   return {images.name, {.pixels = kernel::slice(images.set.pixels, 0, begin, end, 1)}};
 }
 
-// The features of a part, from its file where that is there and of as many images.
-Features part_of(const SideRequest& request, const NamedImages& images, int64_t begin, int64_t end) {
-  std::string file = fmt::format("{}-features-{:06}.safetensors", request.part, begin);
-  if (request.evaluation && request.evaluation->has(file)) {
-    fs::path path = request.evaluation->file(file);
-    TensorFile stored = read_safetensors(path);
-    Features out{stored.tensors["features"], stored.tensors["logits"]};
-    if (!out.features.defined() || out.features.shape() != Shape{end - begin, request.network.width()})
-      throw InputError(fmt::format("{}: no features of {} images. Hint: remove it", path.string(), end - begin));
-    return out;
+std::string file_of(const SideRequest& request, int64_t begin) {
+  return fmt::format("{}-features-{:06}.safetensors", request.part, begin);
+}
+
+// The features of a part, where its file is there and of as many images.
+std::optional<Features> kept_part(const SideRequest& request, int64_t begin, int64_t end) {
+  std::string file = file_of(request, begin);
+  if (!request.evaluation || !request.evaluation->has(file)) return {};
+  fs::path path = request.evaluation->file(file);
+  TensorFile stored = read_safetensors(path);
+  Features out{stored.tensors["features"], stored.tensors["logits"]};
+  if (!out.features.defined() || out.features.shape() != Shape{end - begin, request.network.width()})
+    throw InputError(fmt::format("{}: no features of {} images. Hint: remove it", path.string(), end - begin));
+  return out;
+}
+
+void keep_part(const SideRequest& request, const std::string& name, int64_t begin, const Features& part) {
+  if (!request.evaluation) return;
+  TensorFile stored{.tensors = {{"features", part.features}}, .metadata = {{"images", name}}};
+  if (part.logits.defined()) stored.tensors["logits"] = part.logits;
+  write_safetensors(request.evaluation->file(file_of(request, begin)), stored);
+}
+
+// Of the images from `begin` on a part for each rank, but for those whose files rank 0 has: on rank 0 all of them.
+std::vector<Features> parts_of_ranks(const SideRequest& request, const NamedImages& images, int64_t begin) {
+  int64_t n = images.set.count(), size = ranks().size();
+  auto first = [&](int64_t rank) { return std::min(n, begin + rank * kPart); };
+  std::vector<std::optional<Features>> kept(static_cast<size_t>(size));
+  std::string there(kept.size(), '-');
+  for (int64_t rank = 0; ranks().leads() && rank < size; ++rank) {
+    auto i = static_cast<size_t>(rank);
+    if (first(rank) < first(rank + 1)) kept[i] = kept_part(request, first(rank), first(rank + 1));
+    if (kept[i]) there[i] = '+';
   }
-  Features out = request.network.of(rows_of(images, begin, end));
-  if (request.evaluation) {
-    TensorFile stored{.tensors = {{"features", out.features}}, .metadata = {{"images", images.name}}};
-    if (out.logits.defined()) stored.tensors["logits"] = out.logits;
-    write_safetensors(request.evaluation->file(file), stored);
+  there = broadcast_text(ranks(), there);
+  int64_t own = ranks().rank();
+  Features mine;
+  if (first(own) < first(own + 1) && there[static_cast<size_t>(own)] == '-')
+    mine = request.network.of(rows_of(images, first(own), first(own + 1)));
+  std::vector<Tensor> features = to_leader(mine.features), logits = to_leader(mine.logits);
+  std::vector<Features> out;
+  for (size_t i = 0; i < features.size(); ++i) {
+    if (kept[i]) {
+      out.push_back(std::move(*kept[i]));
+    } else if (features[i].defined()) {
+      out.push_back({features[i], logits[i]});
+      keep_part(request, images.name, first(static_cast<int64_t>(i)), out.back());
+    }
   }
   return out;
 }
@@ -93,12 +127,14 @@ Side side_of(const SideRequest& request, const NamedImages& images) {
   int64_t n = images.set.count();
   Countdown countdown("features of " + images.name, n);
   std::vector<Tensor> features, logits;
-  for (int64_t begin = 0; begin < n; begin += kPart) {
-    Features part = part_of(request, images, begin, std::min(n, begin + kPart));
-    features.push_back(part.features);
-    if (part.logits.defined()) logits.push_back(part.logits);
-    countdown.show(std::min(n, begin + kPart));
+  for (int64_t begin = 0; begin < n; begin += kPart * ranks().size()) {
+    for (Features& part : parts_of_ranks(request, images, begin)) {
+      features.push_back(part.features);
+      if (part.logits.defined()) logits.push_back(part.logits);
+    }
+    countdown.show(std::min(n, begin + kPart * ranks().size()));
   }
+  if (!ranks().leads()) return {.name = images.name, .statistics = {}};
   Side side{.name = images.name, .statistics = {}, .features = {stacked(features)}};
   if (!logits.empty()) side.features.logits = stacked(logits);
   side.statistics = statistics_of(side.features.features, images.name);
