@@ -163,10 +163,10 @@ class Nccl : public MessageCommunicator {
     setenv("NCCL_PROTO", "Simple", 0);
     setenv("NCCL_NVLS_ENABLE", "0", 0);
     if (!host_) setenv("NCCL_COMM_ID", options.address.c_str(), 0);
+    cuda::stream();  // opens the device
     ncclUniqueId id{};
     if (rank_ == 0 || !host_) VAPO_NCCL(GetUniqueId(&id));
     if (host_) host_->broadcast(std::as_writable_bytes(std::span(&id, 1)));
-    cuda::stream();  // opens the device
     if (ncclResult_t joined = nccl().CommInitRank(&ranks_, static_cast<int>(size_), id, static_cast<int>(rank_));
         joined != ncclSuccess) {
       const char* detail = nccl().GetLastError(nullptr);

@@ -76,12 +76,15 @@ ConvolutionPlan plan_of(const Json& j) {
 
 }  // namespace
 
-KeptPlans::KeptPlans(std::filesystem::path file, Device device) : file_(std::move(file)), device_(device) {
+KeptPlans::KeptPlans(std::filesystem::path file, Device device, Communicator& ranks)
+    : file_(std::move(file)), device_(device), leads_(ranks.leads()) {
   std::error_code error;
   if (device_ != Device::cuda) return;
-  time_convolution_plans(true);
+  time_convolution_plans(ranks.size() == 1);
   kept_ = convolution_choices().shapes;
-  if (std::filesystem::exists(file_, error)) taken_ = take(read_whole_file(file_));
+  bool there = leads_ && std::filesystem::exists(file_, error);
+  std::string text = broadcast_text(ranks, there ? read_whole_file(file_) : "");
+  if (!text.empty()) taken_ = take(text);
 }
 
 int64_t KeptPlans::take(const std::string& text) {
@@ -115,7 +118,7 @@ int64_t KeptPlans::take(const std::string& text) {
 }
 
 void KeptPlans::keep() {
-  if (device_ != Device::cuda) return;
+  if (device_ != Device::cuda || !leads_) return;
   ConvolutionChoices chosen = convolution_choices();
   if (chosen.shapes + taken_ > 0 && !std::exchange(told_, true))
     note(fmt::format(

@@ -101,7 +101,7 @@ int train(const TrainOptions& options) {
   Stopwatch watch;
   reset_peak_memory(device);
   int signal = ranks().leads() ? TrainingLoop(trainer, run.config, folder, device, ranks()).run()
-                               : follow(trainer, run.config, ranks());
+                               : follow(trainer, run.config, device, ranks());
   int64_t step = trainer.steps_done();
   if (signal != 0) {
     note(fmt::format("stopped by {} at step {}; the checkpoint is saved. Hint: --resume goes on",

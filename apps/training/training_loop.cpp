@@ -178,7 +178,7 @@ int TrainingLoop::run() {
   auto due = [&](int64_t every) { return every > 0 && trainer_.steps_done() % every == 0; };
   bool grids = trainer_.averaged().of_images();
   StopOnSignal stop;
-  KeptPlans plans(folder_.convolutions(), device_);
+  KeptPlans plans(folder_.convolutions(), device_, ranks_);
   SignalOfAny signal_of_any(ranks_);
   int signal = 0;
   auto unless_stopped = [](const auto& f) {
@@ -218,8 +218,9 @@ int TrainingLoop::run() {
   return signal ? signal : stop_signal;
 }
 
-int follow(Trainer& trainer, const Config& config, Communicator& ranks) {
+int follow(Trainer& trainer, const Config& config, Device device, Communicator& ranks) {
   StopOnSignal stop;
+  KeptPlans plans("rank 0's convolutions.jsonl", device, ranks);
   SignalOfAny signal_of_any(ranks);
   int signal = 0;
   while (trainer.steps_done() < config.steps() && !(signal = signal_of_any(stop_signal)))

@@ -42,6 +42,6 @@ class TrainingLoop {
 };
 
 // The same steps on another rank than 0, which writes nothing.
-int follow(Trainer& trainer, const Config& config, Communicator& ranks);
+int follow(Trainer& trainer, const Config& config, Device device, Communicator& ranks);
 
 }  // namespace vapo::app

@@ -77,6 +77,20 @@ for by in "${launchers[@]}"; do
   cmp "$(last one-stopped)" "$(last $by-stopped)" || fail "$by: two GPUs, and then one: other bits"
 done
 
+# --- images in bf16: two ranks take the same plans, also one that goes on alone, and one that is given them
+idx train 60 1
+images_toml unet unet.base_width=4 unet.groups=2 'unet.attention_downsamplings=[]' train.steps=4 train.checkpoint_every=2 \
+  train.batch_size=4 train.shards=2 train.log_every=1 train.ema_decay=0.5 train.sample_every=0 >images.toml
+images() { expect 0 "$@" --device cuda --precision bf16; }
+images by_torchrun 2 "$vapo" train images.toml --out images-2
+grep -qE 'plans of cuDNN.s for [1-9][0-9]* shapes chosen of 0 ' err || fail "two ranks time their plans: $(cat err)"
+mkdir images-1 && cp images-2/convolutions.jsonl images-1/
+images "$vapo" train images.toml --out images-1
+cmp images-1/checkpoint-4.safetensors images-2/checkpoint-4.safetensors || fail "two ranks give other bits than one by the same plans"
+images by_torchrun 2 "$vapo" train images.toml --out images-3 --set train.steps=2
+images "$vapo" train --out images-3 --resume --set train.steps=4
+cmp images-1/checkpoint-4.safetensors images-3/checkpoint-4.safetensors || fail "two ranks, and then one: other bits"
+
 # --- one line where they cannot begin
 VAPO_EMULATED_DEVICES=2 expect 3 by_torchrun 3 "$vapo" train tiny.toml --out few "${small[@]}" --device cuda --set train.shards=3
 cat err rank-*.err | grep -q 'GPU 2 of 2: there is none' || fail "a rank without a GPU is not told: $(cat err rank-*.err)"
