@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Two ranks of one thread beside one rank of two threads, and beside a process without shards: seconds of a step, in turn, and what
-# the ranks sent. Arguments: [ROUNDS [STEPS]] (5, 10). Needs mpirun; $VAPO_DATA with mnist.
+# the ranks sent. Of MNIST's U-Net, and of one whose work is in residual blocks of 128 channels at the images' own size. Arguments:
+# [ROUNDS [STEPS]] (5, 10). Needs mpirun; $VAPO_DATA with mnist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 vapo=${VAPO:-build/release/bin/vapo} rounds=${1:-5} steps=${2:-10}
@@ -23,10 +24,17 @@ run() {  # NAME LAUNCHER… -- THREADS SETTING…
     match($0, /"seconds_per_step":[0-9.e-]+/) { seconds += substr($0, RSTART + 19, RLENGTH - 19) }
     match($0, /"bytes_sent_per_step":[0-9.e-]+/) { bytes += substr($0, RSTART + 22, RLENGTH - 22) }
     match($0, /"seconds_of_sums_per_step":[0-9.e-]+/) { sums += substr($0, RSTART + 27, RLENGTH - 27) }
-    END { printf "%-28s %.4f s a step, %.4f s of it in sums, %.0f bytes\n", name, seconds / n, sums / n, bytes / n }'
+    END { printf "%-34s %.4f s a step, %.4f s of it in sums, %.0f bytes\n", name, seconds / n, sums / n, bytes / n }'
 }
+two=(mpirun -q -n 2 --bind-to core)
+wide=(--set unet.base_width=128 --set 'unet.multipliers=[1]' --set 'unet.attention_downsamplings=[]' --set train.batch_size=16)
 for ((round = 1; round <= rounds; ++round)); do
-  run "1 x 2 threads, no shards" -- 2
-  run "1 x 2 threads" -- 2 --set train.shards=8
-  run "2 ranks x 1 thread" mpirun -q -n 2 --bind-to core -- 1 --set train.shards=8
+  for network in mnist block; do
+    of=()
+    [ $network = mnist ] || of=("${wide[@]}")
+    run "$network: 1 x 2 threads, no shards" -- 2 "${of[@]}"
+    run "$network: 1 x 2 threads" -- 2 "${of[@]}" --set train.shards=8
+    run "$network: 2 ranks x 1 thread" "${two[@]}" -- 1 "${of[@]}" --set train.shards=8
+    run "$network: the same, fast" "${two[@]}" -- 1 "${of[@]}" --set train.reduction=fast
+  done
 done

@@ -31,7 +31,7 @@ compare "$scratch/build/consumer"
 
 # What a consumer trains with the library alone is what the program trains: weights and likelihood to the last digit.
 vapo=$scratch/prefix/bin/vapo config=$scratch/prefix/share/vapo/configs/two_moons.toml steps=40
-"$vapo" train "$config" --set train.steps=$steps --set train.checkpoint_every=$steps --out "$scratch/run" >"$scratch/log" 2>&1 ||
+"$vapo" train "$config" --set train.steps=$steps --set equilibrium.steps=4 --set train.checkpoint_every=$steps --out "$scratch/run" >"$scratch/log" 2>&1 ||
   { cat "$scratch/log"; exit 1; }
 nats=$("$scratch/build/two_moons" "$config" $steps "$scratch/consumer.safetensors")
 "$vapo" likelihood "$scratch/run" --json >"$scratch/out"
