@@ -63,7 +63,11 @@ int run(CLI::App& cli, const Action& action, int argc, char** argv) {
     leave_ranks();
     return code;
   }
-  if (ranks().size() > 1) refuse_undivided(cli);
+  if (ranks().size() > 1) {
+    refuse_undivided(cli);
+    if (cli.get_subcommands().front()->get_name() != "train")  // which compares what comes of its own
+      expect_same("command line", fmt::format("{}", fmt::join(argv + 1, argv + argc, " ")));
+  }
   int code = action();
   tell_missed_convolutions();
   leave_ranks();

@@ -1,6 +1,7 @@
 #pragma once
 // Ranks: processes that hold the same parameters and share the work of a step, a few verbs between them.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,9 @@ class Communicator {
   // kept by reference, and holds the sums when finish_sums() returns. Nothing else may touch it until then.
   virtual void start_sum(Tensor& x) { sum(x); }
   virtual void finish_sums() {}
+  // After so long in a sum of tensors or a message all are ended, where this communicator can tell: another rank stands
+  // still. 0, as at first: never.
+  virtual void set_patience(std::chrono::seconds) {}
   // Whether sums of tensors on a GPU stay there, so that they can be part of a recorded step.
   virtual bool sums_on_gpus() const { return false; }
   virtual void broadcast(std::span<std::byte> x) = 0;  // rank 0's, to all

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "distributed/rank_sum.h"
@@ -19,9 +20,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Looked for when ranks join: the program of one process starts without it.
-#define VAPO_NCCL_FUNCTIONS(f)                                                                      \
-  f(GetUniqueId) f(CommInitRank) f(CommDestroy) f(CommAbort) f(CommGetAsyncError) f(GetErrorString) \
-      f(GetLastError) f(Send) f(Recv) f(AllReduce) f(Broadcast) f(GroupStart) f(GroupEnd)
+#define VAPO_NCCL_FUNCTIONS(f)                                                                                 \
+  f(GetUniqueId) f(CommInitRank) f(CommDestroy) f(CommGetAsyncError) f(GetErrorString) f(GetLastError) f(Send) \
+      f(Recv) f(AllReduce) f(Broadcast) f(GroupStart) f(GroupEnd)
 
 struct Library {
 #define VAPO_DECLARE(name) decltype(&::nccl##name) name = nullptr;
@@ -75,17 +76,20 @@ class Watch {
 
   struct Sum {  // of one call, or of all replays of a recorded one
     Watch* watch;
-    size_t bytes = 0;  // that this rank sends
-    bool again;
+    bool beside, again;  // on which stream; recorded
+    size_t bytes = 0;    // that this rank sends
     Clock::time_point begun = {};
   };
-  Sum* begin(cudaStream_t stream) {
-    auto* sum =
-        new Sum{.watch = this, .again = cuda::is_recording()};  // a recorded one lives as long as the process
+  Sum* begin(cudaStream_t stream, bool beside = false) {
+    auto* sum = new Sum{this, beside, cuda::is_recording()};  // a recorded one lives as long as the process
     VAPO_CUDA(cudaLaunchHostFunc(stream, &Watch::begun, sum));
     return sum;
   }
   void end(cudaStream_t stream, Sum* sum) { VAPO_CUDA(cudaLaunchHostFunc(stream, &Watch::finished, sum)); }
+  void set_patience(std::chrono::seconds patience) {
+    std::lock_guard lock(mutex_);
+    patience_ = patience;
+  }
 
   Communicator::Traffic traffic() const {
     std::lock_guard lock(mutex_);
@@ -97,24 +101,24 @@ class Watch {
     auto* sum = static_cast<Sum*>(of);
     sum->begun = Clock::now();
     std::lock_guard lock(sum->watch->mutex_);
-    sum->watch->under_way_ = sum->begun;
+    sum->watch->under_way_[sum->beside] = sum->begun;
   }
   static void finished(void* of) {
     auto* sum = static_cast<Sum*>(of);
     {
       std::lock_guard lock(sum->watch->mutex_);
-      sum->watch->under_way_ = {};
+      sum->watch->under_way_[sum->beside] = {};
       sum->watch->traffic_.bytes += static_cast<int64_t>(sum->bytes);
       sum->watch->traffic_.seconds += std::chrono::duration<double>(Clock::now() - sum->begun).count();
     }
     if (!sum->again) delete sum;
   }
 
+  // Not by NCCL's abort, which waits for the graphs that have captured its calls.
   void end_all(const std::string& why) {
     std::string line = fmt::format("vapo: rank {}: {}: this rank ends. Hint: --resume goes on\n", rank_, why);
     if (::write(STDERR_FILENO, line.data(), line.size()) < 0) {
     }
-    nccl().CommAbort(ranks_);
     std::_Exit(options_.exit_code);
   }
 
@@ -123,24 +127,30 @@ class Watch {
     while (!ended_) {
       ncclResult_t state = ncclSuccess;
       nccl().CommGetAsyncError(ranks_, &state);
-      if (state != ncclSuccess && state != ncclInProgress)
+      if (state != ncclSuccess && state != ncclInProgress) {
+        std::this_thread::sleep_for(
+            std::chrono::seconds(3));  // that rank may say why, and the launcher end this one
         end_all(fmt::format("NCCL: {}", nccl().GetErrorString(state)));
-      Clock::time_point since;
-      {
-        std::lock_guard lock(mutex_);
-        since = under_way_;
       }
-      if (since != Clock::time_point() && Clock::now() - since > options_.patience)
-        end_all(fmt::format("a sum has waited for another rank for {} s", options_.patience.count()));
+      if (auto waited = stands_still())
+        end_all(fmt::format("another rank has not answered for {} s", waited->count()));
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
+  }
+  std::optional<std::chrono::seconds> stands_still() const {
+    std::lock_guard lock(mutex_);
+    if (patience_.count() == 0) return {};
+    for (Clock::time_point since : under_way_)
+      if (since != Clock::time_point() && Clock::now() - since > patience_) return patience_;
+    return {};
   }
 
   ncclComm_t ranks_;
   int64_t rank_;
   NcclOptions options_;
   mutable std::mutex mutex_;
-  Clock::time_point under_way_;
+  std::chrono::seconds patience_{0};
+  Clock::time_point under_way_[2];  // on the step's stream, and beside it
   Communicator::Traffic traffic_;
   std::atomic<bool> ended_ = false;
   std::thread thread_;
@@ -187,11 +197,14 @@ class Nccl : public MessageCommunicator {
     }
     watch_.reset();
     nccl().CommDestroy(ranks_);
+    for (cudaEvent_t e : {given_, summed_}) cudaEventDestroy(e);
+    cudaStreamDestroy(beside_);
   }
 
   int64_t rank() const override { return rank_; }
   int64_t size() const override { return size_; }
   bool sums_on_gpus() const override { return true; }
+  void set_patience(std::chrono::seconds patience) override { watch_->set_patience(patience); }
 
   using MessageCommunicator::all_reduce;
   void all_reduce(std::span<float> x) override {
@@ -209,11 +222,10 @@ class Nccl : public MessageCommunicator {
   void barrier() override { host_ ? host_->barrier() : MessageCommunicator::barrier(); }
   void abort(int exit_code) override {
     if (host_) host_->abort(exit_code);
-    nccl().CommAbort(ranks_);
     std::_Exit(exit_code);
   }
   Traffic traffic() const override {
-    Traffic out = watch_->traffic(), host = host_ ? host_->traffic() : Traffic();
+    Traffic out = watch_->traffic(), host = host_ ? host_->traffic() : MessageCommunicator::traffic();
     return {out.bytes + host.bytes, out.seconds + host.seconds};
   }
 
@@ -222,7 +234,7 @@ class Nccl : public MessageCommunicator {
     if (x.device() != Device::cuda) return MessageCommunicator::start_sum(x);
     VAPO_CUDA(cudaEventRecord(given_, cuda::stream()));
     VAPO_CUDA(cudaStreamWaitEvent(beside_, given_, 0));
-    Watch::Sum* sum = watch_->begin(beside_);
+    Watch::Sum* sum = watch_->begin(beside_, true);
     VAPO_NCCL(
         AllReduce(x.raw(), x.raw(), static_cast<size_t>(x.numel()), type_of(x.dtype()), ncclSum, ranks_, beside_));
     sum->bytes = x.bytes() * 2 * static_cast<size_t>(size_ - 1) / static_cast<size_t>(size_);  // of a ring

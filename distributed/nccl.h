@@ -1,7 +1,6 @@
 #pragma once
 // Ranks that have a GPU each.
 
-#include <chrono>
 #include <memory>
 #include <string>
 
@@ -15,9 +14,7 @@ bool with_nccl();  // whether this was built with it; the library itself is look
 struct NcclOptions {
   // Where no other communicator brings NCCL's id: "HOST:PORT" of rank 0, by which NCCL itself finds the others.
   std::string address = {};
-  // After so long with a sum under way all are ended: another rank stands still.
-  std::chrono::seconds patience{1800};
-  int exit_code = 5;  // then, and where NCCL says that another rank is gone
+  int exit_code = 5;  // where another rank is gone, or stands still (set_patience)
 };
 // Joins the ranks of the launch, on the GPU of this one's local rank, which becomes Device::cuda (choose_gpu). Sums of tensors
 // on it go from GPU to GPU; all else goes over `host`, which must outlive it, or without one (null) by way of the GPUs, too. Once a process. Throws

@@ -215,7 +215,7 @@ int fid(FidOptions options) {
   if (draws)
     evaluation.emplace(evaluation_folder(*model, options.out, "fid"), "fid", request);
   else if (!options.out.empty())
-    evaluation.emplace(options.out, "fid", request);
+    evaluation.emplace(evaluation_folder(options.out, "fid"), "fid", request);
   Outcome outcome(std::move(evaluation), request);
 
   SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images};

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <optional>
 
@@ -174,27 +175,37 @@ Tensor in_turn(const std::vector<double>& temperatures, int64_t n) {
   return Tensor::from(out, {n});
 }
 
-// Ranks share out whole runs, which leave their states where they go on from.
-void expect_shared(const std::filesystem::path& folder) {
-  std::string mark = broadcast_text(ranks(), ranks().leads() ? read_whole_file(folder / "request.json") : "");
+// Rank 0's folder, on all ranks: they share out whole runs, each of which leaves there where it goes on from.
+std::filesystem::path folder_of_all(const std::filesystem::path& own) {
+  std::filesystem::path folder = broadcast_text(ranks(), std::filesystem::absolute(own).string());
+  if (ranks().size() == 1) return own;
+  std::filesystem::path mark = folder / ".of-rank-0";
+  std::string written =
+      broadcast_text(ranks(), std::to_string(std::chrono::system_clock::now().time_since_epoch().count()));
+  std::string_view pieces[] = {written};
+  if (ranks().leads()) write_file_atomically(mark, pieces);
+  ranks().barrier();
   std::error_code error;
-  if (!std::filesystem::exists(folder / "request.json", error) || read_whole_file(folder / "request.json") != mark)
+  if (!std::filesystem::exists(mark, error) || read_whole_file(mark) != written)
     throw InputError(
-        fmt::format("{}: not the folder of rank 0, and runs that ranks share out are left there. Hint: an --out "
-                    "that all machines see, or one process",
+        fmt::format("{}: this machine does not see that folder of rank 0, and runs that ranks share out are left "
+                    "there. Hint: an --out that all machines see, or one process",
                     folder.string()));
+  ranks().barrier();
+  if (ranks().leads()) std::filesystem::remove(mark, error);
+  return folder;
 }
 
 // t: of the marginal energy, which is that of data with noise of deviation σ/μ.
 void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, std::optional<double> t,
-             LongRuns& all, const std::filesystem::path& folder) {
+             LongRuns& all, const std::filesystem::path& own_folder) {
+  std::filesystem::path folder = folder_of_all(own_folder);
   int64_t n = o.particles * (o.together ? static_cast<int64_t>(o.temperatures.size()) : 1);
   double noise = t ? model.path().at(*t).sigma / model.path().at(*t).mu : 0;
   auto seed = static_cast<uint64_t>(o.seed);
   EnergySlope slope = recorded_slope(energy);
   std::string known;
   Tensor start;
-  expect_shared(folder);
   auto run_one = [&](size_t i) {
     LongRun& run = all.runs[i];
     if (run.start != known) start = long_run_start(model, run.start, n, seed, noise);

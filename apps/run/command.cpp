@@ -39,6 +39,7 @@ CLI::Validator real_from(double low, double high) {
 
 Device CommonOptions::apply() const {
   Device chosen = available(from_name<DeviceChoice>(device));
+  if (ranks().size() > 1) expect_same("device", std::string(name_of(chosen)));
   if (chosen == Device::cuda) take_gpus();
   if (int own = threads > 0 ? threads : threads_of_rank(); own > 0) set_num_threads(own);
   set_precision(from_name<Precision>(precision), chosen);

@@ -1,7 +1,6 @@
 #include "apps/run/evaluation.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
@@ -141,26 +140,12 @@ void Evaluation::finish(bool as_json) {
   print_result(lines, false);
 }
 
-namespace {
-
-// Rank 0 has the folder; what another writes is for itself.
-const fs::path& scratch_of_rank() {
-  struct Scratch {
-    fs::path path = fs::temp_directory_path() / fmt::format("vapo-rank-{}-{}", ranks().rank(), getpid());
-    ~Scratch() {
-      std::error_code error;
-      fs::remove_all(path, error);
-    }
-  };
-  static Scratch scratch;
-  return scratch.path;
+fs::path evaluation_folder(const std::string& given, const std::string& name) {
+  return ranks().leads() ? fs::path(given) : scratch_of_rank() / name;
 }
 
-}  // namespace
-
 fs::path evaluation_folder(const Model& model, const std::string& given, const std::string& name) {
-  if (!ranks().leads()) return scratch_of_rank() / name;
-  if (!given.empty()) return given;
+  if (!ranks().leads() || !given.empty()) return evaluation_folder(given, name);
   return fs::absolute(model.file).parent_path() / "evaluations" / name;
 }
 

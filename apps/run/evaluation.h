@@ -54,6 +54,7 @@ class Evaluation {
 std::string draw_or_tell(const data::Figure& figure, const std::filesystem::path& folder, const std::string& name);
 
 // Where a command's results go: `given`, or evaluations/NAME beside the model's checkpoint.
+std::filesystem::path evaluation_folder(const std::string& given, const std::string& name);
 std::filesystem::path evaluation_folder(const Model& model, const std::string& given, const std::string& name);
 // What every request says of its model: checkpoint file, its step, size and time of writing (seconds since 1970),
 // weights, data set.

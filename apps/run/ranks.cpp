@@ -14,6 +14,7 @@
 #include "distributed/nccl.h"
 #include "tensor/check.h"
 #include "tensor/device.h"
+#include "tensor/io/printable.h"
 #include "tensor/parallel.h"
 
 namespace vapo::app {
@@ -33,12 +34,13 @@ std::chrono::seconds patience_or(int64_t seconds) {
   return std::chrono::seconds(seconds);
 }
 
-// MPI gives signs of life beside; here a rank may be busy while the others wait, rank 0 with the samples of a training.
-NcclOptions nccl_options() { return {.patience = patience_or(1800), .exit_code = kIo}; }
-
 // torchrun starts no MPI: NCCL finds the others itself, at the port after that where torchrun has its own service.
 bool joined_as_torchrun_means() {
-  if (launched.by != "torchrun" || !with_nccl() || !cuda_available()) return false;
+  if (launched.by != "torchrun" || !with_nccl()) return false;
+  if (!cuda_available())
+    throw InputError(
+        fmt::format("torchrun started {} processes, and rank {} has no GPU: {}. Hint: on CPUs mpirun -n {}",
+                    launched.size, launched.rank, cuda_absence(), launched.size));
   const char *host = std::getenv("MASTER_ADDR"), *text = std::getenv("MASTER_PORT");
   int port = 0;
   if (!host || !text || std::from_chars(text, text + std::strlen(text), port).ec != std::errc() || port < 1 ||
@@ -47,9 +49,9 @@ bool joined_as_torchrun_means() {
         fmt::format("torchrun started {} processes without MASTER_ADDR and MASTER_PORT (1 to 65534), where "
                     "they find each other",
                     launched.size));
-  NcclOptions options = nccl_options();
-  options.address = fmt::format("{}:{}", host, port + 1);
-  of_gpus = join_by_nccl(launched, nullptr, options);
+  bool of_six = std::strchr(host, ':') != nullptr;
+  std::string address = fmt::format(fmt::runtime(of_six ? "[{}]:{}" : "{}:{}"), host, port + 1);
+  of_gpus = join_by_nccl(launched, nullptr, {.address = address, .exit_code = kIo});
   return true;
 }
 
@@ -67,10 +69,43 @@ void join_ranks() {
 
 void take_gpus() {
   if (ranks().size() == 1 || ranks().sums_on_gpus()) return;
-  of_gpus = join_by_nccl(launched, by_mpi.get(), nccl_options());
+  of_gpus = join_by_nccl(launched, by_mpi.get(), {.exit_code = kIo});
+}
+
+// MPI gives signs of life beside. Without it a rank may be busy while the others wait, rank 0 with the samples of a training.
+void expect_answers() {
+  constexpr int64_t long_enough = 1800;
+  bool beside = by_mpi->size() > 1;
+  ranks().set_patience(beside ? std::chrono::seconds(long_enough) : patience_or(long_enough));
+}
+
+void expect_same(const std::string& what, const std::string& own) {
+  std::vector<std::string> all = ranks().gather(own);
+  for (size_t rank = 1; rank < all.size(); ++rank)
+    if (all[rank] != all[0])
+      throw InputError(fmt::format("{}: {} on rank 0, and {} on rank {}. Hint: the same on all", what,
+                                   printable(all[0]), printable(all[rank]), rank));
+}
+
+namespace {
+
+const std::filesystem::path scratch =
+    std::filesystem::temp_directory_path() / fmt::format("vapo-rank-{}", getpid());
+
+void remove_scratch() {
+  std::error_code error;
+  std::filesystem::remove_all(scratch, error);
+}
+
+}  // namespace
+
+const std::filesystem::path& scratch_of_rank() {
+  std::filesystem::create_directories(scratch);
+  return scratch;
 }
 
 void leave_ranks() {
+  remove_scratch();
   of_gpus.reset();
   by_mpi = alone();
 }
@@ -82,6 +117,7 @@ void end_ranks(const std::string& message, int exit_code, void (*say)(const std:
     std::this_thread::sleep_for(std::chrono::seconds(3));
     say(fmt::format("rank {}: {}", ranks().rank(), message));
   }
+  remove_scratch();
   ranks().abort(exit_code);
   std::_Exit(exit_code);
 }

@@ -1,14 +1,14 @@
 #include "apps/training/shared_run.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <csignal>
 
 #include "apps/run/command.h"
+#include "apps/run/model.h"
+#include "apps/run/ranks.h"
 #include "apps/run/version.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/precision.h"
@@ -62,8 +62,7 @@ class CopiedFile {
   CopiedFile(Communicator& ranks, const std::filesystem::path& file) {
     std::string bytes = broadcast_text(ranks, ranks.leads() ? read_whole_file(file) : "");
     if (ranks.leads()) return;
-    path_ =
-        std::filesystem::temp_directory_path() / fmt::format("vapo-rank-{}-{}.safetensors", ranks.rank(), getpid());
+    path_ = scratch_of_rank() / "checkpoint.safetensors";
     std::string_view pieces[] = {bytes};
     write_file_atomically(path_, pieces);
   }
@@ -78,17 +77,6 @@ class CopiedFile {
  private:
   std::filesystem::path path_;
 };
-
-// FNV-1a of the averages, or without any of the parameters, in 52 bits: a whole number that a double holds. Averages part as soon
-// as parameters do.
-double fingerprint(const Trainer& trainer) {
-  uint64_t hash = 14695981039346656037u;
-  for (const nn::NamedParameter& p : nn::named_parameters(*trainer.averaged().potential)) {
-    std::vector<float> values = p.parameter->value().to(Device::cpu).to(DType::f32).to_vector<float>();
-    for (float v : values) hash = (hash ^ std::bit_cast<uint32_t>(v)) * 1099511628211u;
-  }
-  return static_cast<double>(hash >> 12);
-}
 
 }  // namespace
 
@@ -127,7 +115,7 @@ Run share_run(Communicator& ranks, std::optional<Run> opened, const RunRequest& 
 
 void compare_ranks(Communicator& ranks, const Trainer& trainer) {
   std::vector<double> prints(static_cast<size_t>(ranks.size()));
-  prints[static_cast<size_t>(ranks.rank())] = fingerprint(trainer);
+  prints[static_cast<size_t>(ranks.rank())] = fingerprint(*trainer.averaged().potential);
   ranks.all_reduce(prints);
   for (size_t rank = 1; rank < prints.size(); ++rank)
     if (prints[rank] != prints[0])
@@ -138,20 +126,23 @@ void compare_ranks(Communicator& ranks, const Trainer& trainer) {
                       trainer.steps_done(), rank));
 }
 
-int SignalOfAny::operator()(int own) {
+int SignalOfAny::operator()(int own, bool soon) {
   constexpr double every = 0.5;  // seconds
   if (ranks_.size() == 1) return own;
+  if (soon) left_ = 0, steps_ = 1;
+  ++made_;
   if (left_-- > 0) return 0;
   constexpr int signals[] = {SIGTERM, SIGINT, SIGHUP};
   std::array<double, std::size(signals) + 1> sums = {};
   for (size_t i = 0; i < std::size(signals); ++i) sums[i] = own == signals[i];
-  sums.back() = steps_ > 0 ? since_.seconds() / static_cast<double>(steps_) : every;
+  sums.back() = since_.seconds() / static_cast<double>(made_);
   ranks_.all_reduce(sums);
   for (size_t i = 0; i < std::size(signals); ++i)
     if (sums[i] > 0) return signals[i];
-  double a_step = sums.back() / static_cast<double>(ranks_.size());  // the same number on all ranks
-  steps_ = static_cast<int64_t>(std::clamp(every / std::max(a_step, 1e-9), 1.0, 1e6));
-  left_ = steps_ - 1;
+  // the same number on all ranks, and for the slowest not too large
+  double steps = std::clamp(every / std::max(sums.back(), 1e-9), 1.0, 2 * static_cast<double>(steps_));
+  steps_ = static_cast<int64_t>(steps);
+  left_ = steps_ - 1, made_ = 0;
   since_ = {};
   return 0;
 }

@@ -21,16 +21,17 @@ Run share_run(Communicator& ranks, std::optional<Run> opened, const RunRequest& 
 // Throws DivergedError, on all ranks, naming one whose parameters are not those of rank 0.
 void compare_ranks(Communicator& ranks, const Trainer& trainer);
 
-// Which of SIGINT, SIGTERM and SIGHUP any rank had, on all of them at the same step. Ranks ask each other twice a second, or
+// Which of SIGINT, SIGTERM and SIGHUP any rank had, on all of them at the same step. Ranks ask each other some twice a second, or
 // after every step where that takes longer: a message a step would cost more than many a step does.
 class SignalOfAny {
  public:
   explicit SignalOfAny(Communicator& ranks) : ranks_(ranks) {}
-  int operator()(int own);  // called by all before every step; 0: none
+  // Called by all before every step; soon: ask now, for what was done since took long. 0: none.
+  int operator()(int own, bool soon);
 
  private:
   Communicator& ranks_;
-  int64_t left_ = 0, steps_ = 0;  // until they ask, since they asked
+  int64_t left_ = 0, steps_ = 1, made_ = 0;  // until they ask, from one time to the next, since they asked
   Stopwatch since_;
 };
 

@@ -100,6 +100,7 @@ int train(const TrainOptions& options) {
 
   Stopwatch watch;
   reset_peak_memory(device);
+  expect_answers();
   int signal = ranks().leads() ? TrainingLoop(trainer, run.config, folder, device, ranks()).run()
                                : follow(trainer, run.config, device, ranks());
   int64_t step = trainer.steps_done();

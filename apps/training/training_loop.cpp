@@ -50,6 +50,13 @@ void step_and_compare(Trainer& trainer, Communicator& ranks, const Config& confi
   if (ranks.size() > 1 && (step % every == 0 || step == config.steps())) compare_ranks(ranks, trainer);
 }
 
+// Whether rank 0 is busy for a while after that step, or the next ones are of another kind.
+bool ends_a_stretch(const Config& config, int64_t step) {
+  auto due = [&](int64_t every) { return every > 0 && step % every == 0; };
+  return due(config.run.checkpoint_every) || due(config.run.validate_every) || due(config.run.sample_every) ||
+         step == config.train.steps;
+}
+
 // Leaves what can be left in the middle: sampling and validation.
 struct Stopped {};
 void stop_if_asked() {
@@ -198,7 +205,8 @@ int TrainingLoop::run() {
     }
   });
   Progress progress(trainer_.steps_done(), config_.steps());
-  while (trainer_.steps_done() < config_.steps() && !(signal = signal_of_any(stop_signal))) {
+  while (trainer_.steps_done() < config_.steps() &&
+         !(signal = signal_of_any(stop_signal, ends_a_stretch(config_, trainer_.steps_done())))) {
     step_and_compare(trainer_, ranks_, config_);
     plans.keep();
     tell_missed_convolutions();
@@ -223,7 +231,8 @@ int follow(Trainer& trainer, const Config& config, Device device, Communicator& 
   KeptPlans plans("rank 0's convolutions.jsonl", device, ranks);
   SignalOfAny signal_of_any(ranks);
   int signal = 0;
-  while (trainer.steps_done() < config.steps() && !(signal = signal_of_any(stop_signal)))
+  while (trainer.steps_done() < config.steps() &&
+         !(signal = signal_of_any(stop_signal, ends_a_stretch(config, trainer.steps_done()))))
     step_and_compare(trainer, ranks, config);
   return signal;
 }

@@ -102,6 +102,24 @@ rm three-longrun/result.json three-longrun/sgld-noise-2.safetensors three-ood/re
 evaluate three on 2
 same_results three
 
+expect 0 on 2 "$vapo" fid --features c.safetensors --ref mnist:test --data set --halves --out halves
+[ -s halves/result.json ] || fail "no result of halves"
+# rank 1's runs are what it left there itself: its files are for its eyes alone
+mkdir t
+TMPDIR=$PWD/t expect 0 on 2 bash -c '[ $OMPI_COMM_WORLD_RANK = 0 ] || umask 077; exec "$@"' - "$vapo" longrun one --method sgld --start noise \
+  --temperatures 1,2 --steps 8 -n 3 --out both-longrun
+of_all=$(stat -c %a both-longrun/sgld-noise-1.jsonl) of_one=$(stat -c %a both-longrun/sgld-noise-2.jsonl)
+[ "$of_one" = 600 ] && [ "$of_all" != 600 ] || fail "longrun is not shared out: $of_all, $of_one"
+ls -d t/vapo-rank-* 2>/dev/null && fail "folders of ranks are left"
+# what differs is told
+other=(-n 1 "$vapo" sample one -n 4 --seed 1 : -n 1 "$vapo" sample one -n 4 --seed 2)
+one_line 3 '^vapo: command line: sample one -n 4 --seed 1 on rank 0, and sample one -n 4 --seed 2 on rank 1' \
+  mpirun --oversubscribe -q "${other[@]}"
+mkdir elsewhere
+expect 0 "$vapo" train tiny.toml --out elsewhere/one "${settings[@]}" --seed 3
+one_line 3 '^vapo: one: weights [0-9a-f]* of step 12 on rank 0, and weights [0-9a-f]* of step 12 on rank 1' \
+  mpirun --oversubscribe -q -n 1 "$vapo" sample one -n 4 : -n 1 -wdir "$PWD/elsewhere" "$vapo" sample one -n 4
+
 # --- SIGTERM to one of them, which is not rank 0: all finish the step, and it is saved once
 long=(--set train.steps=1000000 --set train.log_every=20 --set train.checkpoint_every=20)
 begin() {  # FOLDER: a training of two ranks in the background; each leaves its process's number

@@ -97,6 +97,14 @@ cat err rank-*.err | grep -q 'GPU 2 of 2: there is none' || fail "a rank without
 VAPO_EMULATED_DEVICES=1 expect 3 by_torchrun 2 "$vapo" train tiny.toml --out shared "${small[@]}" --device cuda
 grep -q 'NCCL does not join rank 0 of 2, on GPU 0 of 1: invalid usage: Duplicate GPU detected. Hint: one GPU for each rank' err ||
   fail "two ranks of one GPU: $(cat err)"
+for devices in "cpu cuda" "cuda cpu"; do
+  set -- $devices
+  [ ${#launchers[@]} = 1 ] && break
+  expect 3 mpirun --oversubscribe -q -n 1 "$vapo" train tiny.toml --out other --device $1 : -n 1 "$vapo" train tiny.toml --out other --device $2
+  grep -q "^vapo: device: $1 on rank 0, and $2 on rank 1" err || fail "other devices: $(cat err)"
+done
+VAPO_EMULATED_DEVICES=0 refused 3 'torchrun started 2 processes, and rank 0 has no GPU: no CUDA device. Hint: on CPUs mpirun -n 2' \
+  env RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$vapo" train tiny.toml --out alone
 refused 3 'torchrun started 2 processes without MASTER_ADDR' env RANK=0 WORLD_SIZE=2 "$vapo" train tiny.toml --out alone
 
 # --- a rank that is killed, and one that stands still: the other ends by itself, and nothing is lost
@@ -123,7 +131,7 @@ ended_alone '^vapo: rank 0: NCCL: remote process exited'
 expect 0 "$vapo" train --out killed --resume --device cuda --set train.steps="$("$vapo" info killed --json | value step)"
 begin still
 kill -STOP "${jobs[1]}"
-ended_alone '^vapo: rank 0: a sum has waited for another rank for 2 s'
+ended_alone '^vapo: rank 0: another rank has not answered for 2 s: this rank ends'
 kill -KILL "${jobs[1]}"
 expect 0 "$vapo" train --out still --resume --device cuda --set train.steps="$("$vapo" info still --json | value step)"
 echo "device ranks: passed"

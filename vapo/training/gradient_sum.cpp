@@ -16,6 +16,11 @@ GradientSum::Part GradientSum::Plus::operator()(Part a, Part b) const {
   return a;
 }
 
+// After an error in between: ranks may be summing these, and are ended.
+GradientSum::~GradientSum() {
+  if (!buckets_.empty()) new std::deque<Bucket>(std::move(buckets_));
+}
+
 std::vector<Tensor> GradientSum::gradients_of(const Var& loss, const GradOptions& options) const {
   std::vector<Tensor> out;
   if (loss.defined()) {

@@ -35,6 +35,8 @@ class GradientSum {
   GradientSum(const std::vector<Var>& parameters, const Replicas& replicas)
       : parameters_(parameters), replicas_(replicas), tree_(Plus{}) {}
 
+  ~GradientSum();
+
   // Takes the gradient of one part's loss; a parameter on which it does not depend has zeros. values (k): numbers whose
   // sums are wanted beside. A part of nothing is taken too: undefined.
   void take(const Var& loss, const Tensor& values = {});

@@ -59,7 +59,7 @@ inline sockaddr_un nccl_socket(const ncclUniqueId& id, int rank, socklen_t& size
 struct ncclComm {
   int rank, size;
   std::vector<int> sockets;  // to each rank
-  std::atomic<bool> gone = false, aborted = false;
+  std::atomic<bool> gone = false;
 
   // Until all is through. What is asked of a rank that is gone is never done.
   void move(std::vector<emulated::Transfer> transfers) {
@@ -77,7 +77,7 @@ struct ncclComm {
         waits.push_back({sockets[static_cast<size_t>(transfers[i].rank)], event, 0});
         of.push_back(i);
       }
-      if (gone || aborted) {
+      if (gone) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
         continue;
       }
@@ -184,7 +184,6 @@ inline ncclResult_t ncclCommDestroy(ncclComm_t ranks) {
     if (s >= 0) close(s);
   return ncclSuccess;
 }
-inline ncclResult_t ncclCommAbort(ncclComm_t ranks) { return ranks->aborted = true, ncclSuccess; }
 inline ncclResult_t ncclCommGetAsyncError(ncclComm_t ranks, ncclResult_t* error) {
   return *error = ranks->gone ? ncclRemoteError : ncclSuccess, ncclSuccess;
 }
