@@ -224,12 +224,11 @@ void add_keys(Keys& keys, TrainingOptions& t) {
            "Parts of a batch, one after the other: less memory, the same loss and gradients"),
        key("train.shards", t.shards, from(0, 65536),
            "Parts of a batch that are shared out among ranks (mpirun -n N vapo train), and whose gradients are "
-           "added in "
-           "an order that is the same for any number of them; 0: 8 where there are several ranks, else none"),
+           "added in an order that is the same for any number of them; 0: 8 where there are several ranks, else "
+           "none"),
        key("train.reduction", t.reduction,
            "How ranks sum gradients: exact, the same bits at any number of ranks; or fast, beside what is "
-           "computed, the "
-           "same bits at one number"),
+           "computed, the same bits at one number"),
        key("train.recompute", t.recompute,
            "Image networks keep no activations inside blocks: less memory, more time"),
        key("train.label_drop", t.label_drop, from(0, 1), "With classes: the share of samples shown without theirs"),

@@ -221,12 +221,13 @@ void run_all(const LongRunOptions& o, const Model& model, const Energy& energy, 
     run.chain = run_chain(folder, plan, start, advance);
     if (ranks().leads() && !run.chain.ended.empty()) note(fmt::format("{}: {}", run.name, run.chain.ended));
   };
+  auto is_own = [](size_t i) { return static_cast<int64_t>(i) % ranks().size() == ranks().rank(); };
   for (size_t i = 0; i < all.runs.size(); ++i)
-    if (static_cast<int64_t>(i) % ranks().size() == ranks().rank()) run_one(i);
+    if (is_own(i)) run_one(i);
   ranks().barrier();
   if (!ranks().leads()) return;
   for (size_t i = 0; i < all.runs.size(); ++i)
-    if (!all.runs[i].chain.shown.defined()) run_one(i);  // reads what another rank left there
+    if (!is_own(i)) run_one(i);  // reads what another rank left there
   if (o.together) {
     std::vector<LongRun> each;
     for (const LongRun& run : all.runs)

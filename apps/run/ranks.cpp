@@ -89,17 +89,17 @@ void expect_same(const std::string& what, const std::string& own) {
 
 namespace {
 
-const std::filesystem::path scratch =
-    std::filesystem::temp_directory_path() / fmt::format("vapo-rank-{}", getpid());
+std::filesystem::path scratch;  // empty until it is wanted
 
 void remove_scratch() {
   std::error_code error;
-  std::filesystem::remove_all(scratch, error);
+  if (!scratch.empty()) std::filesystem::remove_all(scratch, error);
 }
 
 }  // namespace
 
 const std::filesystem::path& scratch_of_rank() {
+  if (scratch.empty()) scratch = std::filesystem::temp_directory_path() / fmt::format("vapo-rank-{}", getpid());
   std::filesystem::create_directories(scratch);
   return scratch;
 }

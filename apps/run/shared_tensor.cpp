@@ -53,6 +53,7 @@ Tensor in_shared_batches(int64_t n, int64_t batch,
   std::vector<Tensor> own, all;
   for (int64_t begin = batch * ranks().rank(); begin < n; begin += batch * count)
     own.push_back(make(begin, std::min(batch, n - begin)));
+  if (count == 1) return own.empty() ? Tensor() : kernel::concat(own, 0);
   std::vector<Tensor> of_ranks = to_leader(own.empty() ? Tensor() : kernel::concat(own, 0));
   for (int64_t begin = 0, b = 0; ranks().leads() && begin < n; begin += batch, ++b) {
     int64_t first = b / count * batch, rows = std::min(batch, n - begin);

@@ -2,6 +2,7 @@
 . "$(dirname "$0")/common.sh"
 
 expect 0 "$vapo" --version
+TMPDIR=$PWD/nowhere expect 0 "$vapo" --version  # nothing is looked for that is not wanted
 grep -qE '^vapo [0-9]+\.[0-9]+\.[0-9]+( \([0-9a-f]{7,}\))?$' out || fail "--version"
 expect 0 "$vapo" --help
 for code in 2 3 4 5 129 130 143; do grep -q "$code" out || fail "--help does not document exit code $code"; done

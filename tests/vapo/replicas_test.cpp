@@ -138,8 +138,7 @@ TEST_CASE("ranks that the shards do not fit are refused, with the key") {
   r.train.reduction = TrainingOptions::Reduction::fast;
   CHECK(refused(r, 5) ==
         "train.shards = 12 cannot be shared out among 5 ranks: each must have as many. Hint: train.shards = 5, "
-        "with a "
-        "train.batch_size that it divides");
+        "with a train.batch_size that it divides");
   r.train.reduction = TrainingOptions::Reduction::exact;
   r.train.shards = 5;
   CHECK(refused(r, 1) == "train.batch_size = 48 cannot be divided into train.shards = 5 equal parts");
