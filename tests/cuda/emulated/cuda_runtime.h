@@ -81,6 +81,21 @@ inline void run(const std::function<void()>& work) {
   work();
 }
 inline void submit(std::function<void()> work) { captured ? captured->work.push_back(std::move(work)) : run(work); }
+
+// Work of the first stream is run as it comes. That of another waits until the first stream waits for it, or the CPU does:
+// who reads its results earlier finds them missing.
+struct Stream {
+  bool first;
+  std::vector<std::function<void()>> waiting = {};
+};
+inline void submit(Stream* stream, std::function<void()> work) {
+  if (!stream || stream->first) return submit(std::move(work));
+  stream->waiting.push_back(std::move(work));
+}
+inline void flush(Stream* stream) {
+  if (!stream) return;
+  for (auto& work : std::exchange(stream->waiting, {})) submit(std::move(work));
+}
 }  // namespace emulated
 
 template <class F>
@@ -170,7 +185,7 @@ void emulated_launch(const void* kernel, dim3 grid, dim3 block, size_t shared_by
 
 enum cudaMemcpyKind { cudaMemcpyDefault, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking, cudaMemPoolAttrReleaseThreshold, cudaMemPoolAttrReservedMemCurrent };
-using cudaStream_t = void*;
+using cudaStream_t = emulated::Stream*;
 using cudaMemPool_t = void*;
 struct cudaDeviceProp {
   char name[256];
@@ -196,8 +211,11 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
 }
 inline cudaError_t cudaDriverGetVersion(int* v) { return *v = 0, cudaSuccess; }
 inline cudaError_t cudaRuntimeGetVersion(int* v) { return *v = 0, cudaSuccess; }
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned) { return cudaSuccess; }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  static bool first = true;
+  return *stream = new emulated::Stream{std::exchange(first, false)}, cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return emulated::flush(stream), cudaSuccess; }
 inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return cudaSuccess; }
 inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, int, void*) { return cudaSuccess; }
 inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, int, void*) { return cudaSuccess; }
@@ -218,9 +236,10 @@ inline void expect_ends_of_copy(const void* to, const void* from, cudaMemcpyKind
   expect_on_device(from, "a copy within the device");
 }
 }  // namespace emulated
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                                   cudaStream_t stream) {
   emulated::expect_ends_of_copy(to, from, kind);
-  emulated::submit([=] { std::memcpy(to, from, bytes); });
+  emulated::submit(stream, [=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
@@ -234,8 +253,8 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from
   return cudaSuccess;
 }
 
-inline cudaError_t cudaLaunchHostFunc(cudaStream_t, void (*f)(void*), void* of) {
-  emulated::submit([=] { f(of); });
+inline cudaError_t cudaLaunchHostFunc(cudaStream_t stream, void (*f)(void*), void* of) {
+  emulated::submit(stream, [=] { f(of); });
   return cudaSuccess;
 }
 
@@ -243,20 +262,28 @@ inline cudaError_t cudaLaunchHostFunc(cudaStream_t, void (*f)(void*), void* of) 
 namespace emulated {
 inline double device_microseconds = 0;
 }
-using cudaEvent_t = double*;
-inline cudaError_t cudaEventCreate(cudaEvent_t* e) { return *e = new double(0), cudaSuccess; }
-inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
-  emulated::submit([e] { *e = emulated::device_microseconds; });
+struct EmulatedEvent {
+  double microseconds = 0;
+  cudaStream_t of = nullptr;
+};
+using cudaEvent_t = EmulatedEvent*;
+inline cudaError_t cudaEventCreate(cudaEvent_t* e) { return *e = new EmulatedEvent, cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t stream) {
+  e->of = stream;
+  emulated::submit(stream, [e] { e->microseconds = emulated::device_microseconds; });
   return cudaSuccess;
 }
 enum { cudaEventDisableTiming };
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) { return cudaEventCreate(e); }
 inline cudaError_t cudaEventDestroy(cudaEvent_t e) { return delete e, cudaSuccess; }
-inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t e, unsigned) {
+  if (stream->first) emulated::flush(e->of);  // of the first stream all has been run
+  return cudaSuccess;
+}
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  return *milliseconds = static_cast<float>((*to - *from) / 1000), cudaSuccess;
+  return *milliseconds = static_cast<float>((to->microseconds - from->microseconds) / 1000), cudaSuccess;
 }
 
 using cudaGraph_t = EmulatedGraph*;
