@@ -208,9 +208,8 @@ std::unique_ptr<Communicator> join_by_mpi(const Launch& launch, const MpiOptions
     throw InputError(
         fmt::format("{} started {} processes and calls this one {}; MPI sees {} and calls it {}. Hint: {}",
                     launch.by, launch.size, launch.rank, size, rank,
-                    launch.by == "srun"       ? "srun --mpi=pmix, or mpirun inside the allocation"
-                    : launch.by == "torchrun" ? "torchrun starts no MPI, which CPUs need: mpirun -n N"
-                                              : "the mpirun of the MPI that vapo was built with"));
+                    launch.by == "srun" ? "srun --mpi=pmix, or mpirun inside the allocation"
+                                        : "the mpirun of the MPI that vapo was built with"));
   }
   if (provided < MPI_THREAD_MULTIPLE) {
     MPI_Finalize();

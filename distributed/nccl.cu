@@ -180,10 +180,10 @@ class Nccl : public MessageCommunicator {
     if (ncclResult_t joined = nccl().CommInitRank(&ranks_, static_cast<int>(size_), id, static_cast<int>(rank_));
         joined != ncclSuccess) {
       const char* detail = nccl().GetLastError(nullptr);
-      throw InputError(
-          fmt::format("NCCL does not join rank {} of {}, on GPU {} of {}: {}{}{}. Hint: one GPU for each rank",
-                      rank_, size_, cuda::chosen_device(), cuda::device_count(), nccl().GetErrorString(joined),
-                      detail && *detail ? ": " : "", detail ? detail : ""));
+      throw InputError(fmt::format(
+          "NCCL does not join rank {} of {}, on GPU {} of {}: {}{}{}. Hint: one GPU for each rank, or --device cpu",
+          rank_, size_, cuda::chosen_device(), cuda::device_count(), nccl().GetErrorString(joined),
+          detail && *detail ? ": " : "", detail ? detail : ""));
     }
     VAPO_CUDA(cudaStreamCreateWithFlags(&beside_, cudaStreamNonBlocking));
     for (cudaEvent_t* e : {&given_, &summed_}) VAPO_CUDA(cudaEventCreateWithFlags(e, cudaEventDisableTiming));
@@ -338,7 +338,13 @@ class Nccl : public MessageCommunicator {
 bool with_nccl() { return true; }
 
 std::unique_ptr<Communicator> join_by_nccl(const Launch& launch, Communicator* host, const NcclOptions& options) {
-  choose_gpu(gpu_count() == 1 ? 0 : launch.local_rank);  // launchers may show each rank its own alone
+  int64_t gpus = gpu_count();
+  if (gpus > 1 && launch.local_rank >= gpus)
+    throw InputError(
+        fmt::format("rank {} is number {} of this machine, which has {} GPUs. Hint: no more ranks than GPUs, or "
+                    "--device cpu",
+                    launch.rank, launch.local_rank + 1, gpus));
+  choose_gpu(gpus == 1 ? 0 : launch.local_rank);  // launchers may show each rank its own alone
   return std::make_unique<Nccl>(launch, host, options);
 }
 

@@ -34,9 +34,9 @@ std::chrono::seconds patience_or(int64_t seconds) {
   return std::chrono::seconds(seconds);
 }
 
-// torchrun starts no MPI: NCCL finds the others itself, at the port after that where torchrun has its own service.
+// torchrun starts no MPI, which ranks on CPUs need: NCCL finds the others itself, at the port after that where torchrun has its own service.
 bool joined_as_torchrun_means() {
-  if (launched.by != "torchrun" || !with_nccl()) return false;
+  if (launched.by != "torchrun") return false;
   if (!cuda_available())
     throw InputError(
         fmt::format("torchrun started {} processes, and rank {} has no GPU: {}. Hint: on CPUs mpirun -n {}",

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/tiny_images.sh"
 command -v mpirun >/dev/null || { echo "ranks: skipped, no mpirun here" && exit 77; }
 "$vapo" --version >/dev/null || fail "no program"
+export CUDA_VISIBLE_DEVICES=  # on processors, whatever this machine has: of GPUs tests/cuda/ranks.sh
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
 on() {  # RANKS command…: -q and the rest are quiet about what vapo has told
   local n=$1
@@ -63,7 +64,7 @@ one_line 5 'cannot open .*nothing.toml' on 2 "$vapo" train nothing.toml --out th
 one_line 2 'mpirun started 2 processes, and vapo density is not shared out' on 2 "$vapo" density one
 one_line 3 'already holds a run' on 2 "$vapo" train tiny.toml --out one
 refused 3 'RANK is set and WORLD_SIZE is not' env RANK=1 "$vapo" train tiny.toml --out alone
-refused 3 'torchrun started 2 processes .* MPI sees 1' env RANK=0 WORLD_SIZE=2 "$vapo" train tiny.toml --out alone
+refused 3 'torchrun started 2 processes, and rank 0 has no GPU: .*Hint: on CPUs mpirun -n 2$' env RANK=0 WORLD_SIZE=2 "$vapo" train tiny.toml --out alone
 
 # --- samples and evaluations: one result, that of one process, also where it goes on with parts that are there
 idx train 60 1

@@ -93,9 +93,9 @@ cmp images-1/checkpoint-4.safetensors images-3/checkpoint-4.safetensors || fail 
 
 # --- one line where they cannot begin
 VAPO_EMULATED_DEVICES=2 expect 3 by_torchrun 3 "$vapo" train tiny.toml --out few "${small[@]}" --device cuda --set train.shards=3
-cat err rank-*.err | grep -q 'GPU 2 of 2: there is none' || fail "a rank without a GPU is not told: $(cat err rank-*.err)"
+cat err rank-*.err | grep -q 'rank 2 is number 3 of this machine, which has 2 GPUs. Hint: no more ranks than GPUs, or --device cpu' || fail "a rank without a GPU is not told: $(cat err rank-*.err)"
 VAPO_EMULATED_DEVICES=1 expect 3 by_torchrun 2 "$vapo" train tiny.toml --out shared "${small[@]}" --device cuda
-grep -q 'NCCL does not join rank 0 of 2, on GPU 0 of 1: invalid usage: Duplicate GPU detected. Hint: one GPU for each rank' err ||
+grep -q 'NCCL does not join rank 0 of 2, on GPU 0 of 1: invalid usage: Duplicate GPU detected. Hint: one GPU for each rank, or --device cpu' err ||
   fail "two ranks of one GPU: $(cat err)"
 for devices in "cpu cuda" "cuda cpu"; do
   set -- $devices
