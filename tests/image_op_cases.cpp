@@ -163,6 +163,7 @@ const std::vector<NormCase>& norm_cases() {
       {"groups of 4", {2, 6, 5, 16}, 4, true},
       {"groups of 8", {2, 8, 8, 32}, 4, true},
       {"groups of 12", {1, 20, 15, 24}, 2, true},
+      {"more than three multiprocessors have room for", {13, 8, 8, 64}, 8, true},
       {"groups of 16", {1, 32, 32, 16}, 1, true},
       {"one wide group", {1, 3, 3, 320}, 1, true},
       {"half in one pass", {1, 80, 61, 4}, 1, true},  // of the derivatives some fit into shared memory, by dtype

@@ -60,7 +60,8 @@ struct Channels {
   C mean[units], rstd[units], shift[units], scale[vec], offset[vec];
 
   // `limit`: of z at d = 0
-  __device__ Channels(const Place<vec>& at, const C* as, const C* ss, const C* means, const C* rests,
+  template <int held>
+  __device__ Channels(const Place<vec, held>& at, const C* as, const C* ss, const C* means, const C* rests,
                       const C* rstds, C limit) {
     Values<C, vec> a = read<vec>(as + at.nc + at.first), s = read<vec>(ss + at.nc + at.first);
     for (int u = 0; u < units; ++u) {
@@ -80,23 +81,44 @@ struct Channels {
 template <class C>
 inline constexpr C far = C(1e30);
 
-// The dropout mask's factors, in shared memory.
-template <class C, int vec>
+// The dropout mask's factors: bits in a register, or bytes in shared memory.
+template <class C, int vec, int held>
 struct Mask {
   const uint8_t* from;  // may be null
-  uint8_t* kept;
+  uint8_t* shared;
   C scale;
+  uint32_t bits = 0;
+  static_assert(vec * held <= 32);
 
   template <class T>
   __device__ Mask(const Rows& r, const Operands<T>& o)
-      : from(o.mask), kept(shared_at<uint8_t>(r.mask)), scale(o.mask_scale) {}
+      : from(o.mask), shared(shared_at<uint8_t>(r.mask)), scale(o.mask_scale) {}
   __device__ void fetch(int i, int64_t j) const {
-    if (from) copy_to_shared<vec>(kept + i, from + j);
+    if (from) copy_to_shared<vec>(shared + i, from + j);
   }
-  __device__ void apply(Values<C, vec>& x, int i) const {
+  __device__ void take(int k, int i) {
+    if (held == 0 || !from) return;
+    Values<uint32_t, vec> ones = bytes(i);
+    if (k == 0) bits = 0;
+    for (int v = 0; v < vec; ++v) bits |= ones.at[v] << (k * vec + v);
+  }
+  __device__ void apply(Values<C, vec>& x, int k, int i) const {
     if (!from) return;
-    Values<uint8_t, vec> k = read<vec>(kept + i);
-    for (int v = 0; v < vec; ++v) x.at[v] *= static_cast<C>(k.at[v]) * scale;
+    if constexpr (held > 0) {
+      for (int v = 0; v < vec; ++v) x.at[v] *= bits >> (k * vec + v) & 1 ? scale : C(0);
+    } else {
+      Values<uint32_t, vec> ones = bytes(i);
+      for (int v = 0; v < vec; ++v) x.at[v] *= static_cast<C>(ones.at[v]) * scale;
+    }
+  }
+
+ private:
+  __device__ Values<uint32_t, vec> bytes(int i) const {
+    Raw<vec, uint8_t> raw;
+    raw.read(shared + i);
+    Values<uint32_t, vec> out;
+    for (int v = 0; v < vec; ++v) out.at[v] = raw[v];
+    return out;
   }
 };
 
@@ -107,7 +129,8 @@ struct Addend {
   int64_t step, end;
   Raw<vec, T> next{};
 
-  __device__ Addend(const Place<vec>& at, const T* x)
+  template <int held>
+  __device__ Addend(const Place<vec, held>& at, const T* x)
       : from(x),
         step(int64_t{at.r.parts} * at.r.lines * at.r.channels),
         end(at.image + at.r.pixels * at.r.channels) {
@@ -124,17 +147,15 @@ struct Addend {
 
 // The last sums of a derivative: ds and da to their places, and the means over each group of two values, whose sums
 // over the thread's units are `one` and `y`, into scalars[i] and scalars[groups + i].
-template <class T, class C, int vec, int units>
-__device__ void finish_sums(const Place<vec>& at, const Operands<T>& o, const C (&ds)[vec], const C (&da)[vec],
-                            const C (&one)[units], const C (&y)[units], C* scalars) {
+template <class T, class C, int vec, int held, int units>
+__device__ void finish_sums(const Place<vec, held>& at, const Operands<T>& o, const C (&ds)[vec],
+                            const C (&da)[vec], const C (&one)[units], const C (&y)[units], C* scalars) {
   constexpr int n = 2 * (vec + units);
   Values<C, n> total;
   for (int v = 0; v < vec; ++v) total.at[v] = ds[v], total.at[vec + v] = da[v];
   for (int u = 0; u < units; ++u) total.at[2 * vec + u] = one[u], total.at[2 * vec + units + u] = y[u];
-  at.sum_lines(total);
-  const Rows& r = at.r;
-  at.share(r.width, r.by_width, 2, [&](int c, int of) {
-    (of == 0 ? o.ds : o.da)[at.nc + c] = at.template sum_of<n, C, C>(c / vec, of * vec + c % vec);
+  at.template sum_up<C>(total, [&](int slot, int k, C sum) {
+    if (k < 2 * vec) (k < vec ? o.ds : o.da)[at.nc + slot * vec + k % vec] = sum;
   });
   at.template means<n, units>(2, 2 * vec, scalars);
 }
@@ -160,27 +181,72 @@ Operands<T> operands(const NormCall& call) {
           static_cast<C>(call.p.mask_scale)};
 }
 
-// launch<T, whether φ is silu, vector's length, units of it>(rows) where rows fit.
-template <class F>
+// The block's items, one after the other: of each, copy() starts what brings it into shared memory, take() brings a
+// vector into registers, where these hold it, and work() does the rest, while the next is on its way.
+template <int vec, int held, class Copy, class Take, class Work>
+__device__ void for_items(Place<vec, held>& at, const Copy& copy, const Take& take, const Work& work) {
+  const Rows& r = at.r;
+  int step = static_cast<int>(gridDim.x), other = r.stages == 2 ? r.pixels * r.width : 0;
+  auto fetch = [&] {
+    copy();
+    __pipeline_commit();
+  };
+  auto fetch_next = [&](int item) {
+    if (item + step >= r.items) return false;
+    at.go_to(item + step), at.stage = other - at.stage;
+    fetch();
+    at.go_to(item), at.stage = other - at.stage;
+    return true;
+  };
+  fetch();
+  for (int item = static_cast<int>(blockIdx.x); item < r.items; item += step, at.go_to(item)) {
+    if constexpr (held > 0) {
+      __pipeline_wait_prior(0);
+      at.each([&](int k, int i, int64_t) { take(k, i); });
+      fetch_next(item);
+    } else if (r.stages == 2 && fetch_next(item)) {
+      __pipeline_wait_prior(1);
+    } else {
+      __pipeline_wait_prior(0);
+    }
+    work();
+    at.stage = other - at.stage;
+  }
+}
+// What coefficients are made of, on the way to where it is quickly read.
+template <class T, int vec, int held>
+__device__ void fetch_coefficients(const Place<vec, held>& at, const Operands<T>& o) {
+  if (at.thread == 0) {
+    fetch_into_cache(o.a + at.nc), fetch_into_cache(o.s + at.nc);
+    if (o.ua) fetch_into_cache(o.ua + at.nc), fetch_into_cache(o.us + at.nc);
+    fetch_into_cache(o.mean + at.ng), fetch_into_cache(o.rest + at.ng), fetch_into_cache(o.rstd + at.ng);
+  }
+}
+
+// launch<T, whether φ is silu, vector's length, units of it, vectors in registers>(rows) where rows fit.
+template <int most_held, class F>
 bool in_rows(const NormCall& call, int derivative, const F& launch) {
   DType dtype = call.x.dtype();
   std::optional<Rows> rows = rows_for(call.size, call.p.groups, dtype, derivative, call.p.mask.defined());
   if (!rows || call.size.n == 0) return rows.has_value();
-  auto with = [&]<bool silu>() {
+  auto with = [&]<bool silu, int held>() {
     if (dtype == DType::f32)
-      launch.template operator()<float, silu, 4, 4>(*rows);
+      launch.template operator()<float, silu, 4, 4, held>(*rows);
     else if (rows->vec == 4)
-      launch.template operator()<BFloat16, silu, 4, 4>(*rows);
+      launch.template operator()<BFloat16, silu, 4, 4, held>(*rows);
     else
-      launch.template operator()<BFloat16, silu, 8, 2>(*rows);
+      launch.template operator()<BFloat16, silu, 8, 2, held>(*rows);
   };
-  call.p.silu ? with.template operator()<true>() : with.template operator()<false>();
+  auto of_kind = [&]<bool silu>() {
+    rows->held ? with.template operator()<silu, most_held>() : with.template operator()<silu, 0>();
+  };
+  call.p.silu ? of_kind.template operator()<true>() : of_kind.template operator()<false>();
   return true;
 }
 template <class... Parameters, class... Arguments>
-void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const NormCall& call, const Rows& r,
+void launch_rows(const char* op, void (*kernel)(Rows, Parameters...), const Rows& r,
                  const Arguments&... arguments) {
-  launch_with_shared(op, kernel, static_cast<unsigned>(call.size.n * r.spans), static_cast<unsigned>(r.threads),
+  launch_with_shared(op, kernel, static_cast<unsigned>(r.blocks), static_cast<unsigned>(r.threads),
                      static_cast<size_t>(r.bytes), r, arguments...);
 }
 

@@ -132,15 +132,15 @@ void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const F& kernel) {
 }
 
 namespace emulated {
-// __shfl_down_sync of many values at once.
+// __shfl_xor_sync of many values at once.
 template <class T>
-T shuffle_down(const T& x, int offset) {
+T shuffle_xor(const T& x, int reach) {
   static std::vector<T> all(1024);
   unsigned thread = threadIdx.x;
   __syncthreads();
   all[thread] = x;
   __syncthreads();
-  return thread % 32 + static_cast<unsigned>(offset) < 32 ? all[thread + static_cast<unsigned>(offset)] : x;
+  return all[thread ^ static_cast<unsigned>(reach)];
 }
 }  // namespace emulated
 
@@ -156,9 +156,10 @@ constexpr size_t shared_without_asking = 48 << 10, most_shared = 227 << 10;  // 
 inline std::map<const void*, size_t> shared_asked;                           // kernel -> bytes
 }  // namespace emulated
 
-enum { cudaFuncAttributeMaxDynamicSharedMemorySize, cudaDevAttrMaxSharedMemoryPerBlockOptin };
-inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
-  return *value = static_cast<int>(emulated::most_shared), cudaSuccess;
+enum { cudaFuncAttributeMaxDynamicSharedMemorySize };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
+  return *value = which == cudaDevAttrMultiProcessorCount ? 3 : static_cast<int>(emulated::most_shared), cudaSuccess;
 }
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, int, int bytes) {
