@@ -63,7 +63,7 @@ void launch_with_shared(const char* op, void (*kernel)(Parameters...), dim3 grid
           op);
 #ifdef VAPO_EMULATED_CUDA  // tests/cuda runs the kernels on the CPU
   (emulated::expect_no_host_addresses(arguments, op), ...);
-  emulated_launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); });
+  emulated_launch(op, kernel, grid, block, shared_bytes, [=] { kernel(arguments...); });
 #else
   // clang-format off
   kernel<<<grid, block, shared_bytes, stream()>>>(arguments...);

@@ -51,8 +51,8 @@ inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation
       emulated::product(ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, static_cast<const T*>(a) + i * a_step, lda,
                         static_cast<const T*>(b) + i * b_step, ldb, static_cast<T*>(c) + i * c_step, ldc);
   };
-  emulated::submit([=] {
+  emulated::submit(emulated::work_of("product", [=] {
     type == CUDA_R_32F ? all(float{}) : type == CUDA_R_64F ? all(double{}) : all(vapo::BFloat16{});
-  });
+  }));
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -80,6 +80,11 @@ inline void run(const std::function<void()>& work) {
   DeviceMemory::Open open(device_memory());
   work();
 }
+// `work`, or what writes that it would have been run.
+inline std::function<void()> work_of(const char* name, std::function<void()> work) {
+  KernelTrace* trace = KernelTrace::active();
+  return trace ? trace->line(name) : work;
+}
 inline void submit(std::function<void()> work) { captured ? captured->work.push_back(std::move(work)) : run(work); }
 
 // Work of the first stream is run as it comes. That of another waits until the first stream waits for it, or the CPU does:
@@ -159,7 +164,8 @@ inline std::map<const void*, size_t> shared_asked;                           // 
 enum { cudaFuncAttributeMaxDynamicSharedMemorySize };
 enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
-  return *value = which == cudaDevAttrMultiProcessorCount ? 3 : static_cast<int>(emulated::most_shared), cudaSuccess;
+  return *value = which == cudaDevAttrMultiProcessorCount ? 3 : static_cast<int>(emulated::most_shared),
+         cudaSuccess;
 }
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, int, int bytes) {
@@ -168,9 +174,10 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, int, int bytes) {
   return emulated::shared_asked[reinterpret_cast<const void*>(kernel)] = static_cast<size_t>(bytes), cudaSuccess;
 }
 
-// `kernel`: the function, of which `run` is a call
-template <class F>
-void emulated_launch(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, const F& run) {
+// `op`: for whom; `function`: of which `run` is a call
+template <class Kernel, class F>
+void emulated_launch(const char* op, Kernel* function, dim3 grid, dim3 block, size_t shared_bytes, const F& run) {
+  const void* kernel = reinterpret_cast<const void*>(function);
   bool possible = grid.x >= 1 && grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
                   grid.z <= 65535 && block.count() >= 1 && block.count() <= 1024;
   if (!possible) {
@@ -181,6 +188,9 @@ void emulated_launch(const void* kernel, dim3 grid, dim3 block, size_t shared_by
     emulated::last_error = cudaErrorInvalidValue;
     return;
   }
+  if (emulated::KernelTrace* trace = emulated::KernelTrace::active())
+    return emulated::submit(
+        trace->line(emulated::name_of(op, typeid(Kernel)), grid.count(), block.count(), shared_bytes));
   emulated::submit([=] { run_kernel(grid, block, shared_bytes, run); });
 }
 
@@ -240,17 +250,19 @@ inline void expect_ends_of_copy(const void* to, const void* from, cudaMemcpyKind
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                                    cudaStream_t stream) {
   emulated::expect_ends_of_copy(to, from, kind);
-  emulated::submit(stream, [=] { std::memcpy(to, from, bytes); });
+  std::function<void()> copy = [=] { std::memcpy(to, from, bytes); };
+  emulated::submit(stream, kind == cudaMemcpyDeviceToDevice ? emulated::work_of("copy", copy) : copy);
   return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                                      size_t height, cudaMemcpyKind kind, cudaStream_t) {
   emulated::expect_ends_of_copy(to, from, kind);
   if (to_pitch < width || from_pitch < width) std::abort();  // what the runtime refuses
-  emulated::submit([=] {
+  std::function<void()> copy = [=] {
     for (size_t i = 0; i < height; ++i)
       std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
-  });
+  };
+  emulated::submit(kind == cudaMemcpyDeviceToDevice ? emulated::work_of("copy", copy) : copy);
   return cudaSuccess;
 }
 

@@ -155,7 +155,8 @@ cudnnStatus_t convolve(const Extents& x, const Extents& w, const Extents& y, con
     });
     for (size_t i = 0; i < sums.size(); ++i) static_cast<T*>(out)[i] = static_cast<T>(static_cast<float>(sums[i]));
   };
-  submit([all, type = x.type] { type == CUDNN_DATA_FLOAT ? all(float{}) : all(vapo::BFloat16{}); });
+  submit(work_of("convolution",
+                 [all, type = x.type] { type == CUDNN_DATA_FLOAT ? all(float{}) : all(vapo::BFloat16{}); }));
   return CUDNN_STATUS_SUCCESS;
 }
 

@@ -226,7 +226,8 @@ inline void run_graph(const ConvolutionGraph& g, const std::map<int64_t, void*>&
       result[i] = static_cast<T>(static_cast<float>(total));
     }
   };
-  submit([all, type = x.type] { type == CUDNN_DATA_FLOAT ? all(float{}) : all(vapo::BFloat16{}); });
+  submit(work_of("convolution",
+                 [all, type = x.type] { type == CUDNN_DATA_FLOAT ? all(float{}) : all(vapo::BFloat16{}); }));
 }
 
 }  // namespace emulated

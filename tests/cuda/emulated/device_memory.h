@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "fibers.h"
+#include "kernel_trace.h"
 
 namespace emulated {
 
@@ -26,6 +27,7 @@ class DeviceMemory {
     auto* p = static_cast<unsigned char*>(take(size));
     if (!p) return nullptr;
     blocks_[p] = size;
+    if (KernelTrace::active()) return p;  // nobody reads it
     Open open(*this);
     std::memset(p, 0xff, size);
     return p;
@@ -37,13 +39,15 @@ class DeviceMemory {
     give_back(p, block->second);
     blocks_.erase(block);
   }
-  // Whether this address lies in a block that was handed out.
-  bool holds(const void* p) const {
+  // The block that was handed out in which this address lies: where it begins, and its bytes; null and 0 where none is.
+  std::pair<const char*, size_t> block_of(const void* p) const {
     auto next = blocks_.upper_bound(const_cast<void*>(p));
-    if (next == blocks_.begin()) return false;
-    const auto& [begin, size] = *std::prev(next);
-    return p < static_cast<char*>(begin) + size;
+    if (next == blocks_.begin()) return {};
+    auto [begin, size] = *std::prev(next);
+    const char* first = static_cast<char*>(begin);
+    return p < first + size ? std::pair(first, size) : std::pair<const char*, size_t>();
   }
+  bool holds(const void* p) const { return block_of(p).first != nullptr; }
 
   // While one of these lives, the device runs.
   class Open {
@@ -84,11 +88,13 @@ class DeviceMemory {
   }
   void give_back(void* p, size_t size) { free_[size].push_back(p); }
   void protect(int access) {
+    if (KernelTrace::active()) return;
     size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = (used_ + page - 1) / page * page;
     if (bytes > 0 && mprotect(begin_, bytes, access) != 0) give_up("mprotect fails");
   }
   void reserve() {
-    void* p = mmap(nullptr, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int access = KernelTrace::active() ? PROT_READ | PROT_WRITE : PROT_NONE;
+    void* p = mmap(nullptr, span, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) give_up("no range of addresses for its memory");
     begin_ = static_cast<char*>(p);
     struct sigaction action = {};
@@ -130,7 +136,9 @@ inline void DeviceMemory::fault(int signal, siginfo_t* info, void*) {
 
 // Of memory that a kernel, a product or a convolution is about to touch; null is nobody's.
 inline void expect_on_device(const void* p, const char* who) {
-  if (p && !device_memory().holds(p)) give_up(who, "is handed memory that is not the device's");
+  auto block = device_memory().block_of(p);
+  if (p && !block.first) give_up(who, "is handed memory that is not the device's");
+  if (KernelTrace* trace = KernelTrace::active()) trace->touches(block);
 }
 
 // Looks for addresses of the CPU's memory among the words of a kernel's argument: those that are mapped. What lies
@@ -147,7 +155,10 @@ void expect_no_host_addresses([[maybe_unused]] Argument argument, [[maybe_unused
     if (word < uintptr_t{1} << 40 || word >= uintptr_t{1} << 47 || word % 4 != 0 || (word & 0xffffffff) < 1 << 16)
       continue;
     void* p = reinterpret_cast<void*>(word);
-    if (device_memory().holds(p)) continue;
+    if (auto block = device_memory().block_of(p); block.first) {
+      if (KernelTrace* trace = KernelTrace::active()) trace->touches(block);
+      continue;
+    }
     uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
     unsigned char resident;
     if (mincore(reinterpret_cast<void*>(word / page * page), 1, &resident) == 0)
