@@ -17,9 +17,8 @@ Var attention(const Var& q, const Var& k, const Var& v, int64_t heads) {
   auto split = [&](const Var& x) {  // (N,T,C) → (N,heads,T,d)
     return heads == 1 ? x : permute(reshape(x, {n, x.dim(1), heads, d}), {0, 2, 1, 3});
   };
-  double scale =
-      std::pow(static_cast<double>(d), -0.25);  // on q and k each: smaller numbers than 1/√d on the product
-  Var weights = softmax(matmul(split(q * scale), split(k * scale), {.transpose_b = true}), {-1});
+  Var weights =
+      softmax(matmul(split(q), split(k), {.transpose_b = true}), {-1}, 1 / std::sqrt(static_cast<double>(d)));
   Var y = matmul(weights, split(v));
   return heads == 1 ? y : reshape(permute(y, {0, 2, 1, 3}), q.shape());
 }

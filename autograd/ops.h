@@ -77,7 +77,8 @@ Var var(const Var& x, const Dims& dims = {}, double correction = 1, bool keepdim
 Var amax(const Var& x, const Dims& dims = {}, bool keepdim = false);  // the slope is shared evenly by equal maxima
 // log Σ e^x, shifted by the maximum: −∞ of −∞ alone, +∞ beside a +∞. There, and in softmax, slopes are NaN at ±∞.
 Var logsumexp(const Var& x, const Dims& dims = {}, bool keepdim = false);
-Var softmax(const Var& x, const Dims& dims = {});                     // e^x/Σe^x, over all of dims together
+// e^(scale·x)/Σe^(scale·x), over all of dims together
+Var softmax(const Var& x, const Dims& dims = {}, double scale = 1);
 Var norm(const Var& x, const Dims& dims = {}, bool keepdim = false);  // √Σx², slope 0 at 0
 Var cumsum(const Var& x, int64_t dim, bool reverse = false);  // x₀ + … + x_i; adjoint: the other direction
 Var broadcast_to(const Var& x, const Shape& shape);           // adjoint: sum_to

@@ -3,6 +3,7 @@
 #include "autograd/ops.h"
 
 #include <algorithm>
+#include <array>
 
 namespace vapo {
 namespace {
@@ -62,20 +63,33 @@ Var logsumexp(const Var& x, const Dims& dims, bool keepdim) {
 }
 
 namespace {
-// y·(g − Σ y·g), with y and g of the same shape, Σ over the last dimension.
-Var softmax_vjp(const Var& y, const Var& g) {
-  auto inner = [](const Var& a, const Var& b) { return sum(mul(a, b), {-1}, true); };
-  return record("softmax_vjp", kernel::softmax_vjp(y.value(), g.value()),
-                {{y, [=](const Var& u) { return sub(mul(u, sub(g, inner(y, g))), mul(g, inner(u, y))); }},
-                 {g, [y](const Var& u) { return softmax_vjp(y, u); }}});
+// scale·y·(g − ⟨y,g⟩), with y and g of the same shape, ⟨·,·⟩ over the last dimension. Its own vjp is a kernel or, where
+// that is recorded too, for a third derivative, made of elementwise operations.
+Var softmax_vjp(const Var& y, const Var& g, double scale) {
+  return record_jointly("softmax_vjp", {kernel::softmax_vjp(y.value(), g.value(), scale)}, std::array{y, g},
+                        [=](std::span<const Var> cotangent, const std::vector<bool>& wanted,
+                            std::span<Addend> sums) -> std::vector<Var> {
+                          const Var& u = cotangent[0];
+                          if (!NoGradGuard::grad_enabled()) {
+                            Tensor to_y = sums[0].take().value(), to_g = sums[1].take().value();
+                            auto r = kernel::softmax_vjp2(y.value(), g.value(), u.value(), scale, to_y, to_g);
+                            return {r.dy, r.dg};
+                          }
+                          auto inner = [](const Var& a, const Var& b) { return sum(mul(a, b), {-1}, true); };
+                          std::vector<Var> out(2);
+                          if (wanted[0]) out[0] = scale * sub(mul(u, sub(g, inner(y, g))), mul(g, inner(u, y)));
+                          if (wanted[1]) out[1] = softmax_vjp(y, u, scale);
+                          return out;
+                        })[0];
 }
 }  // namespace
 
-Var softmax(const Var& x, const Dims& dims) {
+Var softmax(const Var& x, const Dims& dims, double scale) {
   if (dims.rank() == 1 && x.shape().wrap(dims[0], "softmax") == x.rank() - 1)
-    return record("softmax", kernel::softmax(x.value()),
-                  {{x, [](const Var& g, const Var& y) { return softmax_vjp(y, g); }}});
-  Var y = exp(sub(x, Var(kernel::amax(x.value(), dims, true))));
+    return record("softmax", kernel::softmax(x.value(), scale),
+                  {{x, [scale](const Var& g, const Var& y) { return softmax_vjp(y, g, scale); }}});
+  Var scaled = scale * x;
+  Var y = exp(sub(scaled, Var(kernel::amax(scaled.value(), dims, true))));
   return div(y, sum(y, dims, true));
 }
 

@@ -55,6 +55,11 @@ struct MatmulSize {
   Strided<2> batch = {};
 };
 
+struct SoftmaxSize {  // softmax(scale·x) of `rows` rows of n elements
+  int64_t rows, n;
+  double scale;
+};
+
 struct NormSize {  // x as (n, pixels, channels)
   int64_t n, pixels, channels;
 };

@@ -146,9 +146,18 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
                            const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p,
                            const Tensor& add_dx = {}, const Tensor& add_dg = {});
 
-// ---- softmax over the last dimension, and the cotangent of x for the cotangent g of y = softmax(x): y·(g − ⟨y,g⟩)
-Tensor softmax(const Tensor& x);
-Tensor softmax_vjp(const Tensor& y, const Tensor& g);
+// ---- y = softmax(scale·x) over the last dimension, and the cotangent of x for the cotangent g of y:
+//   dx = scale·y·(g − ⟨y,g⟩)
+Tensor softmax(const Tensor& x, double scale = 1);
+Tensor softmax_vjp(const Tensor& y, const Tensor& g, double scale = 1);
+// The second derivative: the gradient of ⟨u, dx⟩ in y and g. add_dy and add_dg, of their shape or undefined, are added:
+// on the CPU with the bits of an addition afterwards, on a GPU rounded once.
+//   dy = scale·(u·(g − ⟨y,g⟩) − g·⟨y,u⟩),  dg = scale·y·(u − ⟨y,u⟩)
+struct SoftmaxGrads2 {
+  Tensor dy, dg;
+};
+SoftmaxGrads2 softmax_vjp2(const Tensor& y, const Tensor& g, const Tensor& u, double scale = 1,
+                           const Tensor& add_dy = {}, const Tensor& add_dg = {});
 // u8: 0 with probability p, else 1
 Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device device = Device::cpu);
 

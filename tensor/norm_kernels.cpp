@@ -34,10 +34,10 @@ void check_like(const char* op, const char* what, const Tensor& t, const Tensor&
              "[{}] {} {} {} on {}, expects {} {} on {}", op, what, name_of(t.dtype()), t.shape().str(),
              name_of(t.device()), name_of(x.dtype()), x.shape().str(), name_of(x.device()));
 }
-int64_t rows_of(const char* op, const Tensor& x) {
+SoftmaxSize check_rows(const char* op, const Tensor& x, double scale) {
   VAPO_CHECK(x.defined() && is_floating(x.dtype()) && x.rank() >= 1 && (x.dim(-1) > 0 || x.numel() == 0),
              "[{}] needs f32 or f64 with at least one element in the last dimension", op);
-  return x.numel() == 0 ? 0 : x.numel() / x.dim(-1);
+  return {x.numel() == 0 ? 0 : x.numel() / x.dim(-1), x.dim(-1), scale};
 }
 
 }  // namespace
@@ -84,19 +84,31 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
   return call.grads;
 }
 
-Tensor softmax(const Tensor& x) {
-  int64_t rows = rows_of("softmax", x);
+Tensor softmax(const Tensor& x, double scale) {
+  SoftmaxSize size = check_rows("softmax", x, scale);
   Tensor y = Tensor::empty(x.shape(), x.options());
-  if (rows > 0) VAPO_ON(x.device(), softmax(x, rows, x.dim(-1), y));
+  if (size.rows > 0) VAPO_ON(x.device(), softmax(size, x, y));
   return y;
 }
 
-Tensor softmax_vjp(const Tensor& y, const Tensor& g) {
-  int64_t rows = rows_of("softmax_vjp", y);
+Tensor softmax_vjp(const Tensor& y, const Tensor& g, double scale) {
+  SoftmaxSize size = check_rows("softmax_vjp", y, scale);
   check_like("softmax_vjp", "cotangent", g, y);
   Tensor dx = Tensor::empty(y.shape(), y.options());
-  if (rows > 0) VAPO_ON(y.device(), softmax_vjp(y, g, rows, y.dim(-1), dx));
+  if (size.rows > 0) VAPO_ON(y.device(), softmax_vjp(size, y, g, dx));
   return dx;
+}
+
+SoftmaxGrads2 softmax_vjp2(const Tensor& y, const Tensor& g, const Tensor& u, double scale, const Tensor& add_dy,
+                           const Tensor& add_dg) {
+  SoftmaxSize size = check_rows("softmax_vjp2", y, scale);
+  check_like("softmax_vjp2", "cotangent", g, y);
+  check_like("softmax_vjp2", "cotangent of dx", u, y);
+  if (add_dy.defined()) check_like("softmax_vjp2", "addend of dy", add_dy, y);
+  if (add_dg.defined()) check_like("softmax_vjp2", "addend of dg", add_dg, y);
+  SoftmaxGrads2 grads{Tensor::empty(y.shape(), y.options()), Tensor::empty(y.shape(), y.options())};
+  if (size.rows > 0) VAPO_ON(y.device(), softmax_vjp2(size, y, g, u, {add_dy, add_dg}, grads));
+  return grads;
 }
 
 Tensor dropout_mask(const Shape& shape, double p, const RandomKey& key, Device device) {

@@ -128,6 +128,8 @@ void add_reductions(OpTable& table) {
   table.add("norm", "of rows", {{5, 40}}, [](Vars x) { return norm(x[0], {1}); });
   for (const auto& [shape, dims] : places) {
     table.add("softmax", dims.str(), {shape}, [dims = dims](Vars x) { return softmax(x[0], dims); });
+    table.add("softmax", dims.str() + " scaled", {shape},
+              [dims = dims](Vars x) { return softmax(x[0], dims, -0.6); });
     for (double correction : {0.0, 1.0, 0.5})
       if (shape != Shape{} && shape != Shape{3, 1, 2})
         table.add("var", fmt::format("{} correction {}", dims.str(), correction), {shape},
@@ -136,7 +138,9 @@ void add_reductions(OpTable& table) {
   for (double correction : {0.0, 1.0})
     table.add("var", fmt::format("[1] correction {}", correction), {{5, 40, 3}},
               [=](Vars x) { return var(x[0], {1}, correction); });
-  table.add("softmax", "of rows", {{7, 300}}, [](Vars x) { return softmax(x[0], {-1}); });
+  for (double scale : {1.0, 0.25})
+    table.add("softmax", fmt::format("of {} times rows", scale), {{7, 300}},
+              [=](Vars x) { return softmax(x[0], {-1}, scale); });
   auto add_cumsum = [&](const Shape& s, int64_t dim, bool differences) {
     for (bool reverse : {false, true})
       table.add("cumsum", fmt::format("{}{}", dim, reverse ? " reverse" : ""), {s},

@@ -67,3 +67,28 @@ TEST_CASE("an operand that an operation has twice gets both cotangents and what 
   Tensor fused = second(group_norm_fused), composite = second(group_norm_composite);
   for (int64_t i = 0; i < fused.numel(); ++i) CHECK(fused.at(i) == doctest::Approx(composite.at(i)).epsilon(1e-10));
 }
+
+TEST_CASE(
+    "softmax's second derivative, by a kernel or recorded for a third one, is that of elementwise operations") {
+  Tensor u = draw({3, 5}, 5), w = draw({3, 5}, 6);
+  // Of ⟨u, dx⟩ and of what else the result and its cotangent are used for; the cotangent may be the result itself.
+  auto second = [&](auto softmax_of, bool of_itself, bool recorded) {
+    Var x = Var::leaf(draw({3, 5}, 1)), y = softmax_of(x), g = of_itself ? y : Var::leaf(draw({3, 5}, 2));
+    Var d = grad({&y, 1}, {&x, 1}, {.create_graph = true}, {&g, 1})[0];
+    Var all = add(sum(mul(d, u)), add(sum(mul(square(y), w)), sum(square(g))));
+    return grad(all, of_itself ? std::vector{x} : std::vector{x, g}, {.create_graph = recorded});
+  };
+  auto of_rows = [](const Var& x) { return softmax(x, {-1}, 0.7); };
+  auto of_columns = [](const Var& x) { return permute(softmax(permute(x, {1, 0}), {0}, 0.7), {1, 0}); };
+  for (bool of_itself : {false, true}) {
+    auto expected = second(of_columns, of_itself, false);
+    for (bool recorded : {false, true}) {
+      CAPTURE(of_itself);
+      CAPTURE(recorded);
+      auto got = second(of_rows, of_itself, recorded);
+      for (size_t k = 0; k < got.size(); ++k)
+        for (int64_t i = 0; i < u.numel(); ++i)
+          CHECK(got[k].value().at(i) == doctest::Approx(expected[k].value().at(i)).epsilon(1e-10));
+    }
+  }
+}

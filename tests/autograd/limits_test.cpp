@@ -83,7 +83,18 @@ TEST_CASE("softmax of infinities is the same over the last dimension and over an
       CHECK(same(numbers(softmax(row(x, t), {0})), want));
       CHECK(same(numbers(softmax(row(x, t).reshape({2, 1}), {0})), want));
       CHECK(same(numbers(softmax(row(x, t).reshape({1, 2}), {0, 1})), want));
+      V opposite;
+      for (double v : x) opposite.push_back(-2 * v);
+      CHECK(same(numbers(softmax(row(opposite, t), {0}, -0.5)), want));
+      CHECK(same(numbers(softmax(row(opposite, t).reshape({2, 1}), {0}, -0.5)), want));
     }
+  for (const V& x :
+       {V{-inf, -inf}, {inf, 1}, {-inf, 2}, {NAN, 1}}) {  // by the kernel, and by elementwise operations
+    auto first = [](const Var& v) { return slice(softmax(v, {0}, 2), 0, {0, 1}); };
+    auto first_of_column = [](const Var& v) { return slice(softmax(reshape(v, {2, 1}), {0}, 2), 0, {0, 1}); };
+    CHECK(same(slopes(x, first), slopes(x, first_of_column)));
+    CHECK(same(second_slopes(x, first), second_slopes(x, first_of_column)));
+  }
 }
 
 TEST_CASE("values and slopes at NaN: as PyTorch's, but for abs, whose slope is NaN as JAX's") {

@@ -113,14 +113,19 @@ inline void pass_rows(const AddRow& add_row) {
                                 {{3, 4, 12}, {1, 0, 2}}})
     add_each_type(fmt::format("permute of {} to {}", s.str(), dims.str()), {s},
                   [dims = dims](const Tensors& x) { return kernel::permute(x[0], dims); });
-  for (int64_t n : {1, 7, 8, 64, 256, 257, 264, 1000, 1024, 1031, 2048})
-    add_row(
-        fmt::format("softmax, softmax_vjp of rows of {}", n), {{11, n}, {11, n}},
-        [](const Tensors& x) {
-          Tensor y = kernel::softmax(x[0]);
-          return Tensors{y, kernel::softmax_vjp(x[0], x[1])};
-        },
-        true);
+  for (int64_t n : {1, 7, 8, 64, 256, 257, 264, 300, 1000, 1024, 1031, 1500, 2048})
+    for (double scale : {1.0, -0.3})
+      add_row(
+          fmt::format("softmax and its vjps, {} times rows of {}", scale, n), std::vector<Shape>(5, {11, n}),
+          [scale](const Tensors& x) {
+            Tensors out{kernel::softmax(x[0], scale), kernel::softmax_vjp(x[0], x[1], scale)};
+            for (const auto& [to_y, to_g] : {std::pair<Tensor, Tensor>{}, {x[3], {}}, {{}, x[4]}, {x[3], x[4]}}) {
+              auto [dy, dg] = kernel::softmax_vjp2(x[0], x[1], x[2], scale, to_y, to_g);
+              out.insert(out.end(), {dy, dg});
+            }
+            return out;
+          },
+          true);
   for (int64_t n : {1, 8, 1003})
     add_row(
         fmt::format("linear and its bias, rows of {}", n), {{3, 2, 4}, {n, 4}, {n}},
