@@ -105,22 +105,16 @@ Var group_norm_composite(const Var& x, const Var& a, const Var& s, const GroupNo
 }
 
 Var group_norm(const Var& x, const Var& w, const Var& b, int64_t groups, double eps) {
-  Shape nc{x.dim(0), x.dim(-1)};
-  return group_norm_fused(x, broadcast_to(w, nc), broadcast_to(b, nc), {.groups = groups, .eps = eps});
+  std::vector<Var> as = norm_coefficients(w, b, {}, x.dim(0));
+  return group_norm_fused(x, as[0], as[1], {.groups = groups, .eps = eps});
 }
 
-Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps, const Var& scale,
-                    const Var& shift, const Dropout& d) {
-  VAPO_CHECK(scale.defined() == shift.defined(), "[group_norm_silu] scale and shift must be given together");
-  Shape nc{x.dim(0), x.dim(-1)};
-  Var a = broadcast_to(w, nc), s = broadcast_to(b, nc);
-  if (scale.defined()) {
-    Var factor = to(scale, a.dtype()) + 1;
-    a = mul(a, factor), s = add(mul(s, factor), to(shift, a.dtype()));
-  }
+Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps, const Var& e,
+                    const Dropout& d) {
+  std::vector<Var> as = norm_coefficients(w, b, e.defined() ? to(e, w.dtype()) : e, x.dim(0));
   GroupNormOptions p{.groups = groups, .eps = eps, .silu = true};
   if (d.p > 0) p.mask = kernel::dropout_mask(x.shape(), d.p, d.key, x.device()), p.mask_scale = 1 / (1 - d.p);
-  return group_norm_fused(x, a, s, p);
+  return group_norm_fused(x, as[0], as[1], p);
 }
 
 Var dropout(const Var& x, const Dropout& d) {

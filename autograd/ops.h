@@ -113,9 +113,11 @@ struct Dropout {  // with probability p an element becomes 0, the others are div
 Var dropout(const Var& x, const Dropout& d);
 // Each sample's groups of channels to mean 0 and variance 1, then w·ŷ + b per channel; w, b (C).
 Var group_norm(const Var& x, const Var& w, const Var& b, int64_t groups, double eps = 1e-5);
-// dropout(silu(group_norm(x)·(1 + scale) + shift)) in one pass; scale, shift (N,C) or both undefined.
-Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps = 1e-5,
-                    const Var& scale = {}, const Var& shift = {}, const Dropout& d = {});
+// dropout(silu(group_norm(x)·(1 + scale) + shift)) in one pass; e (N,2C) = [scale, shift], or undefined: both 0.
+Var group_norm_silu(const Var& x, const Var& w, const Var& b, int64_t groups, double eps = 1e-5, const Var& e = {},
+                    const Dropout& d = {});
+// {a, s} (N,C) of n samples for the next: a = w·(1 + scale), s = b·(1 + scale) + shift; w, b (C), e as above.
+std::vector<Var> norm_coefficients(const Var& w, const Var& b, const Var& e, int64_t n);
 // m·φ(a·ŷ + s), a and s (N,C): what the two above are made of. The fused kernels hold the forward, the first and
 // the second derivative; from the third on `group_norm_composite`, the same map out of elementwise operations, takes over.
 Var group_norm_fused(const Var& x, const Var& a, const Var& s, const kernel::GroupNormOptions& p);

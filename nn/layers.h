@@ -56,9 +56,9 @@ class GroupNorm : public Module {
  public:
   GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5, DType dtype = DType::f32);
   Var operator()(const Var& x) const { return group_norm(x, weight, bias, groups_, eps_); }
-  // dropout(silu(norm(x)·(1 + scale) + shift)); scale, shift (N,C) or both undefined
-  Var silu(const Var& x, const Var& scale = {}, const Var& shift = {}, const Dropout& d = {}) const {
-    return group_norm_silu(x, weight, bias, groups_, eps_, scale, shift, d);
+  // dropout(silu(norm(x)·(1 + scale) + shift)); e (N,2C) = [scale, shift], or undefined: both 0
+  Var silu(const Var& x, const Var& e = {}, const Dropout& d = {}) const {
+    return group_norm_silu(x, weight, bias, groups_, eps_, e, d);
   }
   void parameters(const ParameterVisitor& visit) override;  // weight (C), bias (C)
   Var weight, bias;

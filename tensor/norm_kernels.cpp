@@ -34,6 +34,18 @@ void check_like(const char* op, const char* what, const Tensor& t, const Tensor&
              "[{}] {} {} {} on {}, expects {} {} on {}", op, what, name_of(t.dtype()), t.shape().str(),
              name_of(t.device()), name_of(x.dtype()), x.shape().str(), name_of(x.device()));
 }
+// w, b (C) and e (N,2C) or undefined, all f32 or all f64.
+void check_coefficients(const char* op, const Tensor& w, const Tensor& b, const Tensor& e, int64_t n) {
+  VAPO_CHECK(w.defined() && b.defined(), "[{}] an operand is undefined", op);
+  VAPO_CHECK(w.rank() == 1 && is_floating(w.dtype()) && w.dtype() == compute_dtype(w.dtype()),
+             "[{}] weights {} {}: expects (C) in f32 or f64", op, name_of(w.dtype()), w.shape().str());
+  check_like(op, "biases", b, w);
+  VAPO_CHECK(n >= 0, "[{}] of {} samples", op, n);
+  if (e.defined())
+    VAPO_CHECK(e.dtype() == w.dtype() && e.device() == w.device() && (e.shape() == Shape{n, 2 * w.dim(0)}),
+               "[{}] scale and shift {} {} on {}: expects {} ({},{}) on {}", op, name_of(e.dtype()),
+               e.shape().str(), name_of(e.device()), name_of(w.dtype()), n, 2 * w.dim(0), name_of(w.device()));
+}
 SoftmaxSize check_rows(const char* op, const Tensor& x, double scale) {
   VAPO_CHECK(x.defined() && is_floating(x.dtype()) && x.rank() >= 1 && (x.dim(-1) > 0 || x.numel() == 0),
              "[{}] needs f32 or f64 with at least one element in the last dimension", op);
@@ -82,6 +94,31 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
                 Tensor::empty(a.shape(), a.options()), Tensor::empty(x.shape(), x.options())};
   VAPO_ON(x.device(), group_norm_vjp2(call));
   return call.grads;
+}
+
+NormCoefficients norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, int64_t n) {
+  check_coefficients("norm_coefficients", w, b, e, n);
+  auto result = [&] { return Tensor::empty({n, w.dim(0)}, w.options()); };
+  NormCoefficients out{result(), result()};
+  if (out.a.numel() > 0) VAPO_ON(w.device(), norm_coefficients(w, b, e, out));
+  return out;
+}
+
+CoefficientGrads norm_coefficients_vjp(const Tensor& w, const Tensor& b, const Tensor& e, const Tensor& da,
+                                       const Tensor& ds, bool want_weights, bool want_e) {
+  const char* op = "norm_coefficients_vjp";
+  const Tensor& g = da.defined() ? da : ds;
+  VAPO_CHECK(g.defined() && g.rank() == 2, "[{}] needs a cotangent (N,C)", op);
+  check_coefficients(op, w, b, e, g.dim(0));
+  VAPO_CHECK(g.dtype() == w.dtype() && g.device() == w.device() && g.dim(1) == w.dim(0),
+             "[{}] cotangent {} {} on {} for weights {} {} on {}", op, name_of(g.dtype()), g.shape().str(),
+             name_of(g.device()), name_of(w.dtype()), w.shape().str(), name_of(w.device()));
+  if (ds.defined()) check_like(op, "cotangent", ds, g);
+  CoefficientGrads out;
+  if (want_weights) out.dw = Tensor::empty(w.shape(), w.options()), out.db = Tensor::empty(w.shape(), w.options());
+  if (want_e) out.de = Tensor::empty({g.dim(0), 2 * w.dim(0)}, w.options());
+  if (w.numel() > 0 && (want_weights || want_e)) VAPO_ON(w.device(), norm_coefficients_vjp(w, b, e, da, ds, out));
+  return out;
 }
 
 Tensor softmax(const Tensor& x, double scale) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+
 #include "tensor/random.h"
 #include "tests/op_cases.h"
 
@@ -82,11 +84,28 @@ void add_norms(OpTable& table) {
             [=](Vars v) { return group_norm(v[0], stored(v[1], v[0]), stored(v[2], v[0]), 2); });
   table.add("group_norm_silu", "", {{2, 3, 3, 4}, {4}, {4}},
             [=](Vars v) { return group_norm_silu(v[0], stored(v[1], v[0]), stored(v[2], v[0]), 2); });
-  table.add("group_norm_silu", "with scale, shift and dropout", {{2, 3, 3, 4}, {4}, {4}, {2, 4}, {2, 4}},
-            [=](Vars v) {
-              return group_norm_silu(v[0], stored(v[1], v[0]), stored(v[2], v[0]), 2, 1e-5, v[3], v[4],
-                                     {.p = 0.25, .key = {.seed = 4}});
-            });
+  table.add("group_norm_silu", "with scale, shift and dropout", {{2, 3, 3, 4}, {4}, {4}, {2, 8}}, [=](Vars v) {
+    return group_norm_silu(v[0], stored(v[1], v[0]), stored(v[2], v[0]), 2, 1e-5, v[3],
+                           {.p = 0.25, .key = {.seed = 4}});
+  });
+  enum { both, scales, shifts };
+  for (auto [what, result, n, with_e] : {std::tuple("", both, 3, true),
+                                         {"a alone", scales, 3, true},
+                                         {"s alone", shifts, 3, true},
+                                         {"without an embedding", both, 3, false},
+                                         {"of no sample", both, 0, true}}) {
+    std::vector<Shape> shapes{{5}, {5}};
+    if (with_e) shapes.push_back({n, 10});
+    table.add("norm_coefficients", what, shapes, [=, result = result, n = n](Vars v) {
+      std::vector<Var> as =
+          norm_coefficients(stored(v[0], v[0]), stored(v[1], v[0]), v.size() > 2 ? stored(v[2], v[0]) : Var(), n);
+      return result == both ? concat(as, 1) : as[result == scales ? 0 : 1];
+    });
+  }
+  for (const Shape& e : {Shape{2, 16}, {70, 24}, {300, 66}})  // fewer rows and more than a block has
+    table.add("norm_coefficients", "larger", {{e[1] / 2}, {e[1] / 2}, e}, between_back_ends, [=](Vars v) {
+      return concat(norm_coefficients(stored(v[0], v[0]), stored(v[1], v[0]), stored(v[2], v[0]), v[2].dim(0)), 1);
+    });
   table.add("dropout", "", {{2, 3, 3, 4}}, linear_map,
             [](Vars v) { return dropout(v[0], {.p = 0.4, .key = {.seed = 9}}); });
 }

@@ -36,10 +36,7 @@ class ResidualBlock : public nn::Module {
         linear_(embedding, 2 * channels, {.seed = 3}),
         fused_(fused) {}
   Var operator()(const Var& x, const Var& e) const {
-    Var shifts = linear_(silu(e));
-    int64_t c = norm1_.weight.numel();
-    Var scale = slice(shifts, 1, {0, c}), shift = slice(shifts, 1, {c, 2 * c});
-    return x + conv2_(normed(norm2_, conv1_(normed(norm1_, x, {}, {})), scale, shift));
+    return x + conv2_(normed(norm2_, conv1_(normed(norm1_, x, {})), linear_(silu(e))));
   }
   void parameters(const nn::ParameterVisitor& visit) override {
     visit_child("in_layers.0", norm1_, visit);
@@ -50,13 +47,14 @@ class ResidualBlock : public nn::Module {
   }
 
  private:
-  Var normed(const nn::GroupNorm& norm, const Var& x, const Var& scale, const Var& shift) const {
-    if (fused_) return norm.silu(x, scale, shift);
+  Var normed(const nn::GroupNorm& norm, const Var& x, const Var& e) const {
+    if (fused_) return norm.silu(x, e);
     Shape nc{x.dim(0), x.dim(3)};
     Var a = broadcast_to(norm.weight, nc), s = broadcast_to(norm.bias, nc);
-    if (scale.defined()) {
-      Var factor = to(scale, a.dtype()) + 1;
-      a = a * factor, s = s * factor + to(shift, s.dtype());
+    if (e.defined()) {
+      std::vector<Var> both = split(to(e, a.dtype()), 1, 2);
+      Var factor = both[0] + 1;
+      a = a * factor, s = s * factor + both[1];
     }
     return group_norm_composite(x, a, s, {.groups = 32, .silu = true});
   }

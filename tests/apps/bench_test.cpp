@@ -24,7 +24,7 @@ std::map<std::string, const char*> untimed() {
             "affine to"},
            {"a loop that reduces, as sum, or repeats, as upsample_nearest2d",
             "mean var amax logsumexp norm cumsum broadcast_to sum_to"},
-           {"made of what is timed, or a part of it", "softmax matmul dropout group_norm_fused"},
+           {"made of what is timed, or a part of it", "softmax matmul dropout group_norm_fused norm_coefficients"},
            {"copies", "reshape permute concat split slice pad2d index_select gather scatter_add embedding"},
            {"of the Inception network alone, which vapo bench inception times", "max_pool2d"},
        }) {

@@ -227,6 +227,12 @@ TEST_CASE("errors over images name the operation and the shapes") {
   CHECK_THROWS_WITH_AS(conv2d_input_grad(x, v, {2, 8, 8, 3}, {.padding = 1}), contains("expects (2,8,8,8)"), Error);
   CHECK_THROWS_WITH_AS(group_norm(x, Tensor::ones({3}), Tensor::ones({3}), 2),
                        contains("3 channels of (2,8,8,3) do not divide into 2 groups"), Error);
+  CHECK_THROWS_WITH_AS(group_norm_silu(x, Tensor::ones({3}), Tensor::ones({3}), 3, 1e-5, Tensor::ones({2, 3})),
+                       contains("[norm_coefficients] scale and shift f32 (2,3) on cpu: expects f32 (2,6)"), Error);
+  CHECK_THROWS_WITH_AS(norm_coefficients(Tensor::ones({3}), Tensor::ones({4}), {}, 2),
+                       contains("[norm_coefficients] biases f32 (4)"), Error);
+  CHECK_THROWS_WITH_AS(norm_coefficients(Tensor::ones({3, 1}), Tensor::ones({3, 1}), {}, 2),
+                       contains("[norm_coefficients] weights f32 (3,1)"), Error);
   CHECK_THROWS_WITH_AS(attention(x, x, x, 1), contains("[attention]"), Error);
   CHECK_THROWS_WITH_AS(upsample_nearest2d(x, 0), contains("[upsample_nearest2d]"), Error);
   CHECK_THROWS_WITH_AS(dropout(x, {.p = 1}), contains("[dropout] probability 1"), Error);

@@ -26,7 +26,7 @@ struct Block {
     const std::vector<Var>& p = parameters;
     Var h = conv2d(group_norm_silu(in[0], p[0], p[1], 2), p[2], p[3], {.padding = 1});
     Var both = linear(in[1], p[4]);
-    h = group_norm_silu(h, p[0], p[3], 2, 1e-5, slice(both, 1, {0, 4}), slice(both, 1, {4, 8}), {0.3, {.seed = 3}});
+    h = group_norm_silu(h, p[0], p[3], 2, 1e-5, both, {0.3, {.seed = 3}});
     return in[0] + conv2d(h, p[5], {}, {.padding = 1});
   }
   Var run(std::span<const Var> in, bool again) const {

@@ -130,13 +130,13 @@ Var group_norm_op(const Case& c) {
                                    attr<int64_t>(c.attrs, "groups"), attr(c.attrs, "eps", 1e-5)));
 }
 Var group_norm_silu_op(const Case& c) {
-  Var scale = optional(c, "scale"), shift = optional(c, "shift");
+  Var scale = optional(c, "scale"), shift = optional(c, "shift"), e;
   auto zeros = [](const Var& like) { return Var(Tensor::zeros(like.shape(), like.dtype())); };
   if (scale.defined() && !shift.defined()) shift = zeros(scale);
   if (shift.defined() && !scale.defined()) scale = zeros(shift);
+  if (scale.defined()) e = concat({scale, shift}, 1);
   return channels_first(group_norm_silu(channels_last(c.input("x")), c.input("w"), c.input("b"),
-                                        attr<int64_t>(c.attrs, "groups"), attr(c.attrs, "eps", 1e-5), scale,
-                                        shift));
+                                        attr<int64_t>(c.attrs, "groups"), attr(c.attrs, "eps", 1e-5), e));
 }
 
 const std::map<std::string, Op>& table() {

@@ -39,14 +39,9 @@ Var ResidualBlock::operator()(const Var& x, const BlockContext& context) const {
   const ResidualBlockOptions& o = options_;
   Dropout dropout = context.dropout(o.dropout, o.index);
   Var h = conv1_(resample(o.resampling, norm1_.silu(x)));
-  if (!linear_) {
-    h = norm2_.silu(h, {}, {}, dropout);
-  } else if (o.scale_shift) {
-    std::vector<Var> both = split((*linear_)(context.e), 1, 2);
-    h = norm2_.silu(h, both[0], both[1], dropout);
-  } else {
-    h = norm2_.silu(h + reshape(to((*linear_)(context.e), h.dtype()), {h.dim(0), 1, 1, o.out}), {}, {}, dropout);
-  }
+  Var e = linear_ ? (*linear_)(context.e) : Var();
+  if (linear_ && !o.scale_shift) h = h + reshape(to(std::exchange(e, {}), h.dtype()), {h.dim(0), 1, 1, o.out});
+  h = norm2_.silu(h, e, dropout);
   Var straight = resample(o.resampling, x);
   return conv2_(h, skip_ ? (*skip_)(straight) : straight);
 }
