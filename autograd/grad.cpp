@@ -177,9 +177,7 @@ class Engine {
     v.cotangent = v.cotangent.defined() && !whole ? add(v.cotangent, g) : g;
   }
 
-  static Addend sum_of(const Visit* to, uint32_t slot) {
-    return to && slot == 0 ? Addend(to->cotangent) : Addend();
-  }
+  static Addend sum_of(Visit* to, uint32_t slot) { return to && slot == 0 ? Addend(to->cotangent) : Addend(); }
 
   void send(Visit& to, uint32_t slot, const Var& g, const char* op, size_t argument, const Addend& sum) {
     g.value();  // what a rule kept and passes on as it is counts as read

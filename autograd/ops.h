@@ -86,7 +86,8 @@ Var sum_to(const Var& x, const Shape& shape);                 // adjoint: broadc
 
 // ---- matrix products
 Var matmul(const Var& a, const Var& b, kernel::MatmulOptions options = {});
-Var linear(const Var& x, const Var& w, const Var& b = {});  // x wᵀ + b: x (…,in), w (out,in), b (out)
+// x wᵀ + b: x (…,in), w (out,in), b (out) or undefined; plus `add`, of the result's shape, or undefined.
+Var linear(const Var& x, const Var& w, const Var& b = {}, const Var& add = {});
 
 // ---- images (N,H,W,C); weights (O,kH,kW,C/groups)
 using kernel::Conv2dOptions;

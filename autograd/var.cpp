@@ -141,7 +141,8 @@ Var Vjp::operator()(const Var& g, const Var& y, Addend& sum) { return table_->ca
 Var Addend::take() {
   if (!so_far_ || !so_far_->defined()) return {};
   taken_ = true;
-  return with_history(so_far_->value().alias(), so_far_->node());
+  Var taken = std::exchange(*so_far_, Var());
+  return with_history(taken.value().alias(), taken.node());
 }
 
 }  // namespace vapo

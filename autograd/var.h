@@ -60,12 +60,12 @@ class Var {
 class Addend {
  public:
   Addend() = default;
-  explicit Addend(const Var& so_far) : so_far_(&so_far) {}
-  Var take();  // undefined where nothing has come
+  explicit Addend(Var& so_far) : so_far_(&so_far) {}
+  Var take();  // undefined where nothing has come; its only handle, unless a rule or the caller has another
   bool taken() const { return taken_; }
 
  private:
-  const Var* so_far_ = nullptr;
+  Var* so_far_ = nullptr;
   bool taken_ = false;
 };
 

@@ -177,7 +177,14 @@ bool all_finite(const Tensor& x) {
   return VAPO_ON(x.device(), all_finite(x));
 }
 
-Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
+namespace {
+void check_addend(const char* op, const Tensor& add, const Shape& shape, const Tensor& operand) {
+  check_same_dtype(op, operand, add);
+  VAPO_CHECK(add.shape() == shape, "[{}] addend {} of a result {}", op, add.shape().str(), shape.str());
+}
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o, Tensor add) {
   check_same_dtype("matmul", a, b);
   VAPO_CHECK(a.rank() >= 2 && b.rank() >= 2, "[matmul] operands {} and {} must have at least 2 dimensions",
              a.shape().str(), b.shape().str());
@@ -192,14 +199,16 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o) {
   Shape shape = batch;
   shape.push_back(m);
   shape.push_back(n);
-  Tensor y = Tensor::empty(shape, a.options());
+  if (add.defined()) check_addend("matmul", add, shape, a);
+  bool in_place = add.defined() && a.device() == Device::cuda && add.held_once();
+  Tensor y = in_place ? add.alias() : Tensor::empty(shape, a.options());
   count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(k));
   MatmulSize size{o.transpose_a, o.transpose_b, m, n, k, broadcast_strides(batch, batch_of(a), batch_of(b))};
-  if (y.numel() > 0) VAPO_ON(a.device(), matmul(size, a, b, {}, y));
+  if (y.numel() > 0) VAPO_ON(a.device(), matmul(size, a, b, {}, add, y));
   return y;
 }
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Tensor& add) {
   check_same_dtype("linear", x, w);
   VAPO_CHECK(x.rank() >= 1 && w.rank() == 2 && x.dim(-1) == w.dim(1),
              "[linear] input {} (…,in) and weight {} (out,in) do not fit", x.shape().str(), w.shape().str());
@@ -210,11 +219,12 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   }
   Shape shape = x.shape();
   shape[x.rank() - 1] = w.dim(0);
+  if (add.defined()) check_addend("linear", add, shape, x);
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
   Tensor y = Tensor::empty(shape, x.options());
   count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(w.dim(1)));
-  if (y.numel() > 0) VAPO_ON(x.device(), matmul({false, true, rows, w.dim(0), w.dim(1)}, x, w, b, y));
+  if (y.numel() > 0) VAPO_ON(x.device(), matmul({false, true, rows, w.dim(0), w.dim(1)}, x, w, b, add, y));
   return y;
 }
 

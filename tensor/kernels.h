@@ -68,10 +68,12 @@ Tensor norm(const Tensor& x, const Dims& dims, bool keepdim);  // √Σx²: squa
 struct MatmulOptions {
   bool transpose_a = false, transpose_b = false;  // of the last two dimensions, without a copy
 };
-// (…,m,k) × (…,k,n) → (…,m,n) after the flags; batch dimensions broadcast. Rank ≥ 2.
-Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options = {});
-// x (…,in), w (out,in), b (out) or undefined → (…,out):  x wᵀ + b
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b);
+// (…,m,k) × (…,k,n) → (…,m,n) after the flags; batch dimensions broadcast. Rank ≥ 2. `add`, of the result's shape or
+// undefined, is added: on the CPU with the bits of an addition afterwards, on a GPU rounded once. There, where it is moved
+// in and nothing else holds its elements, the result takes their place.
+Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options = {}, Tensor add = {});
+// x (…,in), w (out,in), b (out) or undefined → (…,out):  x wᵀ + b, plus `add`, of the result's shape or undefined.
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Tensor& add = {});
 
 // ---- images: x (N,H,W,C), channels last. Sizes given as (height, width), or one number for both
 struct Pair {

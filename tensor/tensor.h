@@ -1,6 +1,6 @@
 #pragma once
 // A tensor: contiguous, row-major, of one dtype on one device. A Tensor is a counted handle (8 bytes): copying it
-// shares the elements. Operations never write into an operand; only optimizers and EMA write into storage.
+// shares the elements. Operations never write into what another handle has; only optimizers and EMA write there.
 
 #include <atomic>
 #include <cstdint>
@@ -66,6 +66,10 @@ class Tensor {
   TensorOptions options() const { return {dtype(), device()}; }
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype()); }
   bool shares_storage(const Tensor& o) const { return impl_ && o.impl_ && owner(impl_) == owner(o.impl_); }
+  bool held_once() const {  // no other handle has the elements: what writes there is seen by nobody else
+    return impl_->references.load(std::memory_order_acquire) == 1 &&
+           (!impl_->owner || impl_->owner->references.load(std::memory_order_acquire) == 1);
+  }
 
   // --- elements, of a tensor on the CPU (raw() gives the address on any device). mutable_data is for kernels that
   // fill a fresh tensor, for optimizers and for readers of files; it counts as a write, raw() does not.

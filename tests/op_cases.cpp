@@ -174,12 +174,24 @@ void add_products(OpTable& table) {
       add(ta, tb, ta ? Shape{2, 1, 9, 7} : Shape{2, 1, 7, 9}, tb ? Shape{3, 5, 9} : Shape{3, 9, 5});
     }
   add(false, false, {3, 1}, {1, 2});
+  for (auto [ta, tb] : {std::pair(false, true), {true, false}})  // each operand, and each cotangent, in several
+    table.add("matmul", fmt::format("beside other uses, {}{}", ta ? 'T' : 'N', tb ? 'T' : 'N'),
+              {{2, 6, 6}, {2, 6, 6}}, [ta = ta, tb = tb](Vars x) {
+                Var y = matmul(x[0], x[1], {ta, tb}), z = matmul(y, x[1], {ta, tb});
+                return x[0] + (y + z) + matmul(z, matmul(y, x[0]));
+              });
   auto with_bias = [](Vars x) { return linear(x[0], x[1], x[2]); };
   for (const Shape& x : {Shape{4}, Shape{3, 4}, Shape{2, 3, 4}, Shape{0, 4}}) {
     table.add("linear", "", {x, {5, 4}, {5}}, with_bias);
     table.add("linear", "without bias", {x, {1, 4}}, linear_map, [](Vars v) { return linear(v[0], v[1]); });
   }
   table.add("linear", "", {{6, 33}, {20, 33}, {20}}, with_bias);
+  table.add("linear", "with an addend", {{3, 5, 8}, {6, 8}, {6}, {3, 5, 6}},
+            [](Vars x) { return linear(x[0], x[1], x[2], x[3]); });
+  table.add("linear", "beside other uses", {{3, 5, 8}, {8, 8}, {8}}, [](Vars x) {
+    Var y = linear(x[0], x[1], x[2], x[0]);
+    return x[0] + y + linear(linear(y, x[1], x[2], x[0]), x[1], {}, y);
+  });
 }
 
 void add_moves(OpTable& table) {

@@ -22,7 +22,7 @@ void binary_of(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor
   auto loop = simd<T>().of(op);
   const T *pa = a.data<T>(), *pb = b.data<T>();
   T* py = y.mutable_data<T>();
-  bool stream = streams(bytes_of<T>(a, b, y), py);
+  bool stream = py != pa && py != pb && streams(bytes_of<T>(a, b, y), py);
   if (a.shape() == b.shape()) {
     parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
       loop({pa + begin, pb + begin, py + begin, 1, end - begin, 0, 1, 0, 1, stream});

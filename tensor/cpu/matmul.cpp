@@ -195,7 +195,8 @@ void multiply(const Product& p, const T* a, const T* b, const T* bias, T* y) {
 
 }  // namespace
 
-void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
+void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& add,
+            const Tensor& y) {
   dispatch_floating(a.dtype(), [&]<class T>() {
     Product p{s.transpose_a, s.transpose_b, s.m, s.n, s.k};
     int64_t batches = s.batch.numel();
@@ -217,6 +218,7 @@ void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor&
     else
       some(0, batches);
     if (bias.defined() && !adds_bias<T>(p)) add_bias("linear", bias, y);
+    if (add.defined()) binary(kernel::Binary::add, add, y, y);
   });
 }
 

@@ -130,6 +130,38 @@ inline void pass_rows(const AddRow& add_row) {
     add_row(
         fmt::format("linear and its bias, rows of {}", n), {{3, 2, 4}, {n, 4}, {n}},
         [](const Tensors& x) { return Tensors{kernel::linear(x[0], x[1], x[2])}; }, true);
+  for (const auto& [a, b, y] : {std::tuple(Shape{5, 8}, Shape{8, 7}, Shape{5, 7}),
+                                {{3, 5, 8}, {3, 8, 7}, {3, 5, 7}},
+                                {{2, 1, 5, 8}, {3, 8, 7}, {2, 3, 5, 7}},
+                                {{5, 0}, {0, 7}, {5, 7}}})
+    add_row(
+        fmt::format("a product of {} and {}, and an addend", a.str(), b.str()), {a, b, y, {7}},
+        [](const Tensors& x) {
+          Tensors out{kernel::matmul(x[0], x[1], {}, x[2]), kernel::matmul(x[0], x[1], {}, x[2].clone()), x[2]};
+          if (x[1].rank() == 2) {
+            Tensor w = kernel::permute(x[1], {1, 0});
+            out.insert(out.end(), {kernel::linear(x[0], w, x[3], x[2]), kernel::linear(x[0], w, {}, x[2]), x[2]});
+          }
+          return out;
+        },
+        true);
+  // Where nothing else holds what has come, the cotangent of a second product takes its place: no memory is asked for.
+  add_row(
+      "cotangents of two products", {{64, 64}, {64, 64}, {64, 64}},
+      [](const Tensors& t) {
+        Var x = Var::leaf(t[0]), w = t[1], u = t[2];
+        const Var both[] = {matmul(x, w), linear(x, w)}, cotangents[] = {u, u};
+        auto asked = [&](size_t n) {
+          int64_t before = memory_stats(x.device()).allocations;
+          Tensor d = grad({both, n}, {&x, 1}, {.retain_graph = true}, {cotangents, n})[0].value();
+          return std::pair(memory_stats(x.device()).allocations - before, d);
+        };
+        auto [of_one, d] = asked(1);
+        auto [of_both, sum] = asked(2);
+        bool in_place = x.device() == Device::cpu || of_both == of_one;
+        return Tensors{d, sum, Tensor::scalar(in_place ? 1 : 0, DType::f64)};
+      },
+      true);
 }
 
 }  // namespace vapo

@@ -61,8 +61,8 @@ AttentionBlock::Pointwise::Pointwise(int64_t in, int64_t out, RandomKey key, DTy
   bias = draw.bias;
 }
 
-Var AttentionBlock::Pointwise::operator()(const Var& x) const {
-  return linear(x, nn::like(x, reshape(weight, {weight.dim(0), weight.dim(2)})), nn::like(x, bias));
+Var AttentionBlock::Pointwise::operator()(const Var& x, const Var& add) const {
+  return linear(x, nn::like(x, reshape(weight, {weight.dim(0), weight.dim(2)})), nn::like(x, bias), add);
 }
 
 void AttentionBlock::Pointwise::parameters(const nn::ParameterVisitor& visit) {
@@ -85,7 +85,8 @@ Var AttentionBlock::operator()(const Var& h, const BlockContext&) const {
   Var qkv = reshape(qkv_(reshape(norm_(h), {n, pixels, c})), {n, pixels, packs, 3 * width});
   std::vector<Var> parts = split(qkv, 3, 3);
   for (Var& part : parts) part = reshape(part, {n, pixels, c});
-  return h + reshape(proj_out_(attention(parts[0], parts[1], parts[2], options_.heads)), h.shape());
+  Var mixed = attention(parts[0], parts[1], parts[2], options_.heads);
+  return reshape(proj_out_(mixed, reshape(h, mixed.shape())), h.shape());
 }
 
 void AttentionBlock::parameters(const nn::ParameterVisitor& visit) {

@@ -58,7 +58,7 @@ class AttentionBlock : public UnetLayer {
   // A 1×1 convolution of sequences (N,T,in): the weight (out,1,in) is (out,in,1) in a file.
   struct Pointwise : nn::Module {
     Pointwise(int64_t in, int64_t out, RandomKey key, DType dtype);
-    Var operator()(const Var& x) const;
+    Var operator()(const Var& x, const Var& add = {}) const;
     void parameters(const nn::ParameterVisitor& visit) override;
     Var weight, bias;
   };
