@@ -17,6 +17,7 @@ namespace vapo {
 namespace {
 
 constinit thread_local bool inside = false;  // a part of a loop runs on this thread
+constinit thread_local int number = 0;
 
 void pause() {
 #ifdef __x86_64__
@@ -92,6 +93,7 @@ class Pool {
     inside = false;
   }
   void work(Worker& w, int i) {
+    number = i;
     for (int seen = 0;; ++seen) {
       if (!spin([&] { return w.ticket.load(std::memory_order_acquire) != seen; }, std::chrono::microseconds(200))) {
         w.asleep.store(true);
@@ -128,6 +130,8 @@ std::unique_ptr<Pool>& pool() {
 }  // namespace
 
 int num_threads() { return inside ? 1 : pool()->threads(); }
+
+int worker_number() { return number; }
 
 thread_local int fixed_parts = 0;
 

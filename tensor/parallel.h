@@ -12,6 +12,7 @@ namespace vapo {
 // was set. Inside a part of a loop it is 1.
 int num_threads();
 void set_num_threads(int threads);  // ≥ 1; not while a loop runs
+int worker_number();  // of the calling thread among those that take parts: 1, 2, …; 0 for all others
 
 // In how many parts products and sums over a batch are cut, so that each thread has some: as many as there are threads, and
 // bits depend on that number; while a FixedSumParts lives, as many as it says. Inside a part of a loop it is 1.

@@ -1,5 +1,6 @@
 #include "tensor/storage.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <new>
 
 #include "tensor/backend.h"
+#include "tensor/parallel.h"
 
 namespace vapo {
 namespace {
@@ -40,83 +42,90 @@ void* system_allocate(size_t bytes) {
   return p;
 }
 
+// Freed blocks lie on the shelf of the thread that freed them, and are handed out to it first: its core's caches have them.
 class Cache {
  public:
   void* take(size_t n) {
     auto [index, bytes] = size_class(n);
-    Block* block = nullptr;
-    bool allowed = true;
-    {
-      Lock lock(*this);
-      allowed = limit_ == 0 || current_ + static_cast<int64_t>(bytes) <= limit_;
-    }
-    if (!allowed) refuse(n);
-    {
-      Lock lock(*this);
-      current_ += static_cast<int64_t>(bytes);
-      if (current_ > peak_) peak_ = current_;
-      ++allocations_;
-      block = free_[index];
-      if (block)
-        free_[index] = block->next;
-      else
-        reserved_ += static_cast<int64_t>(bytes);
-    }
-    if (block) return block;
+    auto size = static_cast<int64_t>(bytes);
+    int64_t limit = limit_.load(std::memory_order_relaxed);
+    if (limit > 0 && current_.load(std::memory_order_relaxed) + size > limit) refuse(n);
+    int mine = own_shelf();
+    count(mine, size);
+    shelf_[mine].allocations.fetch_add(1, std::memory_order_relaxed);
+    if (void* p = shelf_[mine].take(index)) return p;
+    for (int i = 0, used = used_.load(std::memory_order_relaxed); i < used; ++i)
+      if (void* p = shelf_[i].take(index)) return p;
     void* p = system_allocate(bytes);
     if (!p) {
       release_all();
       p = system_allocate(bytes);
     }
     if (!p) {
-      Lock lock(*this);
-      current_ -= static_cast<int64_t>(bytes);
-      reserved_ -= static_cast<int64_t>(bytes);
+      count(mine, -size);
+      refuse(n);
     }
-    if (!p) refuse(n);
+    reserved_.fetch_add(size, std::memory_order_relaxed);
     return p;
   }
 
   void give(void* p, size_t n) noexcept {
     auto [index, bytes] = size_class(n);
-    Lock lock(*this);
-    current_ -= static_cast<int64_t>(bytes);
+    int mine = own_shelf();
+    count(mine, -static_cast<int64_t>(bytes));
 #ifdef VAPO_SANITIZED  // a cached block would hide a use after free
-    reserved_ -= static_cast<int64_t>(bytes);
+    reserved_.fetch_sub(static_cast<int64_t>(bytes), std::memory_order_relaxed);
     std::free(p);
 #else
-    free_[index] = new (p) Block{free_[index]};
+    shelf_[mine].give(p, index);
 #endif
   }
 
   void release_all() {
-    Lock lock(*this);
-    for (int i = 0; i < classes; ++i) {
-      while (Block* b = free_[i]) {
-        free_[i] = b->next;
-        reserved_ -= static_cast<int64_t>(bytes_of(i));
-        std::free(b);
-      }
-    }
+    for (Shelf& shelf : shelf_)
+      for (int i = 0; i < classes; ++i)
+        while (void* p = shelf.take(i)) {
+          reserved_.fetch_sub(static_cast<int64_t>(bytes_of(i)), std::memory_order_relaxed);
+          std::free(p);
+        }
   }
 
-  void set_limit(int64_t bytes) {
-    Lock lock(*this);
-    limit_ = bytes;
+  void set_limit(int64_t bytes) { limit_ = bytes; }
+  MemoryStats stats() const {
+    MemoryStats s{current_, peak_, reserved_, 0};
+    for (const Shelf& shelf : shelf_) s.current_bytes += shelf.uncounted, s.allocations += shelf.allocations;
+    return s;
   }
-  MemoryStats stats() {
-    Lock lock(*this);
-    return {current_, peak_, reserved_, allocations_};
-  }
-  void reset_peak() {
-    Lock lock(*this);
-    peak_ = current_;
-  }
+  void reset_peak() { peak_ = current_.load(); }
 
  private:
+  static constexpr int classes = 8 + 8 * 55, shelves = 64;
+
+  int own_shelf() {
+    int shelf = worker_number() % shelves;
+    for (int used = used_.load(std::memory_order_relaxed);
+         used <= shelf && !used_.compare_exchange_weak(used, shelf + 1, std::memory_order_relaxed);) {
+    }
+    return shelf;
+  }
+  // Of workers, whose counts would go from core to core, only once they come to something.
+  void count(int shelf, int64_t bytes) {
+    constexpr int64_t small = 64 << 10;
+    if (shelf > 0) {
+      bytes += shelf_[shelf].uncounted.load(std::memory_order_relaxed);
+      bool later = -small < bytes && bytes < small;
+      shelf_[shelf].uncounted.store(later ? bytes : 0, std::memory_order_relaxed);
+      if (later) return;
+    }
+    int64_t current = current_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+    for (int64_t peak = peak_.load(std::memory_order_relaxed);
+         current > peak && !peak_.compare_exchange_weak(peak, current, std::memory_order_relaxed);) {
+    }
+  }
   [[noreturn]] void refuse(size_t asked) {
     MemoryStats s = stats();
-    int64_t room = limit_ > 0 ? limit_ : static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+    int64_t limit = limit_,
+            room = limit > 0 ? limit : static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
     fail(
         "[allocate] out of memory on the CPU: {} bytes asked, {} held by tensors, {} free of {}. Hint: a smaller "
         "batch",
@@ -125,14 +134,33 @@ class Cache {
   struct Block {
     Block* next;
   };
-  struct Lock {
-    explicit Lock(Cache& c) : flag(c.busy_) {
-      while (flag.test_and_set(std::memory_order_acquire)) flag.wait(true, std::memory_order_relaxed);
+  class alignas(64) Shelf {
+   public:
+    void* take(int index) {
+      Block*& first = free_[index];
+      if (std::atomic_ref(first).load(std::memory_order_relaxed) == nullptr) return nullptr;
+      Lock lock(busy_);
+      Block* block = first;
+      if (block) std::atomic_ref(first).store(block->next, std::memory_order_relaxed);
+      return block;
     }
-    ~Lock() {
-      flag.clear(std::memory_order_release);
-      flag.notify_one();
+    void give(void* p, int index) {
+      Lock lock(busy_);
+      std::atomic_ref(free_[index]).store(new (p) Block{free_[index]}, std::memory_order_relaxed);
     }
+
+    std::atomic<int64_t> uncounted = 0, allocations = 0;
+
+   private:
+    std::atomic_flag busy_;
+    Block* free_[classes] = {};
+  };
+  struct Lock {  // for a few instructions
+    explicit Lock(std::atomic_flag& f) : flag(f) {
+      for (int tries = 0; flag.test_and_set(std::memory_order_acquire); ++tries)
+        if (tries > 100) sched_yield();  // who has it waits for this very CPU
+    }
+    ~Lock() { flag.clear(std::memory_order_release); }
     std::atomic_flag& flag;
   };
   static size_t bytes_of(int index) {
@@ -140,10 +168,9 @@ class Cache {
     return static_cast<size_t>((index - 8) % 8 + 9) << ((index - 8) / 8 + 6);
   }
 
-  static constexpr int classes = 8 + 8 * 55;
-  std::atomic_flag busy_;
-  Block* free_[classes] = {};
-  int64_t current_ = 0, peak_ = 0, reserved_ = 0, allocations_ = 0, limit_ = 0;
+  Shelf shelf_[shelves];
+  alignas(64) std::atomic<int> used_ = 1;  // shelves on which something may lie
+  alignas(64) std::atomic<int64_t> current_ = 0, peak_ = 0, reserved_ = 0, limit_ = 0;
 };
 
 Cache& cache() {
