@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "autograd/grad.h"
+#include "tensor/parallel.h"
 
 namespace vapo {
 namespace {
@@ -196,6 +197,24 @@ LossTerms vapo_loss(const Potential& phi, const Path& path, const LossBatch& bat
   LossTerms out = loss_of(phi, path, o.antithetic ? with_antithetic_pairs(batch) : batch, o, {});
   add_up(out);
   return out;
+}
+
+int64_t parts_side_by_side(const Potential& phi, int64_t n, const LossOptions& options) {
+  constexpr int64_t least = 16;  // rows that a product makes something of
+  constexpr double divided = 1.25,
+                   missing = 1.125;  // the price of layers that threads divide, and of a slower cache
+  int64_t threads = num_threads(), most = phi.rows_in_cache();
+  if (most == 0 || takes_whole_batch(options)) return 1;
+  auto price = [&](int64_t parts) {  // in rows that a thread takes
+    double rows = static_cast<double>(n) / static_cast<double>(parts);
+    double each = parts == 1 ? rows / static_cast<double>(threads) * (threads == 1 ? 1 : divided)
+                             : rows * static_cast<double>((parts + threads - 1) / threads);
+    return each * (rows > static_cast<double>(most) ? missing : 1);
+  };
+  int64_t best = 1;
+  for (int64_t parts = 2; parts <= n / least; ++parts)
+    if (n % parts == 0 && price(parts) < price(best)) best = parts;
+  return best;
 }
 
 bool takes_whole_batch(const LossOptions& o) {

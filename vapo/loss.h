@@ -90,6 +90,9 @@ class LossParts {
   int64_t parts_;
   Tensor gamma_mean_, deviations_;  // of the published loss in several parts: f64 scalars
 };
+// In how many equal parts the threads of a CPU compute a batch of n side by side, each thread all layers of its rows; 1
+// where that does not pay, or the loss takes the whole batch.
+int64_t parts_side_by_side(const Potential& phi, int64_t n, const LossOptions& options);
 // Whether LossParts runs the network once more, forward alone, for each of several parts.
 bool takes_whole_batch(const LossOptions& options);
 

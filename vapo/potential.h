@@ -24,6 +24,9 @@ class Potential : public nn::Module {
   // same bits. Only where a network has blocks (autograd/recompute.h); the network must live until they are taken.
   virtual void set_recompute(bool) {}
   virtual bool autonomous() const { return false; }  // Φ does not depend on t
+  // Rows of a batch whose values in all layers a core's second-level cache holds, where a layer is too little work to be
+  // divided among threads; 0: it is not.
+  virtual int64_t rows_in_cache() const { return 0; }
 };
 
 // A batch as rows: (N,…) → (N,D), D the product of all sizes but the first.

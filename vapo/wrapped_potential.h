@@ -24,6 +24,7 @@ class WrappedPotential : public Potential {
   }
   void set_recompute(bool on) override { base_->set_recompute(on); }
   bool autonomous() const override { return base_->autonomous(); }
+  int64_t rows_in_cache() const override { return base_->rows_in_cache(); }
   void parameters(const nn::ParameterVisitor& visit) override { base_->parameters(visit); }
   void buffers(const nn::BufferVisitor& visit) override { base_->buffers(visit); }
 

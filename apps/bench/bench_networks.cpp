@@ -110,7 +110,11 @@ class PlaneStep {
                 rand({batch_}, {.seed = 1, .stream = 2, .step = n}, 1e-5, 1, f32()),
                 randn({batch_, 2}, {.seed = 1, .stream = 3, .step = n}, f32()),
                 {}};
-    auto loss = [&](const TrainingStep::Add& add) { add(vapo_loss(phi_, {.kind = Path::Kind::linear}, b, {})); };
+    auto loss = [&](const TrainingStep::Add& add) {
+      int64_t parts = operands().device == Device::cpu ? parts_side_by_side(phi_, batch_, {}) : 1;
+      LossParts of_parts(phi_, path_, b, {}, parts);
+      add.side_by_side(parts, of_parts);
+    };
     return train_(step_++, 1e-3, loss).loss;
   }
   // Six products for each weight and particle.
@@ -120,6 +124,7 @@ class PlaneStep {
 
  private:
   int64_t batch_, step_ = 0;
+  Path path_{.kind = Path::Kind::linear};
   Tensor points_;
   MlpPotential phi_;
   TrainingStep train_;

@@ -1,5 +1,8 @@
 #include "vapo/networks/mlp.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace vapo {
 
 MlpPotential::MlpPotential(const MlpOptions& options, uint64_t seed, DType dtype) : options_(options) {
@@ -44,6 +47,13 @@ Var MlpPotential::operator()(const Var& x, const Var& t, const Tensor& y, const 
   }
   for (size_t i = 0; i + 1 < layers_.size(); ++i) h = nn::activate(o.activation, layers_[i](h));
   return reshape(layers_.back()(h), {n});
+}
+
+// Two values of each unit, with its slope, in a megabyte, beside the weights of a layer.
+int64_t MlpPotential::rows_in_cache() const {
+  constexpr int64_t values = 300'000;
+  int64_t units = std::accumulate(options_.hidden.begin(), options_.hidden.end(), int64_t{0});
+  return std::clamp<int64_t>(values / std::max<int64_t>(units, 1), 32, 4096);
 }
 
 void MlpPotential::parameters(const nn::ParameterVisitor& visit) {

@@ -23,6 +23,7 @@ class MlpPotential : public Potential {
   Var operator()(const Var& x, const Var& t, const Tensor& y = {},
                  const std::optional<RandomKey>& dropout = {}) const override;
   bool autonomous() const override { return options_.time_embedding == 0; }
+  int64_t rows_in_cache() const override;
   void parameters(const nn::ParameterVisitor& visit) override;  // layers.N.weight, layers.N.bias, label_emb.weight
 
  private:

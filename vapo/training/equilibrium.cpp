@@ -176,11 +176,11 @@ const StepReport& EquilibriumPhase::update(int64_t n, const Tensor& data, const 
 
   report_ = {};
   GradientSum sum(learner.parameters, learner.replicas);
-  flow([&](const LossTerms& part) {
+  flow(TrainingStep::Add([&](const LossTerms& part) {
     report_.terms.clear();
     for (const auto& [name, value] : part.terms) report_.terms.emplace_back(name, 0);
     sum.take(part.total, values_of(part).to(DType::f64));
-  });
+  }));
   sum.finish();
   std::vector<Tensor> gradients = sum.gradients();
   if (sum.values().defined()) {

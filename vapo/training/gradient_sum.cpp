@@ -4,6 +4,7 @@
 
 #include "tensor/check.h"
 #include "tensor/operators.h"
+#include "tensor/parallel.h"
 
 namespace vapo {
 
@@ -37,7 +38,23 @@ std::vector<Tensor> GradientSum::gradients_of(const Var& loss, const GradOptions
 void GradientSum::take(const Var& loss, const Tensor& values) {
   if (replicas_.ranks && replicas_.fast && ++taken_ == replicas_.own_parts())
     return take_last_of_fast(loss, values);
-  Part part{.gradients = gradients_of(loss, {.allow_unused = true}), .values = values};
+  add({.gradients = gradients_of(loss, {.allow_unused = true}), .values = values});
+}
+
+void GradientSum::take_side_by_side(int64_t count, const Loss& loss) {
+  VAPO_CHECK(!replicas_.ranks, "[gradient_sum] parts side by side on several ranks");
+  std::vector<Part> parts(static_cast<size_t>(count));
+  parallel_for(count, 1, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      auto [of_part, values] = loss(i);
+      parts[static_cast<size_t>(i)] = {.gradients = gradients_of(of_part, {.allow_unused = true}),
+                                       .values = values};
+    }
+  });
+  for (Part& part : parts) add(std::move(part));
+}
+
+void GradientSum::add(Part part) {
   if (replicas_.tree)
     tree_.take(std::move(part));
   else

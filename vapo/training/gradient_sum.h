@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,10 @@ class GradientSum {
   // Takes the gradient of one part's loss; a parameter on which it does not depend has zeros. values (k): numbers whose
   // sums are wanted beside. A part of nothing is taken too: undefined.
   void take(const Var& loss, const Tensor& values = {});
+  // The same of loss(0) … loss(count − 1), each with its values, that threads compute side by side. In their order, on one
+  // rank alone.
+  using Loss = std::function<std::pair<Var, Tensor>(int64_t part)>;
+  void take_side_by_side(int64_t count, const Loss& loss);
   // After the last: over all parts and ranks. Called once.
   void finish();
   const std::vector<Tensor>& gradients() const { return sum_.gradients; }
@@ -60,6 +65,7 @@ class GradientSum {
     Tensor all;
   };
   std::vector<Tensor> gradients_of(const Var& loss, const GradOptions& options = {}) const;
+  void add(Part part);
   void take_last_of_fast(const Var& loss, const Tensor& values);
   void put(size_t parameter);
   void start_bucket();

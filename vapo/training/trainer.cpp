@@ -165,6 +165,11 @@ void Trainer::compute(const TrainingStep::Add& add, double fade) const {
   Replicas replicas = replicas_of(t, options_);
   LossShare share{.first = replicas.first_part(), .count = replicas.own_parts()};
   if (options_.ranks) share.sum = [this](Tensor& x) { options_.ranks->all_reduce({&x}); };
+  if (t.parts() == 1 && !options_.ranks && options_.device == Device::cpu) {
+    LossParts loss(*potential_, recipe_.path, batch, recipe_.loss,
+                   parts_side_by_side(*potential_, t.batch_size, recipe_.loss));
+    return add.side_by_side(loss.parts(), loss);
+  }
   LossParts loss(*potential_, recipe_.path, batch, recipe_.loss, replicas.parts, share);
   for (int64_t part = 0; part < share.count; ++part) add(loss(share.first + part));
 }

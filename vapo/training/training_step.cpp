@@ -25,13 +25,24 @@ Tensor values_of(const LossTerms& loss) {
 
 void TrainingStep::compute(double learning_rate, const std::function<void(const Add&)>& losses) {
   GradientSum sum(parameters_, options_.replicas);
-  losses([&](const LossTerms& loss) {
+  auto name_terms = [&](const LossTerms& loss) {
     term_names_.clear();
     for (const auto& [name, value] : loss.terms) term_names_.push_back(name);
-    // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is
-    // their norm, and nothing is written.
-    sum.take(loss.total, values_of(loss));
-  });
+  };
+  // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is their
+  // norm, and nothing is written.
+  losses(Add(
+      [&](const LossTerms& loss) {
+        name_terms(loss);
+        sum.take(loss.total, values_of(loss));
+      },
+      [&](int64_t count, const Add::Loss& loss) {
+        sum.take_side_by_side(count, [&](int64_t part) {
+          LossTerms of_part = loss(part);
+          if (part == 0) name_terms(of_part);
+          return std::pair(of_part.total, values_of(of_part));
+        });
+      }));
   sum.finish();
   std::vector<Var> gradients(sum.gradients().begin(), sum.gradients().end());
   const Tensor& values = sum.values();

@@ -41,7 +41,23 @@ class TrainingStep {
   // Moves the module, which it keeps by reference, to the device.
   TrainingStep(nn::Module& module, const StepOptions& options);
 
-  using Add = std::function<void(const LossTerms& of_a_part)>;
+  // What takes the losses of a batch's parts: one, or loss(0) … loss(count − 1), which may be computed side by side.
+  class Add {
+   public:
+    using One = std::function<void(const LossTerms& of_a_part)>;
+    using Loss = std::function<LossTerms(int64_t part)>;
+    using SideBySide = std::function<void(int64_t count, const Loss& loss)>;
+    Add(One one, SideBySide side_by_side = {}) : one_(std::move(one)), side_by_side_(std::move(side_by_side)) {}
+    void operator()(const LossTerms& of_a_part) const { one_(of_a_part); }
+    void side_by_side(int64_t count, const Loss& loss) const {
+      if (side_by_side_) return side_by_side_(count, loss);
+      for (int64_t part = 0; part < count; ++part) one_(loss(part));
+    }
+
+   private:
+    One one_;
+    SideBySide side_by_side_;
+  };
   // `losses` hands the loss of each part of the batch to `add`: their gradients and values sum. Where it is
   // recorded it runs once, with this step's number in its keys, and must read its data where that will lie later.
   // Where loss or gradient is not finite nothing is written and no step is counted. `meanwhile` is called when all of
