@@ -1,5 +1,6 @@
 // A norm's coefficients of each sample: a = w·(1 + scale), s = b·(1 + scale) + shift, [scale, shift] = e or 0. One
-// operation, and one for its vjp, as they are small and many; the vjp's own rule is made of elementwise operations.
+// operation, and one for its vjp, as they are small and many. Their derivatives in e are the two again, with 0 for 1,
+// which is what a gradient in time is differentiated through; those in w and b are made of elementwise operations.
 
 #include <array>
 
@@ -8,56 +9,63 @@
 namespace vapo {
 namespace {
 
-// Where an undefined operand is 0.
-Var times(const Var& x, const Var& y) { return x.defined() && y.defined() ? mul(x, y) : Var(); }
-Var plus(const Var& x, const Var& y) { return !x.defined() ? y : y.defined() ? add(x, y) : x; }
-
 struct Operands {
   Var w, b, e, da, ds;
+  double one;
 };
+std::vector<Var> coefficients(const Var& w, const Var& b, const Var& e, int64_t n, double one);
+std::vector<Var> coefficients_vjp(const Operands& o, bool want_weights, bool want_e);
 
-// The gradient of ⟨uw, dw⟩ + ⟨ub, db⟩ + ⟨[uscale, ushift], de⟩ in the wanted ones of w, b, e, da and ds.
-std::vector<Var> second(const Operands& o, const Var& uw, const Var& ub, const Var& ue,
-                        const std::vector<bool>& wanted) {
-  Shape of_channels = o.w.shape(), of_samples = (o.da.defined() ? o.da : o.ds).shape();
-  int64_t c = of_channels[0];
-  Var uscale, ushift, factor;  // 1 + scale; undefined: 1
-  if (ue.defined()) uscale = slice(ue, 1, {0, c}), ushift = slice(ue, 1, {c, 2 * c});
-  if (o.e.defined()) factor = slice(o.e, 1, {0, c}) + 1;
-  auto scaled = [&](const Var& u) { return factor.defined() ? times(u, factor) : u; };
-  auto as = [](const Var& x, const Shape& shape) {
-    return !x.defined() ? x : x.shape().rank() < shape.rank() ? broadcast_to(x, shape) : sum_to(x, shape);
-  };
+Var plus(const Var& x, const Var& y) { return !x.defined() ? y : y.defined() ? add(x, y) : x; }
+
+// The gradient of ⟨uw, dw⟩ + ⟨ub, db⟩ + ⟨ue, de⟩ in the wanted ones of w, b, e, da and ds.
+std::vector<Var> coefficients_vjp2(const Operands& o, const Var& uw, const Var& ub, const Var& ue,
+                                   const std::vector<bool>& wanted) {
+  Shape nc = (o.da.defined() ? o.da : o.ds).shape();
   std::vector<Var> out(5);
-  if (wanted[0]) out[0] = as(times(uscale, o.da), of_channels);
-  if (wanted[1]) out[1] = as(times(uscale, o.ds), of_channels);
-  if (wanted[2]) {
-    Var to_scale = plus(times(uw, o.da), times(ub, o.ds));
-    if (to_scale.defined()) out[2] = concat({to_scale, Tensor::zeros(of_samples, o.w.options())}, 1);
+  if (ue.defined()) {
+    if (wanted[0] || wanted[1]) {
+      std::vector<Var> d = coefficients_vjp({o.w, o.b, ue, o.da, o.ds, 0}, true, false);
+      out[0] = d[0], out[1] = d[1];
+    }
+    if (wanted[3] || wanted[4]) {
+      std::vector<Var> as = coefficients(o.w, o.b, ue, nc[0], 0);
+      out[3] = as[0], out[4] = as[1];
+    }
   }
-  if (wanted[3]) out[3] = as(plus(scaled(uw), times(uscale, o.w)), of_samples);
-  if (wanted[4]) out[4] = as(plus(plus(scaled(ub), times(uscale, o.b)), ushift), of_samples);
+  Var to_scale, factor;
+  if (o.e.defined() && (uw.defined() || ub.defined())) factor = slice(o.e, 1, {0, nc[1]}) + o.one;
+  auto through = [&](const Var& u, const Var& g, Var& to_g) {  // ⟨u, Σₙ g·(one + scale)⟩
+    if (!u.defined() || !g.defined()) return;
+    to_scale = plus(to_scale, mul(u, g));
+    to_g = plus(to_g, factor.defined() ? mul(u, factor) : broadcast_to(o.one * u, nc));
+  };
+  through(uw, o.da, out[3]), through(ub, o.ds, out[4]);
+  if (to_scale.defined() && wanted[2]) out[2] = concat({to_scale, Tensor::zeros(nc, o.w.options())}, 1);
   return out;
 }
 
-std::vector<Var> norm_coefficients_vjp(const Var& w, const Var& b, const Var& e, const Var& da, const Var& ds,
-                                       const std::vector<bool>& wanted) {
-  auto d = kernel::norm_coefficients_vjp(w.value(), b.value(), e.value(), da.value(), ds.value(),
-                                         wanted[0] || wanted[1], wanted[2]);
-  auto of_vjp = [o = Operands{w, b, e, da, ds}](std::span<const Var> u, const std::vector<bool>& of, auto) {
-    return second(o, u[0], u[1], u[2], of);
-  };
-  return record_jointly("norm_coefficients_vjp", {d.dw, d.db, d.de}, std::array{w, b, e, da, ds}, of_vjp);
+std::vector<Var> coefficients_vjp(const Operands& o, bool want_weights, bool want_e) {
+  auto d = kernel::norm_coefficients_vjp(o.w.value(), o.b.value(), o.e.value(), o.da.value(), o.ds.value(), o.one,
+                                         want_weights, want_e);
+  return record_jointly("norm_coefficients_vjp", {d.dw, d.db, d.de}, std::array{o.w, o.b, o.e, o.da, o.ds},
+                        [o](std::span<const Var> u, const std::vector<bool>& wanted, auto) {
+                          return coefficients_vjp2(o, u[0], u[1], u[2], wanted);
+                        });
+}
+
+std::vector<Var> coefficients(const Var& w, const Var& b, const Var& e, int64_t n, double one) {
+  auto r = kernel::norm_coefficients(w.value(), b.value(), e.value(), n, one);
+  return record_jointly("norm_coefficients", {r.a, r.s}, std::array{w, b, e},
+                        [=](std::span<const Var> g, const std::vector<bool>& wanted, auto) {
+                          return coefficients_vjp({w, b, e, g[0], g[1], one}, wanted[0] || wanted[1], wanted[2]);
+                        });
 }
 
 }  // namespace
 
 std::vector<Var> norm_coefficients(const Var& w, const Var& b, const Var& e, int64_t n) {
-  auto r = kernel::norm_coefficients(w.value(), b.value(), e.value(), n);
-  return record_jointly("norm_coefficients", {r.a, r.s}, std::array{w, b, e},
-                        [=](std::span<const Var> g, const std::vector<bool>& wanted, auto) {
-                          return norm_coefficients_vjp(w, b, e, g[0], g[1], wanted);
-                        });
+  return coefficients(w, b, e, n, 1);
 }
 
 }  // namespace vapo

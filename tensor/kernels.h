@@ -149,19 +149,21 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
                            const Tensor& add_dx = {}, const Tensor& add_dg = {});
 
 // What group_norm takes for n samples from weights w, b (C) and e (N,2C) = [scale, shift], or undefined: both 0.
-// a = w·(1 + scale), s = b·(1 + scale) + shift; f32 or f64.
+//   a = w·(one + scale),  s = b·(one + scale) + shift;  f32 or f64
+// With one = 0 the map is its own derivative in e.
 struct NormCoefficients {
   Tensor a, s;  // (N,C)
 };
-NormCoefficients norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, int64_t n);
+NormCoefficients norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, int64_t n, double one = 1);
 // Cotangents of w, b and e for those of a and s, of which one may be undefined (0):
-//   dw = Σₙ da·(1 + scale),  db = Σₙ ds·(1 + scale),  de = [da·w + ds·b, ds]
+//   dw = Σₙ da·(one + scale),  db = Σₙ ds·(one + scale),  de = [da·w + ds·b, ds]
 // Sums run in f64. dw and db, and de, are left undefined where they are not wanted.
 struct CoefficientGrads {
   Tensor dw, db, de;
 };
 CoefficientGrads norm_coefficients_vjp(const Tensor& w, const Tensor& b, const Tensor& e, const Tensor& da,
-                                       const Tensor& ds, bool want_weights = true, bool want_e = true);
+                                       const Tensor& ds, double one = 1, bool want_weights = true,
+                                       bool want_e = true);
 
 // ---- y = softmax(scale·x) over the last dimension, and the cotangent of x for the cotangent g of y:
 //   dx = scale·y·(g − ⟨y,g⟩)

@@ -96,16 +96,16 @@ NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, co
   return call.grads;
 }
 
-NormCoefficients norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, int64_t n) {
+NormCoefficients norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, int64_t n, double one) {
   check_coefficients("norm_coefficients", w, b, e, n);
   auto result = [&] { return Tensor::empty({n, w.dim(0)}, w.options()); };
   NormCoefficients out{result(), result()};
-  if (out.a.numel() > 0) VAPO_ON(w.device(), norm_coefficients(w, b, e, out));
+  if (out.a.numel() > 0) VAPO_ON(w.device(), norm_coefficients(w, b, e, one, out));
   return out;
 }
 
 CoefficientGrads norm_coefficients_vjp(const Tensor& w, const Tensor& b, const Tensor& e, const Tensor& da,
-                                       const Tensor& ds, bool want_weights, bool want_e) {
+                                       const Tensor& ds, double one, bool want_weights, bool want_e) {
   const char* op = "norm_coefficients_vjp";
   const Tensor& g = da.defined() ? da : ds;
   VAPO_CHECK(g.defined() && g.rank() == 2, "[{}] needs a cotangent (N,C)", op);
@@ -117,7 +117,8 @@ CoefficientGrads norm_coefficients_vjp(const Tensor& w, const Tensor& b, const T
   CoefficientGrads out;
   if (want_weights) out.dw = Tensor::empty(w.shape(), w.options()), out.db = Tensor::empty(w.shape(), w.options());
   if (want_e) out.de = Tensor::empty({g.dim(0), 2 * w.dim(0)}, w.options());
-  if (w.numel() > 0 && (want_weights || want_e)) VAPO_ON(w.device(), norm_coefficients_vjp(w, b, e, da, ds, out));
+  if (w.numel() > 0 && (want_weights || want_e))
+    VAPO_ON(w.device(), norm_coefficients_vjp(w, b, e, da, ds, one, out));
   return out;
 }
 

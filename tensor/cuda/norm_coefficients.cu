@@ -10,13 +10,14 @@ namespace {
 
 // A thread has a channel, of every gridDim.y-th sample.
 template <class T>
-__global__ void coefficients_kernel(const T* w, const T* b, const T* e, int64_t n, int64_t channels, T* a, T* s) {
+__global__ void coefficients_kernel(const T* w, const T* b, const T* e, T one, int64_t n, int64_t channels, T* a,
+                                    T* s) {
   int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (c >= channels) return;
   for (int64_t i = blockIdx.y; i < n; i += gridDim.y) {
-    T factor = e ? 1 + e[2 * i * channels + c] : T(1), shift = e ? e[(2 * i + 1) * channels + c] : T(0);
+    T factor = e ? one + e[2 * i * channels + c] : one;
     a[i * channels + c] = w[c] * factor;
-    s[i * channels + c] = e ? b[c] * factor + shift : b[c];
+    s[i * channels + c] = e ? b[c] * factor + e[(2 * i + 1) * channels + c] : b[c] * factor;
   }
 }
 
@@ -25,7 +26,7 @@ __global__ void coefficients_kernel(const T* w, const T* b, const T* e, int64_t 
 constexpr int lanes = 8, rows = block_size / lanes;
 template <class T>
 __global__ void coefficients_vjp_kernel(const T* __restrict__ w, const T* __restrict__ b, const T* __restrict__ e,
-                                        const T* __restrict__ da, const T* __restrict__ ds, int64_t n,
+                                        const T* __restrict__ da, const T* __restrict__ ds, T one, int64_t n,
                                         int64_t channels, T* __restrict__ dw, T* __restrict__ db,
                                         T* __restrict__ de) {
   __shared__ double sums[2][block_size];
@@ -37,7 +38,7 @@ __global__ void coefficients_vjp_kernel(const T* __restrict__ w, const T* __rest
 #pragma unroll 4
     for (int64_t i = me / lanes; i < n; i += rows) {
       T a = da ? da[i * channels + c] : T(0), s = ds ? ds[i * channels + c] : T(0);
-      double factor = static_cast<double>(e ? 1 + e[2 * i * channels + c] : T(1));
+      double factor = static_cast<double>(e ? one + e[2 * i * channels + c] : one);
       if (da) to_w += static_cast<double>(a) * factor;
       if (ds) to_b += static_cast<double>(s) * factor;
       if (de) {
@@ -60,22 +61,24 @@ unsigned blocks_of(int64_t n, int64_t size) { return static_cast<unsigned>((n + 
 
 }  // namespace
 
-void norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, const kernel::NormCoefficients& out) {
+void norm_coefficients(const Tensor& w, const Tensor& b, const Tensor& e, double one,
+                       const kernel::NormCoefficients& out) {
   int64_t n = out.a.dim(0), channels = w.dim(0);
   dispatch_floating(w.dtype(), [&]<class T>() {
     dim3 grid(blocks_of(channels, block_size), static_cast<unsigned>(std::min<int64_t>(n, 1024)));
     launch("norm_coefficients", coefficients_kernel<T>, grid, block_size, pointer<T>(w), pointer<T>(b),
-           pointer_or_null<T>(e), n, channels, pointer<T>(out.a), pointer<T>(out.s));
+           pointer_or_null<T>(e), static_cast<T>(one), n, channels, pointer<T>(out.a), pointer<T>(out.s));
   });
 }
 
 void norm_coefficients_vjp(const Tensor& w, const Tensor& b, const Tensor& e, const Tensor& da, const Tensor& ds,
-                           const kernel::CoefficientGrads& out) {
+                           double one, const kernel::CoefficientGrads& out) {
   int64_t n = (da.defined() ? da : ds).dim(0), channels = w.dim(0);
   dispatch_floating(w.dtype(), [&]<class T>() {
     launch("norm_coefficients_vjp", coefficients_vjp_kernel<T>, blocks_of(channels, lanes), block_size,
-           pointer<T>(w), pointer<T>(b), pointer_or_null<T>(e), pointer_or_null<T>(da), pointer_or_null<T>(ds), n,
-           channels, pointer_or_null<T>(out.dw), pointer_or_null<T>(out.db), pointer_or_null<T>(out.de));
+           pointer<T>(w), pointer<T>(b), pointer_or_null<T>(e), pointer_or_null<T>(da), pointer_or_null<T>(ds),
+           static_cast<T>(one), n, channels, pointer_or_null<T>(out.dw), pointer_or_null<T>(out.db),
+           pointer_or_null<T>(out.de));
   });
 }
 
