@@ -44,18 +44,25 @@ Var composite_second(const Operands& o, const Var& g, size_t j, const Var& u, si
 }
 
 // The vjp for the wanted ones of x, a and s, as an operation on x, a, s, g and what has come to x so far.
-std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::vector<bool>& wanted, Addend& sum) {
-  Var so_far = wanted[0] ? sum.take() : Var();
+std::vector<Var> group_norm_vjp(const OperandsPtr& o, const Var& g, const std::vector<bool>& wanted,
+                                std::span<Addend> came) {
+  Var so_far = wanted[0] ? came[0].take() : Var();
+  kernel::NormGrads to{so_far.value(), {}, {}};
+  if (!NoGradGuard::grad_enabled()) {  // else these have derivatives of their own
+    if (wanted[1]) to.da = came[1].take().value();
+    if (wanted[2]) to.ds = came[2].take().value();
+  }
   kernel::NormGrads d = kernel::group_norm_vjp(o->x.value(), o->a.value(), o->s_value(), g.value(), o->stats,
-                                               o->options(), wanted[0], so_far.value());
+                                               o->options(), wanted[0], to);
   return record_jointly("group_norm_vjp", {d.dx, d.da, d.ds}, std::array{o->x, o->a, o->s, g, so_far},
                         [o, g](std::span<const Var> u, const std::vector<bool>& wanted_of_vjp,
                                std::span<Addend> sums) -> std::vector<Var> {
                           if (!NoGradGuard::grad_enabled()) {
-                            Tensor to_x = sums[0].take().value(), to_g = sums[3].take().value();
+                            kernel::NormGrads2 have{sums[0].take().value(), sums[1].take().value(),
+                                                    sums[2].take().value(), sums[3].take().value()};
                             auto r = kernel::group_norm_vjp2(o->x.value(), o->a.value(), o->s_value(), g.value(),
                                                              u[0].value(), u[1].value(), u[2].value(), o->stats,
-                                                             o->options(), to_x, to_g);
+                                                             o->options(), have);
                             return {r.dx, r.da, r.ds, r.dg, u[0]};
                           }
                           std::vector<Var> out(5);
@@ -79,7 +86,7 @@ Var group_norm_fused(const Var& x, const Var& a, const Var& s, const GroupNormOp
   auto o = std::make_shared<const Operands>(Operands{x, a, s, p, std::move(r), s.value()});
   return record_jointly("group_norm", {std::move(y)}, std::array{x, a, s},
                         [o](std::span<const Var> g, const std::vector<bool>& wanted, std::span<Addend> sums) {
-                          return group_norm_vjp(o, g[0], wanted, sums[0]);
+                          return group_norm_vjp(o, g[0], wanted, sums);
                         })[0];
 }
 

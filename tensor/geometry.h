@@ -64,15 +64,15 @@ struct NormSize {  // x as (n, pixels, channels)
   int64_t n, pixels, channels;
 };
 // Group norm: the forward pass writes `stats`. The vjp reads their statistics, and from g it makes da, ds and,
-// where it is defined, dx. The second derivative makes all of `grads` from g, u, ua and us. To dx and dg, add_dx and
-// add_dg are added where these are defined.
+// where it is defined, dx. The second derivative makes all of `grads` from g, u, ua and us, of which the last two may be
+// undefined (0). To each result, what `add` has for it is added where that is defined.
 struct NormCall {
   NormSize size;
   kernel::GroupNormOptions p;
   Tensor x, a, s;
   kernel::Normalized stats = {};
-  Tensor g = {}, u = {}, ua = {}, us = {}, add_dx = {}, add_dg = {};
-  kernel::NormGrads2 grads = {};
+  Tensor g = {}, u = {}, ua = {}, us = {};
+  kernel::NormGrads2 add = {}, grads = {};
 };
 
 // Throws naming `op` where x (N,H,W,C), w (O,kH,kW,C/groups) and p do not fit.

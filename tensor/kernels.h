@@ -133,20 +133,20 @@ struct Normalized {
 };
 Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const GroupNormOptions& p);
 // Cotangents of x, a and s for the cotangent g of y; dx is left undefined where it is not wanted. Here and in the second
-// derivative add_dx and add_dg (x's shape and dtype, or undefined) are added to dx and dg before these are rounded.
+// derivative what `add` has (of the results' shapes and dtypes, or undefined) is added to them before they are rounded.
 struct NormGrads {
-  Tensor dx, da, ds;
+  Tensor dx = {}, da = {}, ds = {};
 };
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
                          const Normalized& stats, const GroupNormOptions& p, bool want_dx = true,
-                         const Tensor& add_dx = {});
+                         const NormGrads& add = {});
 // The second derivative: the gradient of ⟨u, dx⟩ + ⟨ua, da⟩ + ⟨us, ds⟩ in x, a, s and g. u, ua, us may be undefined (0).
 struct NormGrads2 {
-  Tensor dx, da, ds, dg;
+  Tensor dx = {}, da = {}, ds = {}, dg = {};
 };
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
                            const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p,
-                           const Tensor& add_dx = {}, const Tensor& add_dg = {});
+                           const NormGrads2& add = {});
 
 // What group_norm takes for n samples from weights w, b (C) and e (N,2C) = [scale, shift], or undefined: both 0.
 //   a = w·(one + scale),  s = b·(one + scale) + shift;  f32 or f64

@@ -1,5 +1,7 @@
 // Checks, allocation and dispatch of group normalisation, softmax and dropout masks.
 
+#include <tuple>
+
 #include "tensor/backend.h"
 #include "tensor/kernels.h"
 
@@ -34,6 +36,13 @@ void check_like(const char* op, const char* what, const Tensor& t, const Tensor&
              "[{}] {} {} {} on {}, expects {} {} on {}", op, what, name_of(t.dtype()), t.shape().str(),
              name_of(t.device()), name_of(x.dtype()), x.shape().str(), name_of(x.device()));
 }
+void check_addends(const char* op, const NormCall& call) {
+  for (const auto& [what, t, like] : {std::tuple("addend of dx", &call.add.dx, &call.x),
+                                      {"addend of da", &call.add.da, &call.a},
+                                      {"addend of ds", &call.add.ds, &call.a},
+                                      {"addend of dg", &call.add.dg, &call.x}})
+    if (t->defined()) check_like(op, what, *t, *like);
+}
 // w, b (C) and e (N,2C) or undefined, all f32 or all f64.
 void check_coefficients(const char* op, const Tensor& w, const Tensor& b, const Tensor& e, int64_t n) {
   VAPO_CHECK(w.defined() && b.defined(), "[{}] an operand is undefined", op);
@@ -63,12 +72,13 @@ Normalized group_norm(const Tensor& x, const Tensor& a, const Tensor& s, const G
 }
 
 NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g,
-                         const Normalized& stats, const GroupNormOptions& p, bool want_dx, const Tensor& add_dx) {
+                         const Normalized& stats, const GroupNormOptions& p, bool want_dx, const NormGrads& add) {
   NormCall call = check_norm("group_norm_vjp", x, a, s, p);
   check_like("group_norm_vjp", "cotangent", g, x);
-  VAPO_CHECK(want_dx || !add_dx.defined(), "[group_norm_vjp] an addend of dx, which is not wanted");
-  if (add_dx.defined()) check_like("group_norm_vjp", "addend of dx", add_dx, x);
-  call.stats = stats, call.g = g, call.add_dx = add_dx;
+  VAPO_CHECK(want_dx || !add.dx.defined(), "[group_norm_vjp] an addend of dx, which is not wanted");
+  call.add = {add.dx, add.da, add.ds, {}};
+  check_addends("group_norm_vjp", call);
+  call.stats = stats, call.g = g;
   if (want_dx) call.grads.dx = Tensor::empty(x.shape(), x.options());
   call.grads.da = Tensor::empty(a.shape(), a.options()), call.grads.ds = Tensor::empty(a.shape(), a.options());
   VAPO_ON(x.device(), group_norm_vjp(call));
@@ -77,19 +87,16 @@ NormGrads group_norm_vjp(const Tensor& x, const Tensor& a, const Tensor& s, cons
 
 NormGrads2 group_norm_vjp2(const Tensor& x, const Tensor& a, const Tensor& s, const Tensor& g, const Tensor& u,
                            const Tensor& ua, const Tensor& us, const Normalized& stats, const GroupNormOptions& p,
-                           const Tensor& add_dx, const Tensor& add_dg) {
+                           const NormGrads2& add) {
   NormCall call = check_norm("group_norm_vjp2", x, a, s, p);
   check_like("group_norm_vjp2", "cotangent", g, x);
-  auto or_zero = [](const Tensor& t, const Tensor& like, const char* what) {
-    if (!t.defined()) return Tensor::zeros(like.shape(), like.options());
-    check_like("group_norm_vjp2", what, t, like);
-    return t;
-  };
-  if (add_dx.defined()) check_like("group_norm_vjp2", "addend of dx", add_dx, x);
-  if (add_dg.defined()) check_like("group_norm_vjp2", "addend of dg", add_dg, x);
-  call.stats = stats, call.g = g, call.add_dx = add_dx, call.add_dg = add_dg,
-  call.u = or_zero(u, x, "cotangent of dx");
-  call.ua = or_zero(ua, a, "cotangent of da"), call.us = or_zero(us, a, "cotangent of ds");
+  if (ua.defined()) check_like("group_norm_vjp2", "cotangent of da", ua, a);
+  if (us.defined()) check_like("group_norm_vjp2", "cotangent of ds", us, a);
+  if (u.defined()) check_like("group_norm_vjp2", "cotangent of dx", u, x);
+  call.add = add;
+  check_addends("group_norm_vjp2", call);
+  call.stats = stats, call.g = g, call.ua = ua, call.us = us;
+  call.u = u.defined() ? u : Tensor::zeros(x.shape(), x.options());
   call.grads = {Tensor::empty(x.shape(), x.options()), Tensor::empty(a.shape(), a.options()),
                 Tensor::empty(a.shape(), a.options()), Tensor::empty(x.shape(), x.options())};
   VAPO_ON(x.device(), group_norm_vjp2(call));

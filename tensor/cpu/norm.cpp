@@ -190,8 +190,12 @@ void vjp2(const NormCall& call) {
   });
 }
 
-void accumulate(const Tensor& to, const Tensor& x) {
-  if (x.defined()) binary(kernel::Binary::add, to, x, to);
+void accumulate(const NormCall& call) {
+  auto add = [](const Tensor& to, const Tensor& x) {
+    if (x.defined()) binary(kernel::Binary::add, to, x, to);
+  };
+  add(call.grads.dx, call.add.dx), add(call.grads.da, call.add.da), add(call.grads.ds, call.add.ds);
+  add(call.grads.dg, call.add.dg);
 }
 
 }  // namespace
@@ -201,11 +205,14 @@ void group_norm(const NormCall& call) {
 }
 void group_norm_vjp(const NormCall& call) {
   dispatch_floating(call.x.dtype(), [&]<class T>() { vjp<T>(call); });
-  accumulate(call.grads.dx, call.add_dx);
+  accumulate(call);
 }
 void group_norm_vjp2(const NormCall& call) {
-  dispatch_floating(call.x.dtype(), [&]<class T>() { vjp2<T>(call); });
-  accumulate(call.grads.dx, call.add_dx), accumulate(call.grads.dg, call.add_dg);
+  NormCall c = call;
+  for (Tensor* t : {&c.ua, &c.us})
+    if (!t->defined()) *t = Tensor::zeros(c.a.shape(), c.a.options());
+  dispatch_floating(c.x.dtype(), [&]<class T>() { vjp2<T>(c); });
+  accumulate(c);
 }
 
 }  // namespace vapo::cpu

@@ -249,7 +249,7 @@ void vjp_of(const NormCall& call) {
   for_each("group_norm_vjp", size.n * groups,
            VjpCoefficients<C>{size, groups, pointer<C>(call.a), pointer<C>(call.stats.rstd), sum, map});
   for_each("group_norm_vjp", call.x.numel(),
-           VjpMap<T, silu>{e, g, map, pointer_or_null<T>(call.add_dx), pointer<T>(out.dx)});
+           VjpMap<T, silu>{e, g, map, pointer_or_null<T>(call.add.dx), pointer<T>(out.dx)});
 }
 
 template <class T, bool silu>
@@ -267,8 +267,15 @@ void vjp2_of(const NormCall& call) {
            Vjp2Coefficients<C>{size, groups, pointer<C>(call.a), pointer<C>(call.ua), pointer<C>(call.us),
                                pointer<C>(call.stats.rstd), sum, map, pointer<C>(out.da), pointer<C>(out.ds)});
   for_each("group_norm_vjp2", call.x.numel(),
-           Vjp2Map<T, silu>{e, g, u, map, pointer_or_null<T>(call.add_dx), pointer_or_null<T>(call.add_dg),
+           Vjp2Map<T, silu>{e, g, u, map, pointer_or_null<T>(call.add.dx), pointer_or_null<T>(call.add.dg),
                             pointer<T>(out.dx), pointer<T>(out.dg)});
+}
+
+void accumulate_coefficients(const NormCall& call) {
+  auto add = [](const Tensor& to, const Tensor& x) {
+    if (x.defined()) binary(kernel::Binary::add, to, x, to);
+  };
+  add(call.grads.da, call.add.da), add(call.grads.ds, call.add.ds);
 }
 
 }  // namespace
@@ -279,9 +286,15 @@ void group_norm(const NormCall& call) {
 void group_norm_vjp(const NormCall& call) {
   if (call.grads.dx.defined() && group_norm_vjp_in_rows(call)) return;
   with_kind(call, [&]<class T, bool silu>() { vjp_of<T, silu>(call); });
+  accumulate_coefficients(call);
 }
 void group_norm_vjp2(const NormCall& call) {
-  if (!group_norm_vjp2_in_rows(call)) with_kind(call, [&]<class T, bool silu>() { vjp2_of<T, silu>(call); });
+  if (group_norm_vjp2_in_rows(call)) return;
+  NormCall c = call;
+  for (Tensor* t : {&c.ua, &c.us})
+    if (!t->defined()) *t = Tensor::zeros(c.a.shape(), c.a.options());
+  with_kind(c, [&]<class T, bool silu>() { vjp2_of<T, silu>(c); });
+  accumulate_coefficients(c);
 }
 
 }  // namespace vapo::cuda

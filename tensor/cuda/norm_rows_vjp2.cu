@@ -54,7 +54,10 @@ __global__ void __launch_bounds__(most_threads[2], least_blocks[2])
         // ż = scale·u + zd·d + z1, and of dx what is known before the last means: scale·e + zd·h + cu·u. da begins with
         // h's share in it, and the sums of rstd·v and rstd·vŷ with what is not scale·Σe and scale·da.
         C zd[vec], z1[vec], cu[units], ds[vec] = {}, da[vec], one[units] = {}, y[units] = {};
-        Values<C, vec> ua = read<vec>(o.ua + at.nc + at.first), us = read<vec>(o.us + at.nc + at.first);
+        auto read_or_zero = [&](const C* from) {
+          return from ? read<vec>(from + at.nc + at.first) : Values<C, vec>{};
+        };
+        Values<C, vec> ua = read_or_zero(o.ua), us = read_or_zero(o.us);
         for (int v = 0; v < vec; ++v) {
           int unit = v * units / vec, i = c.group[unit];
           C rstd = c.rstd[unit], mu = means[i], muy = means[r.groups + i];

@@ -14,6 +14,7 @@ template <class T>
 struct Operands {
   const T *x, *g, *u, *add_dx, *add_dg;
   const Compute<T>*a, *s, *ua, *us;
+  const Compute<T>*add_da, *add_ds;
   Compute<T>*mean, *rest, *rstd, *da, *ds;
   const uint8_t* mask;
   Compute<T> mask_scale;
@@ -155,7 +156,10 @@ __device__ void finish_sums(const Place<vec, held>& at, const Operands<T>& o, co
   for (int v = 0; v < vec; ++v) total.at[v] = ds[v], total.at[vec + v] = da[v];
   for (int u = 0; u < units; ++u) total.at[2 * vec + u] = one[u], total.at[2 * vec + units + u] = y[u];
   at.template sum_up<C>(total, [&](int slot, int k, C sum) {
-    if (k < 2 * vec) (k < vec ? o.ds : o.da)[at.nc + slot * vec + k % vec] = sum;
+    if (k >= 2 * vec) return;
+    int64_t c = at.nc + slot * vec + k % vec;
+    const C* add = k < vec ? o.add_ds : o.add_da;
+    (k < vec ? o.ds : o.da)[c] = add ? sum + add[c] : sum;
   });
   at.template means<n, units>(2, 2 * vec, scalars);
 }
@@ -166,12 +170,14 @@ Operands<T> operands(const NormCall& call) {
   return {pointer<T>(call.x),
           pointer_or_null<T>(call.g),
           pointer_or_null<T>(call.u),
-          pointer_or_null<T>(call.add_dx),
-          pointer_or_null<T>(call.add_dg),
+          pointer_or_null<T>(call.add.dx),
+          pointer_or_null<T>(call.add.dg),
           pointer<C>(call.a),
           pointer<C>(call.s),
           pointer_or_null<C>(call.ua),
           pointer_or_null<C>(call.us),
+          pointer_or_null<C>(call.add.da),
+          pointer_or_null<C>(call.add.ds),
           pointer<C>(call.stats.mean),
           pointer<C>(call.stats.rest),
           pointer<C>(call.stats.rstd),
@@ -218,7 +224,8 @@ template <class T, int vec, int held>
 __device__ void fetch_coefficients(const Place<vec, held>& at, const Operands<T>& o) {
   if (at.thread == 0) {
     fetch_into_cache(o.a + at.nc), fetch_into_cache(o.s + at.nc);
-    if (o.ua) fetch_into_cache(o.ua + at.nc), fetch_into_cache(o.us + at.nc);
+    if (o.ua) fetch_into_cache(o.ua + at.nc);
+    if (o.us) fetch_into_cache(o.us + at.nc);
     fetch_into_cache(o.mean + at.ng), fetch_into_cache(o.rest + at.ng), fetch_into_cache(o.rstd + at.ng);
   }
 }

@@ -121,7 +121,8 @@ std::vector<Row> table() {
               kernel::GroupNormOptions p{.groups = c.groups, .silu = true};
               DType stored = compute_dtype(v[0].dtype());
               Tensor a = v[1].to(stored), s = v[2].to(stored);
-              auto out = kernel::group_norm_vjp(v[0], a, s, v[3], kernel::group_norm(v[0], a, s, p), p, false);
+              auto y = kernel::group_norm(v[0], a, s, p);
+              auto out = kernel::group_norm_vjp(v[0], a, s, v[3], y, p, false, {{}, s, a});
               return Tensors{out.da, out.ds};
             });
     rows.back().in_bf16 = true;
@@ -132,10 +133,10 @@ std::vector<Row> table() {
                 DType stored = compute_dtype(v[0].dtype());
                 Tensor a = v[1].to(stored), s = v[2].to(stored);
                 auto y = kernel::group_norm(v[0], a, s, p);
-                auto d = kernel::group_norm_vjp(v[0], a, s, v[3], y, p, true, v[5]);
-                auto x2 = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], a, s, y, p, v[5], {});
-                auto both = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], {}, {}, y, p, v[5], v[6]);
-                return Tensors{d.dx, d.da, x2.dx, x2.dg, both.dx, both.dg, both.da, both.ds};
+                auto d = kernel::group_norm_vjp(v[0], a, s, v[3], y, p, true, {v[5], s, a});
+                auto x2 = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], a, s, y, p, {.dx = v[5], .ds = a});
+                auto both = kernel::group_norm_vjp2(v[0], a, s, v[3], v[4], {}, {}, y, p, {v[5], s, {}, v[6]});
+                return Tensors{d.dx, d.da, d.ds, x2.dx, x2.dg, x2.da, x2.ds, both.dx, both.dg, both.da, both.ds};
               });
       rows.back().in_bf16 = true;
     }

@@ -317,19 +317,20 @@ TEST_CASE("group norm's derivatives add to dx and dg what they are given, as a s
         for (int64_t i = 0; i < sum.numel(); ++i) REQUIRE(with.at(i) == sum.at(i));
       };
       auto first = kernel::group_norm_vjp(x, a, s, g, y, p),
-           with = kernel::group_norm_vjp(x, a, s, g, y, p, true, add_dx);
-      same(with.dx, first.dx, add_dx), same(with.da, first.da, {}), same(with.ds, first.ds, {});
+           with = kernel::group_norm_vjp(x, a, s, g, y, p, true, {add_dx, {}, a});
+      same(with.dx, first.dx, add_dx), same(with.da, first.da, {}), same(with.ds, first.ds, a);
       auto second = kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p);
       for (const Tensor& to_dx : {Tensor(), add_dx})
         for (const Tensor& to_dg : {Tensor(), add_dg}) {
-          auto sums = kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p, to_dx, to_dg);
+          auto sums = kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p, {to_dx, s, {}, to_dg});
           same(sums.dx, second.dx, to_dx), same(sums.dg, second.dg, to_dg);
-          same(sums.da, second.da, {}), same(sums.ds, second.ds, {});
+          same(sums.da, second.da, s), same(sums.ds, second.ds, {});
         }
-      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, false, add_dx), Error);
-      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, true, a), Error);
-      CHECK_THROWS_AS(kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p, {}, Tensor::ones(image, DType::u8)),
-                      Error);
+      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, false, {add_dx}), Error);
+      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, true, {a}), Error);
+      CHECK_THROWS_AS(kernel::group_norm_vjp(x, a, s, g, y, p, true, {{}, add_dx}), Error);
+      kernel::NormGrads2 wrong{.dg = Tensor::ones(image, DType::u8)};
+      CHECK_THROWS_AS(kernel::group_norm_vjp2(x, a, s, g, u, {}, {}, y, p, wrong), Error);
     }
 }
 
