@@ -46,6 +46,10 @@ std::vector<Var> split(const Var& x, int64_t dim, int64_t count) {
   return split_into(x, dim, std::vector(pieces, x.dim(dim) / count), std::vector(pieces, true));
 }
 
+std::vector<Var> split(const Var& x, int64_t dim, const std::vector<int64_t>& sizes) {
+  return split_into(x, dim, sizes, std::vector(sizes.size(), true));
+}
+
 Var broadcast_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   return record("broadcast_to", kernel::broadcast_to(x.value(), shape),

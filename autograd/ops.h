@@ -134,6 +134,7 @@ Var concat(std::span<const Var> xs, int64_t dim);  // adjoint: pieces, as split 
 Var concat(std::initializer_list<Var> xs, int64_t dim);
 std::vector<Var> split(const Var& x, int64_t dim,
                        int64_t count);  // equal pieces, one after the other; adjoint: concat
+std::vector<Var> split(const Var& x, int64_t dim, const std::vector<int64_t>& sizes);  // of these sizes
 struct Slice {
   int64_t start = 0, stop = INT64_MAX, step = 1;  // Python's rules for step > 0
 };

@@ -213,6 +213,10 @@ void add_moves(OpTable& table) {
     return slice(concat({x[0], x[1]}, 1), 1, {.start = 1, .step = 3});
   });
   add("split", "", {{2, 6, 2}}, [](Vars x) { return split(x[0], 1, 3)[1]; });
+  add("split", "of given sizes", {{3, 6}}, [](Vars x) {
+    std::vector<Var> parts = split(x[0], 1, std::vector<int64_t>{1, 3, 2});
+    return concat({parts[2], parts[1]}, 1);
+  });
   add("split", "all pieces used", {{2, 4}}, [](Vars x) {
     auto y = split(x[0], -1, 2);
     return concat({y[1], y[0]}, 0);

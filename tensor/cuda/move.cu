@@ -34,7 +34,7 @@ struct CopyStrided {
 };
 
 // Pieces that lie side by side in a row of units, `count` rows of them.
-constexpr size_t most_pieces = 8;  // of a launch
+constexpr size_t most_pieces = 32;  // of a launch
 template <class Unit, class Index>
 struct CopyPieces {
   Divisor<Index> row;

@@ -8,10 +8,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "autograd/grad.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
+#include "tests/vapo/tiny_networks.h"
 #include "vapo/energy.h"
 #include "vapo/likelihood.h"
+#include "vapo/loss.h"
 #include "vapo/networks/mlp.h"
 #include "vapo/particles.h"
 #include "vapo/preconditioned.h"
@@ -79,6 +82,37 @@ std::vector<Result> results(Device device) {
   for (Result& r : out) {
     VAPO_CHECK(r.x.device() == device, "{} is on {}", r.name, name_of(r.x.device()));
     r.x = r.x.to(Device::cpu);
+  }
+  return out;
+}
+
+// The published loss of a small U-Net and its gradient in every parameter: on a GPU e enters all blocks by one product.
+std::vector<Result> unet_results(Device device) {
+  std::vector<Result> out;
+  for (bool scale_shift : {true, false}) {
+    auto net = testing::perturbed<UnetPotential>(UnetOptions{.height = 4,
+                                                             .width = 4,
+                                                             .in_channels = 1,
+                                                             .base_width = 8,
+                                                             .multipliers = {1, 2},
+                                                             .blocks_per_level = 1,
+                                                             .scale_shift = scale_shift,
+                                                             .groups = 4,
+                                                             .classes = 2},
+                                                 DType::f32);
+    nn::to(*net, device);
+    TensorOptions on{DType::f32, device};
+    Shape shape{3, 4, 4, 1};
+    LossBatch batch{randn(shape, {.seed = 3}, on), rand({3}, {.seed = 4}, 0, 1, on), randn(shape, {.seed = 5}, on),
+                    Tensor::from(std::vector<int64_t>{1, 0, 2}, {3}).to(device), RandomKey{.seed = 6}};
+    for (bool again : {false, true}) {
+      net->set_recompute(again);
+      Var loss = vapo_loss(*net, path, batch, {.estimator = LossOptions::Estimator::published}).total;
+      std::vector<Var> parameters, flat;
+      net->parameters([&](const std::string&, Var& p) { parameters.push_back(p); });
+      for (const Var& g : grad(loss, parameters, {.allow_unused = true})) flat.push_back(reshape(g, {g.numel()}));
+      out.push_back({again ? "unet, recomputed" : "unet", concat(flat, 0).value().to(Device::cpu)});
+    }
   }
   return out;
 }
@@ -179,6 +213,8 @@ int main() {
   }
   int failures = recorded_failures();
   std::vector<Result> here = results(Device::cpu), there = results(Device::cuda);
+  for (auto [all, device] : {std::pair(&here, Device::cpu), {&there, Device::cuda}})
+    for (Result& r : unet_results(device)) all->push_back(std::move(r));
   for (size_t i = 0; i < here.size(); ++i) {
     double difference = here[i].x.shape() == there[i].x.shape() ? 0 : INFINITY, largest = 0;
     for (int64_t k = 0; k < here[i].x.numel() && difference < INFINITY; ++k) {

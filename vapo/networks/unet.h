@@ -42,6 +42,7 @@ class UnetPotential : public Potential {
 
  private:
   struct Builder;
+  std::vector<Var> embedded(const Var& e) const;
 
   UnetOptions options_;
   bool recompute_ = false;

@@ -39,7 +39,7 @@ Var ResidualBlock::operator()(const Var& x, const BlockContext& context) const {
   const ResidualBlockOptions& o = options_;
   Dropout dropout = context.dropout(o.dropout, o.index);
   Var h = conv1_(resample(o.resampling, norm1_.silu(x)));
-  Var e = linear_ ? (*linear_)(context.e) : Var();
+  Var e = context.e;
   if (linear_ && !o.scale_shift) h = h + reshape(to(std::exchange(e, {}), h.dtype()), {h.dim(0), 1, 1, o.out});
   h = norm2_.silu(h, e, dropout);
   Var straight = resample(o.resampling, x);

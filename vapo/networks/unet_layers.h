@@ -9,14 +9,16 @@ namespace vapo {
 
 class UnetLayer : public nn::Module {
  public:
+  // context.e: what embedding() makes of the network's e; undefined where it is null.
   virtual Var operator()(const Var& h, const BlockContext& context) const = 0;
+  virtual const nn::Linear* embedding() const { return nullptr; }
   virtual bool is_block() const { return true; }  // worth recomputing: what it keeps is much more than h
 };
 using UnetLayers = std::vector<std::unique_ptr<UnetLayer>>;  // one after the other
 
 enum class Resampling { none, down, up };  // by 2: means of 2×2 pixels, or each pixel four times
 
-// h ↦ skip(r(h)) + conv(dropout(silu(norm(conv(r(silu(norm(h)))), e)))): r resamples, e enters the second norm as
+// h ↦ skip(r(h)) + conv(dropout(silu(norm(conv(r(silu(norm(h)))), We)))): r resamples, We enters the second norm as
 // scale and shift, or is added before it; skip is the identity, or 1×1 where the widths differ.
 struct ResidualBlockOptions {
   int64_t in, out, embedding = 0;  // width of e; 0 = none
@@ -30,6 +32,7 @@ class ResidualBlock : public UnetLayer {
  public:
   ResidualBlock(const ResidualBlockOptions& options, RandomKey& key, DType dtype);
   Var operator()(const Var& h, const BlockContext& context) const override;
+  const nn::Linear* embedding() const override { return linear_ ? &*linear_ : nullptr; }
   void parameters(const nn::ParameterVisitor& visit) override;
 
  private:
