@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 FAMILIES = [
-    ("convolutions", r"cudnn|conv|wgrad|dgrad|fprop|xmma|nchwToNhwc|nhwcToNchw|implicit"),
+    ("convolutions", r"cudnn|conv(?!ert)|wgrad|dgrad|fprop|xmma|nchwToNhwc|nhwcToNchw|implicit"),
     ("products", r"gemm|cublas|cutlass|nvjet|splitK|^product"),
     ("group norm", r"group_norm|forward_kernel|vjp2?_kernel|NormMap|channel_sums|Statistics|norm"),
     ("sums of two tensors", r"Combine<\(vapo::kernel::Binary\)0|Combine<.*Binary.*0,"),
