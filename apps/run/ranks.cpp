@@ -12,6 +12,7 @@
 #include "apps/run/exit_code.h"
 #include "distributed/mpi.h"
 #include "distributed/nccl.h"
+#include "distributed/signs_of_life.h"
 #include "tensor/check.h"
 #include "tensor/device.h"
 #include "tensor/io/printable.h"
@@ -21,6 +22,7 @@ namespace vapo::app {
 namespace {
 
 std::unique_ptr<Communicator> by_mpi = alone(), of_gpus;
+std::unique_ptr<SignsOfLife> signs;  // where there is no MPI
 Launch launched;
 
 // Of a rank with one that gives no sign of life, or whose part of a sum does not come: what the variable says.
@@ -44,14 +46,16 @@ bool joined_as_torchrun_means() {
   const char *host = std::getenv("MASTER_ADDR"), *text = std::getenv("MASTER_PORT");
   int port = 0;
   if (!host || !text || std::from_chars(text, text + std::strlen(text), port).ec != std::errc() || port < 1 ||
-      port > 65534)
+      port > 65533)
     throw InputError(
-        fmt::format("torchrun started {} processes without MASTER_ADDR and MASTER_PORT (1 to 65534), where "
+        fmt::format("torchrun started {} processes without MASTER_ADDR and MASTER_PORT (1 to 65533), where "
                     "they find each other",
                     launched.size));
   bool of_six = std::strchr(host, ':') != nullptr;
   std::string address = fmt::format(fmt::runtime(of_six ? "[{}]:{}" : "{}:{}"), host, port + 1);
   of_gpus = join_by_nccl(launched, nullptr, {.address = address, .exit_code = kIo});
+  signs = std::make_unique<SignsOfLife>(
+      launched, SignsOptions{.host = host, .port = port + 2, .patience = patience_or(30), .exit_code = kIo});
   return true;
 }
 
@@ -72,11 +76,10 @@ void take_gpus() {
   of_gpus = join_by_nccl(launched, by_mpi.get(), {.exit_code = kIo});
 }
 
-// MPI gives signs of life beside. Without it a rank may be busy while the others wait, rank 0 with the samples of a training.
+// There are signs of life beside. A rank that gives them may be busy while the others wait, rank 0 with the samples of a training.
 void expect_answers() {
-  constexpr int64_t long_enough = 1800;
-  bool beside = by_mpi->size() > 1;
-  ranks().set_patience(beside ? std::chrono::seconds(long_enough) : patience_or(long_enough));
+  constexpr std::chrono::seconds long_enough{1800};
+  ranks().set_patience(long_enough);
 }
 
 void expect_same(const std::string& what, const std::string& own) {
@@ -107,6 +110,7 @@ const std::filesystem::path& scratch_of_rank() {
 void leave_ranks() {
   remove_scratch();
   of_gpus.reset();
+  if (auto by = std::exchange(signs, nullptr)) by->leave();
   by_mpi = alone();
 }
 

@@ -20,7 +20,7 @@ torchrun_rank() {  # RANK OF command…
 by_torchrun() {
   local n=$1 rank jobs code=0 got left
   shift
-  port=$((port + 2))
+  port=$((port + 3))
   torchrun_rank 0 $n "$@" &
   jobs=($!)
   for ((rank = 1; rank < n; ++rank)); do
@@ -109,7 +109,7 @@ refused 3 'torchrun started 2 processes without MASTER_ADDR' env RANK=0 WORLD_SI
 
 # --- a rank that is killed, and one that stands still: the other ends by itself, and nothing is lost
 begin() {  # FOLDER
-  port=$((port + 2))
+  port=$((port + 3))
   local rank both=(--set train.steps=1000000 --set train.log_every=20 --set train.checkpoint_every=20)
   jobs=()
   for rank in 0 1; do
@@ -131,7 +131,7 @@ ended_alone '^vapo: rank 0: NCCL: remote process exited'
 expect 0 "$vapo" train --out killed --resume --device cuda --set train.steps="$("$vapo" info killed --json | value step)"
 begin still
 kill -STOP "${jobs[1]}"
-ended_alone '^vapo: rank 0: another rank has not answered for 2 s: this rank ends'
+ended_alone '^vapo: rank 0: no sign of life from rank 1 for 2 s: this rank ends'
 kill -KILL "${jobs[1]}"
 expect 0 "$vapo" train --out still --resume --device cuda --set train.steps="$("$vapo" info still --json | value step)"
 echo "device ranks: passed"
