@@ -72,6 +72,7 @@ class DeviceMemory {
   void protect(int) {}
 #else
   static constexpr size_t span = size_t{1} << 36;  // of addresses: memory is taken as it is touched
+  static constexpr size_t huge_page = size_t{2} << 20;
 
   void* take(size_t size) {
     if (!begin_) reserve();
@@ -89,14 +90,15 @@ class DeviceMemory {
   void give_back(void* p, size_t size) { free_[size].push_back(p); }
   void protect(int access) {
     if (KernelTrace::active()) return;
-    size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = (used_ + page - 1) / page * page;
+    size_t bytes = (used_ + huge_page - 1) / huge_page * huge_page;
     if (bytes > 0 && mprotect(begin_, bytes, access) != 0) give_up("mprotect fails");
   }
   void reserve() {
     int access = KernelTrace::active() ? PROT_READ | PROT_WRITE : PROT_NONE;
-    void* p = mmap(nullptr, span, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p = mmap(nullptr, span + huge_page, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) give_up("no range of addresses for its memory");
-    begin_ = static_cast<char*>(p);
+    begin_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(p) + huge_page - 1) / huge_page * huge_page);
+    madvise(begin_, span, MADV_HUGEPAGE);  // only a hint: each launch changes the access of every page in use
     struct sigaction action = {};
     action.sa_sigaction = &DeviceMemory::fault;
     action.sa_flags = SA_SIGINFO;
