@@ -2,7 +2,7 @@
 # The equilibrium phase, before and after, on a CPU: docs/equilibrium.md has what came out. Arguments: [DIR [PART…]]; parts, in
 # their order: points digits chains; all where none is named. Sets are found below $VAPO_DATA. Safe to run again: runs go on where
 # they stopped, what is there is not made anew. Leaves in DIR (default out/equilibrium) for each set a run of the flow and one of
-# the phase, with their evaluations, and numbers.jsonl.
+# the phase (of points another of a second phase), with their evaluations, and numbers.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,14 +20,17 @@ number() {  # NAME COMMAND…: what it says, with its name before it
 }
 # CONFIG NAME SETTING…: DIR/NAME-flow without the phase, and DIR/NAME-phase which goes on with it.
 learn() {
-  local config=configs/$1.toml name=$2 set settings=() end
+  local config=$1 name=$2
   shift 2
-  for set in "$@"; do settings+=(--set "$set"); done
-  for end in flow phase; do
-    local own=("${settings[@]}")
-    if [ $end = flow ]; then own+=(--set equilibrium.steps=0); else own+=(--from "$out/$name-flow"); fi
-    if [ -e "$out/$name-$end/latest" ]; then run train --out "$out/$name-$end" --resume; else run train "$config" "${own[@]}" --out "$out/$name-$end"; fi
-  done
+  learn_run "$config" "$name-flow" "$@" equilibrium.steps=0
+  learn_run "$config" "$name-phase" "$@" -- --from "$out/$name-flow"
+}
+learn_run() {  # CONFIG NAME SETTING… [-- OPTION…]
+  local config=configs/$1.toml run=$out/$2 settings=()
+  shift 2
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do settings+=(--set "$1") && shift; done
+  [ $# = 0 ] || shift
+  if [ -e "$run/latest" ]; then run train --out "$run" --resume; else run train "$config" "${settings[@]}" "$@" --out "$run"; fi
 }
 points() {
   local name end own temperature
@@ -42,7 +45,11 @@ points() {
       rings) own+=(equilibrium.weight=40 equilibrium.fade=0.6 equilibrium.renewed=0.05 equilibrium.jumps=5 equilibrium.steps=8000) ;;
     esac
     learn two_moons_equilibrium $name "${own[@]}"
-    for end in flow phase; do
+    # Where the law is nearly right, the contrast may outweigh the flow's term; from the flow it would lead elsewhere.
+    own+=(equilibrium.weight=80 equilibrium.fade=0.5 equilibrium.learning_rate=1e-3 equilibrium.steps=5000)
+    [ $name = two_moons ] || own+=(equilibrium.renewed=0.1 equilibrium.jumps=5)
+    learn_run two_moons_equilibrium $name-second "${own[@]}" -- --from "$out/$name-phase"
+    for end in flow phase second; do
       number "$name $end: density" density "$out/$name-$end"
       number "$name $end: chains" longrun "$out/$name-$end" --method sgld -n 8 --steps 20000 --temperatures $temperature --start noise,data
     done
