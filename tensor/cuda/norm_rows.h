@@ -50,7 +50,16 @@ struct Raw {
   static constexpr int bytes = sizeof(T) * vec;
   uint32_t words[bytes / 4];
 
-  __device__ void read(const T* at) { memcpy(words, __builtin_assume_aligned(at, bytes), bytes); }
+  __device__ void read(const T* at) {
+#ifdef __CUDA_ARCH__
+    if constexpr (bytes == 16 && sizeof(T) == 2) {  // else of shared memory in halves
+      uint4 v = *reinterpret_cast<const uint4*>(at);
+      words[0] = v.x, words[1] = v.y, words[2] = v.z, words[3] = v.w;
+      return;
+    }
+#endif
+    memcpy(words, __builtin_assume_aligned(at, bytes), bytes);
+  }
   __device__ Compute<T> operator[](int v) const {
     constexpr int per_word = 4 / sizeof(T);
     uint32_t word = words[v / per_word];
