@@ -112,10 +112,10 @@ class Cache {
   void count(int shelf, int64_t bytes) {
     constexpr int64_t small = 64 << 10;
     if (shelf > 0) {
-      bytes += shelf_[shelf].uncounted.load(std::memory_order_relaxed);
-      bool later = -small < bytes && bytes < small;
-      shelf_[shelf].uncounted.store(later ? bytes : 0, std::memory_order_relaxed);
-      if (later) return;
+      std::atomic<int64_t>& uncounted = shelf_[shelf].uncounted;  // where workers are more than shelves, of several
+      int64_t all = uncounted.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+      if (-small < all && all < small) return;
+      bytes = uncounted.exchange(0, std::memory_order_relaxed);
     }
     int64_t current = current_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     for (int64_t peak = peak_.load(std::memory_order_relaxed);
