@@ -78,7 +78,7 @@ Tensor some_of(int64_t n, int64_t limit, uint64_t seed) {
   return Tensor::from(order, {limit});
 }
 
-double marginal_time(const Model& model, std::optional<double> given) {
+double marginal_time(const Model& model, std::optional<double> given, const char* option) {
   constexpr double kEarlier = 0.95;  // of the linear path: blurred by 0.05, some six grey levels
   if (std::string why = model.path().no_density(); !why.empty())
     throw InputError(fmt::format("{}: there is no marginal energy: {}", model.file.string(), why));
@@ -86,7 +86,7 @@ double marginal_time(const Model& model, std::optional<double> given) {
   bool known = model.recipe.potential.form == PotentialOptions::Form::preconditioned ||
                (t > 0 && model.path().g_squared(t) > 0);
   if (known) return t;
-  if (given) throw InputError(fmt::format("--t {}: the path leaves no density there. Hint: 0 < t < 1", t));
+  if (given) throw InputError(fmt::format("{} {}: the path leaves no density there. Hint: 0 < t < 1", option, t));
   return kEarlier;
 }
 

@@ -22,7 +22,7 @@ Tensor some_of(int64_t n, int64_t limit, uint64_t seed);
 
 // Up to which time of the path a model has a density of the data: `given`, or the config's energy.marginal_t; and
 // where the potential has none there (σ = 0, and not preconditioned), a little earlier. Throws InputError where
-// `given` is such a time.
-double marginal_time(const Model& model, std::optional<double> given);
+// `given`, by the option of this name, is such a time.
+double marginal_time(const Model& model, std::optional<double> given, const char* option = "--t");
 
 }  // namespace vapo::app

@@ -35,20 +35,25 @@ using Scores = OodScorer::Scores;
 
 std::vector<double> numbers(const Tensor& x) { return x.to_vector<double>(); }
 
-// Kernel density estimates of the statistics of the training samples, by Scott's rule; or why there are none.
-struct Densities {
-  std::vector<data::GaussianKde> of;
-  std::string missing;
+// Kernel density estimates of the statistics of the training samples, by Scott's rule; and why some are missing.
+struct Density {
+  size_t statistic;
+  data::GaussianKde of;
 };
-Densities densities_of(const std::vector<Tensor>& statistics) {
+struct Densities {
+  std::vector<Density> known;
+  std::vector<std::string> missing;
+};
+Densities densities_of(const std::vector<Tensor>& statistics, const std::vector<std::string>& names) {
   Densities out;
-  try {
-    for (const Tensor& x : statistics) {
+  for (size_t k = 0; k < statistics.size(); ++k) {
+    const Tensor& x = statistics[k];
+    try {
       if (x.dim(0) <= x.dim(1) + 1) throw InputError(fmt::format("{} training samples are too few", x.dim(0)));
-      out.of.emplace_back(x, data::GaussianKde::scott_factor(x.dim(0), x.dim(1)));
+      out.known.push_back({k, data::GaussianKde(x, data::GaussianKde::scott_factor(x.dim(0), x.dim(1)))});
+    } catch (const InputError& e) {
+      out.missing.push_back(fmt::format("{}: {}", names[k], e.what()));
     }
-  } catch (const InputError& e) {
-    return {{}, e.what()};
   }
   return out;
 }
@@ -59,8 +64,8 @@ SetScores all_scores(const std::string& name, const Scores& scores, const std::v
   SetScores out{name, {}};
   for (const Tensor& s : scores.values) out.values.push_back(numbers(s));
   for (size_t k = 0; k < means.size(); ++k) out.values.push_back(numbers(typicality(scores.values[k], means[k])));
-  for (size_t k = 0; k < densities.of.size(); ++k)
-    out.values.push_back(numbers(densities.of[k].log_density(scores.statistics[k])));
+  for (const Density& d : densities.known)
+    out.values.push_back(numbers(d.of.log_density(scores.statistics[d.statistic])));
   return out;
 }
 
@@ -69,15 +74,27 @@ OodResult score_all(const OodScorer& scorer, const OodSets& sets, uint64_t seed)
   Scores training = scorer(sets.training, sets.out.size() + 1);
   std::vector<double> means;
   for (const Tensor& s : training.values) means.push_back(data::mean_of(s).mean);
-  Densities densities = densities_of(training.statistics);
+  Densities densities = densities_of(training.statistics, scorer.statistic_names());
   for (const std::string& name : scorer.names()) result.scores.push_back("typicality of " + name);
-  for (size_t k = 0; k < densities.of.size(); ++k)
-    result.scores.push_back("density of " + scorer.statistic_names()[k]);
-  if (!densities.missing.empty()) note("scores by the density of the gradient are left out: " + densities.missing);
+  for (const Density& d : densities.known)
+    result.scores.push_back("density of " + scorer.statistic_names()[d.statistic]);
+  if (!densities.missing.empty())
+    note(fmt::format("scores by the density of the gradient are left out: {}", fmt::join(densities.missing, "; ")));
   result.in = all_scores(sets.in.name, scorer(sets.in, 0), means, densities);
   for (size_t k = 0; k < sets.out.size(); ++k)
     result.out.push_back(all_scores(sets.out[k].name, scorer(sets.out[k], k + 1), means, densities));
   return result;
+}
+
+// Of a profile. Throws InputError.
+void check_times(const std::vector<double>& times, const Model& model) {
+  if (!times.empty() && !model.path().no_density().empty())
+    throw InputError(fmt::format("--times: {}", model.path().no_density()));
+  for (size_t i = 0; i < times.size(); ++i) {
+    marginal_time(model, times[i], "--times");
+    if (std::count(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(i), times[i]) > 0)
+      throw InputError(fmt::format("--times: {} is named twice. Hint: times that differ", times[i]));
+  }
 }
 
 std::string not_comparable(const Model& model, const OodSources& sources, const OodSet& in) {
@@ -128,6 +145,7 @@ int ood(OodOptions o) {
   std::optional<double> t;
   if (model.path().no_density().empty()) t = marginal_time(model, o.t);
   if (!t && o.t) throw InputError(fmt::format("--t {}: {}", *o.t, model.path().no_density()));
+  check_times(o.scoring.times, model);
   Json request = model_request(model);
   request.update({{"in", sets.in.name},
                   {"out", o.sources.out},
@@ -136,6 +154,7 @@ int ood(OodOptions o) {
                   {"training_images", o.sources.training},
                   {"t", t ? Json(*t) : Json()},
                   {"trace", o.scoring.trace},
+                  {"times", o.scoring.times},
                   {"batch_size", o.scoring.batch_size},
                   {"device", std::string(name_of(model.device))},
                   {"precision", o.common.precision},
@@ -184,6 +203,12 @@ void add_ood(CLI::App& app, Action& action) {
   command
       ->add_option("--t", o->t,
                    "Of the marginal energy (default: the config's, or 0.95 where the path has no noise)")
+      ->check(real_from(0.0, 1.0));
+  command
+      ->add_option(
+          "--times", o->scoring.times,
+          "Also score by the gradients of the marginal energies at all of these together, with commas between")
+      ->delimiter(',')
       ->check(real_from(0.0, 1.0));
   command->add_option("--batch-size", o->scoring.batch_size, "Samples at once; 0: 64 images, 4096 points")
       ->check(CLI::Range(int64_t{0}, int64_t{65'536}))

@@ -53,6 +53,12 @@ OodScorer::OodScorer(const OodScoring& options, const Model& model, const Evalua
     statistic_names_.push_back(fmt::format("|grad E|^2 + v'Hv, E = {}", e));
     statistic_names_.push_back(fmt::format("(|grad E|^2, v'Hv), E = {}", e));
   }
+  of_one_time_ = std::ssize(energies_);
+  for (double at : options.times) add(blurred_data_energy(*model.potential, model.path(), at));
+  if (!options.times.empty())
+    statistic_names_.push_back(fmt::format("{} of marginal energies at t = {}",
+                                           options.trace ? "(|grad E|, v'Hv)" : "|grad E|",
+                                           fmt::join(options.times, ", ")));
 }
 
 Tensor OodScorer::input(const Tensor& values) const {
@@ -83,10 +89,9 @@ OodScorer::Scores OodScorer::operator()(const OodSet& set, size_t number) const 
   int64_t n = all.dim(0), width = options_.trace ? 3 : 2;
   Scores out;
   for (int64_t of : {0, 1})
-    for (int64_t e = 0; e < std::ssize(energies_); ++e)
-      out.values.push_back(column(all, e * width + of).reshape({n}));
+    for (int64_t e = 0; e < of_one_time_; ++e) out.values.push_back(column(all, e * width + of).reshape({n}));
   if (options_.likelihood > 0) out.values.push_back(likelihood(set, suffix));
-  for (int64_t e = 0; e < std::ssize(energies_); ++e) {
+  for (int64_t e = 0; e < of_one_time_; ++e) {
     Tensor norm = -column(all, e * width + 1), square = norm * norm;
     out.statistics.push_back(norm);
     if (!options_.trace) continue;
@@ -94,6 +99,10 @@ OodScorer::Scores OodScorer::operator()(const OodSet& set, size_t number) const 
     out.statistics.push_back(square + trace);
     out.statistics.push_back(beside({square, trace}));
   }
+  std::vector<Tensor> profile;
+  for (int64_t e = of_one_time_; e < std::ssize(energies_); ++e)
+    for (int64_t of = 1; of < width; ++of) profile.push_back(column(all, e * width + of));
+  if (!profile.empty()) out.statistics.push_back(beside(profile));
   auto check = [&](const std::vector<Tensor>& values, const std::vector<std::string>& names) {
     for (size_t k = 0; k < values.size(); ++k)
       if (auto bad = non_finite(values[k]))

@@ -11,8 +11,9 @@
 namespace vapo::app {
 
 struct OodScoring {
-  int64_t likelihood = 0;  // of so many of each set; 0: of none
-  bool trace = true;       // scores of the second derivative too
+  int64_t likelihood = 0;          // of so many of each set; 0: of none
+  bool trace = true;               // scores of the second derivative too
+  std::vector<double> times = {};  // of a profile: the gradient's statistics at all of them together
   int64_t batch_size = 64;
   uint64_t seed = 0;
 };
@@ -26,12 +27,14 @@ class OodScorer {
 
   // Of each energy, E; of each, −‖∇E‖; and the likelihood, where it was asked for.
   const std::vector<std::string>& names() const { return names_; }
-  // Of each energy: ‖∇E‖, ‖∇E‖² + T, and both; T = vᵀ∇²E v of one Rademacher vector v, a function of (seed, index).
+  // Of each energy: ‖∇E‖, ‖∇E‖² + T, and both; T = vᵀ∇²E v of one Rademacher vector v, a function of (seed, index). Of a
+  // profile: ‖∇E‖ and T of the marginal energies of all its times. The noise of a time is the scale at which its energy
+  // looks at a sample, and what is usual at one scale need not be so across them (norms: MSMA, arXiv 2103.13528).
   const std::vector<std::string>& statistic_names() const { return statistic_names_; }
 
   struct Scores {
     std::vector<Tensor> values;      // (N) f64, in the order of names()
-    std::vector<Tensor> statistics;  // (N,1) or (N,2) f64, in that of statistic_names()
+    std::vector<Tensor> statistics;  // (N,D) f64, in that of statistic_names()
   };
   // `number` tells the files of sets apart.
   Scores operator()(const OodSet& set, size_t number) const;
@@ -44,7 +47,8 @@ class OodScorer {
   const Model& model_;
   const Evaluation& evaluation_;
   std::vector<std::function<EnergyScores(const Tensor& x, const Tensor& v)>>
-      energies_;  // v: undefined without trace
+      energies_;             // v: undefined without trace
+  int64_t of_one_time_ = 0;  // of them; the others are the profile's
   std::vector<std::string> names_, statistic_names_;
 };
 

@@ -42,6 +42,10 @@ std::vector<std::string> doubts_about(const Config& config) {
     for (const auto& [key, set] : {std::pair{"data.columns", !config.data.columns.empty()},
                                    std::pair{"data.missing", config.data.missing != data::Missing::refuse}})
       if (set) doubt(fmt::format("{}: of tables alone, and not used for {}", key, config.data.set));
+  if (config.classes() == 0)
+    for (const auto& [key, set] : {std::pair{"train.label_drop", t.label_drop != TrainingOptions().label_drop},
+                                   std::pair{"equilibrium.label_drop", config.equilibrium.label_drop != -1}})
+      if (set) doubt(fmt::format("{}: of networks with classes, and not used", key));
   if (const EquilibriumOptions& e = config.equilibrium; e.steps == 0) {
     for (const Difference& d : differences({}, config))
       if (d.key.starts_with("equilibrium.")) {

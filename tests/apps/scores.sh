@@ -84,7 +84,20 @@ expect 0 "$vapo" ood run --out black.npy --training-images 40 --no-trace --folde
 [ -n "$(row 'density of |grad E|, E = marginal energy')" ] || fail "no density of the gradient: $(cat out)"
 grep -q "v'Hv)" out && fail "second derivatives that were not wanted: $(cat out)"
 expect 0 "$vapo" ood run --out black.npy --training-images 3 --folder three
-grep -q 'density of the gradient are left out: 3 training samples are too few' err || fail "nothing is said of 3 images: $(cat err)"
+grep -q "density of the gradient are left out: (|grad E|^2, v'Hv), E = 4 Phi - |x|^2: 3 training samples are too few; " err || fail "nothing is said of 3 images: $(cat err)"
+grep -q 'density of |grad E|, E = 4 Phi' three/result.json || fail "what three images are enough for is left out too"
+
+# --- gradients at several times: their density is that of all of them together, of training images as of the others
+expect 0 "$vapo" ood run --out black.npy,mnist:test --training-images 40 --times 0.9,0.3 --folder profile --json
+profile="density of (|grad E|, v'Hv) of marginal energies at t = 0.9, 0.3"
+read -r black self < <(row "$profile")
+between "$black" 0.9 1.01 && between "$self" 0.4999 0.5001 || fail "the profile tells black images apart by $black, and the set from itself by $self"
+expect 0 "$vapo" ood run --out black.npy --training-images 40 --times 0.9,0.3 --no-trace --folder profile-slopes --json
+[ -n "$(row 'density of |grad E| of marginal energies at t = 0.9, 0.3')" ] || fail "no profile of norms: $(cat out)"
+expect 0 "$vapo" ood run --out black.npy --training-images 4 --times 0.9,0.3 --folder four
+grep -q 'left out: .* of marginal energies at t = 0.9, 0.3: 4 training samples are too few' err || fail "nothing is said of 4 images: $(cat err)"
+refused 3 '--times 1: the path leaves no density there' "$vapo" ood run --out black.npy --times 0.3,1
+refused 3 '--times: 0.3 is named twice' "$vapo" ood run --out black.npy --times 0.3,0.5,0.3
 
 # --- beside the poster's row: another part, or a piece, of a set is not that set
 records() { for i in $(seq 6); do printf "\\x0$1%b" "${2:+\\x05}"; tail -c +$((i * 4096)) "$vapo" | head -c 3072; done; }  # CLASS [FINE]

@@ -37,6 +37,8 @@ expect 0 "$vapo" train tiny.toml --out warm --set train.warmup_steps=500  # a co
 one_line 'train.warmup_steps = 500: all 20 steps are warm-up'
 expect 0 "$vapo" train tiny.toml --out still --set train.schedule=cosine --set train.schedule_steps=5
 one_line 'train.schedule_steps = 5 of train.steps = 20: the learning rate is 0 from step 6 on'
+expect 0 "$vapo" train tiny.toml --out classless --set train.label_drop=0.5
+one_line 'train.label_drop: of networks with classes, and not used'
 expect 0 "$vapo" train tiny.toml --out again --set data.points=10
 one_line 'train.batch_size = 32: .* more than once'
 # A run that began before such a check goes on.

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "gaussian_flow.h"
+#include "labelled_points.h"
 #include "vapo/energy.h"
 #include "vapo/networks/mlp.h"
 #include "vapo/training/trainer.h"
@@ -40,25 +41,6 @@ double least_of_all(const std::vector<double>& cost, int64_t n) {
 std::vector<int64_t> order_of(const Tensor& data, const Tensor& eps, const Tensor& labels = {}) {
   return optimal_coupling(data, eps, labels).to_vector<int64_t>();
 }
-
-// Points of classes, each near a place of its own.
-class Labelled : public BatchSource {
- public:
-  const std::string& name() const override { return name_; }
-  Shape sample_shape() const override { return {2}; }
-  int64_t classes() const override { return 3; }
-  Batch batch(int64_t step) override { return draw(32, static_cast<uint64_t>(step)); }
-  int64_t held_out_count() const override { return 32; }
-  Batch held_out(int64_t, int64_t count) const override { return draw(count, 1 << 20); }
-
- private:
-  Batch draw(int64_t count, uint64_t step) const {
-    Tensor y = randint({count}, {.seed = 2, .stream = 1, .step = step}, 3);
-    Var place = 2 * reshape(Var(y.to(DType::f32)), {count, 1});
-    return {(Var(randn({count, 2}, {.seed = 1, .stream = 1, .step = step})) + place).value(), y};
-  }
-  std::string name_ = "points";
-};
 
 }  // namespace
 
@@ -118,7 +100,7 @@ TEST_CASE("samples change places with those of their label alone, and each label
 }
 
 TEST_CASE("a training pairs its batches, and each sample keeps its label") {
-  Labelled points;
+  LabelledPoints points;
   Recipe recipe;
   recipe.path = {.kind = Path::Kind::linear, .coupling = Path::Coupling::optimal};
   recipe.potential.form = PotentialOptions::Form::raw;

@@ -7,10 +7,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 
 #include "equilibrium_setting.h"
+#include "labelled_points.h"
 #include "tensor/finite.h"
 #include "tensor/operators.h"
 #include "tensor/random.h"
@@ -299,6 +302,26 @@ TEST_CASE("the phase begins with the averaged weights, and on a finished trainin
   CHECK(alone.equilibrium_begun());
 }
 
+TEST_CASE("the phase shows its own share of samples without their class") {
+  for (auto [drop, least, most] : {std::array{-1., 0., 0.}, {1., 1., 1.}, {0.5, 0.2, 0.8}}) {
+    Recipe recipe = two_phases(Kind::marginal);
+    recipe.potential.mlp.classes = 3;
+    recipe.train.label_drop = 0, recipe.train.steps = 1, recipe.train.batch_size = 32;
+    recipe.equilibrium.label_drop = drop;
+    recipe.equilibrium.batch_size = recipe.equilibrium.buffer = 16;
+    LabelledPoints source;
+    Trainer trainer(recipe, source);
+    trainer.step(), trainer.step();
+    Scratch file;
+    trainer.save(file("run"));
+    std::vector<int64_t> y =
+        read_safetensors(file("run")).tensors.at("extra.equilibrium.labels.0000").to_vector<int64_t>();
+    double without = static_cast<double>(std::count(y.begin(), y.end(), 3)) / 16;
+    CHECK(without >= least);
+    CHECK(without <= most);
+  }
+}
+
 TEST_CASE("a recipe whose phase makes no sense is refused by key") {
   auto refused = [](auto&& change) -> std::string {
     Recipe r = two_phases(Kind::marginal);
@@ -322,6 +345,7 @@ TEST_CASE("a recipe whose phase makes no sense is refused by key") {
   CHECK(names(refused([](Recipe& r) { r.equilibrium.energy = Kind::potential; }), "equilibrium.energy"));
   CHECK(names(refused([](Recipe& r) { r.equilibrium.ema_decay = 1; }), "equilibrium.ema_decay"));
   CHECK(names(refused([](Recipe& r) { r.equilibrium.trim = 1; }), "equilibrium.trim"));
+  CHECK(names(refused([](Recipe& r) { r.equilibrium.label_drop = -0.5; }), "equilibrium.label_drop = -0.5"));
   CHECK(names(refused([](Recipe& r) {
                 r.loss.estimator = LossOptions::Estimator::published;
                 r.loss.weight = LossOptions::Weight::one;

@@ -44,6 +44,9 @@ void add_keys(Keys& keys, EquilibriumOptions& e) {
       key("equilibrium.renewed", e.renewed, from(0, 1), "Share of the chains moved that begin anew"),
       key("equilibrium.data_share", e.data_share, from(0, 1),
           "Of the new ones: begin at data, the others at noise that the flow carries"),
+      key("equilibrium.label_drop", e.label_drop, from(-1, 1),
+          "With classes: the share of samples, and so of chains, that this phase shows without theirs; -1: "
+          "train.label_drop"),
       key("equilibrium.weight", e.weight, from(0, kHuge), "lambda of lambda (E[E(chains)] - E[E(data)])"),
       key("equilibrium.share", e.share, from(0, kHuge),
           "Of the norm of the flow's gradient: the most that this term's may have; 0: any"),
@@ -92,6 +95,8 @@ void check_equilibrium(const Recipe& r) {
   if (e.ema_decay >= 1)
     refuse("equilibrium.ema_decay = {} must be below 1: the average would never move (0 = no average)",
            e.ema_decay);
+  if (e.label_drop < 0 && e.label_drop != -1)
+    refuse("equilibrium.label_drop = {} must be a share, or -1: that of train.label_drop", e.label_drop);
   if (e.trim >= 1) refuse("equilibrium.trim = {} must be below 1: no chain would be left", e.trim);
 }
 

@@ -26,6 +26,7 @@ struct EquilibriumOptions {
   bool averaged_noise = true;  // of chains: their law is then that of E at any stable η (SgldOptions)
   double renewed = 0.06;       // share of the chains moved that begin anew
   double data_share = 0.5;     // of the new ones: begin at data, the others at noise
+  double label_drop = -1;      // in this phase, in the place of TrainingOptions' own; -1: that
   double weight = 1;           // λ
   double share = 0;            // of the flow term's gradient norm: the most that the other's has; 0: any
   double trim = 0;             // share of the chains of lowest E that is left out of their mean

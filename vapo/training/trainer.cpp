@@ -174,14 +174,18 @@ void Trainer::compute(const TrainingStep::Add& add, double fade) const {
   for (int64_t part = 0; part < share.count; ++part) add(loss(share.first + part));
 }
 
-// Of each image the label, or "no class" with probability train.label_drop.
-Tensor Trainer::shown_labels(const Tensor& labels, RandomKey key) const {
+// Of each image the label, or "no class" with the probability of the phase that step `step` is of.
+Tensor Trainer::shown_labels(const Tensor& labels, int64_t step) const {
   int64_t classes = recipe_.classes();
   if (classes == 0) return {};
+  const TrainingOptions& t = recipe_.train;
+  const EquilibriumOptions& e = recipe_.equilibrium;
+  double drop = step >= t.steps && e.label_drop >= 0 ? e.label_drop : t.label_drop;
+  RandomKey key{static_cast<uint64_t>(t.seed), kLabelStream, static_cast<uint64_t>(step)};
   std::vector<int64_t> y = labels.to_vector<int64_t>();
   std::vector<float> u = rand(labels.shape(), key).to_vector<float>();
   for (size_t i = 0; i < y.size(); ++i)
-    if (static_cast<double>(u[i]) < recipe_.train.label_drop) y[i] = classes;
+    if (static_cast<double>(u[i]) < drop) y[i] = classes;
   return Tensor::from(y, labels.shape());
 }
 
@@ -195,7 +199,7 @@ Trainer::Shown Trainer::batch_of(int64_t step) {
   auto of = [&](Stream stream) {
     return RandomKey{static_cast<uint64_t>(recipe_.train.seed), stream, static_cast<uint64_t>(step)};
   };
-  Tensor labels = shown_labels(b.labels, of(kLabelStream));
+  Tensor labels = shown_labels(b.labels, step);
   return {step, coupled(b.x, labels, of(kNoiseStream)), labels};
 }
 

@@ -73,7 +73,7 @@ class Trainer {
   Shown batch_of(int64_t step);
   void load_batch();
   void stage_next();
-  Tensor shown_labels(const Tensor& labels, RandomKey key) const;
+  Tensor shown_labels(const Tensor& labels, int64_t step) const;
   // The samples in the order of path.coupling, beside the noise of the key and within these labels.
   Tensor coupled(const Tensor& x, const Tensor& labels, RandomKey noise) const;
   RandomKey key(Stream stream) const;  // of the step at hand
