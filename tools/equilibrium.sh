@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The equilibrium phase, before and after, on a CPU: docs/equilibrium.md has what came out. Arguments: [DIR [PART…]]; parts, in
-# their order: points digits chains; all where none is named. Sets are found below $VAPO_DATA. Safe to run again: runs go on where
+# their order: points digits chains autonomous; all where none is named. Sets are found below $VAPO_DATA. Safe to run again: runs go on where
 # they stopped, what is there is not made anew. Leaves in DIR (default out/equilibrium) for each set a run of the flow and one of
 # the phase (of points another of a second phase), with their evaluations, and numbers.jsonl.
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 out=${1:-out/equilibrium}
 shift || true
 parts=("$@")
-[ ${#parts[@]} != 0 ] || parts=(points digits chains)
+[ ${#parts[@]} != 0 ] || parts=(points digits chains autonomous)
 . tools/program.sh
 mkdir -p "$out"
 run() { "$vapo" "$@" --precision fast; }
@@ -55,33 +55,49 @@ points() {
     done
   done
 }
+# Of a U-Net that is told the class: samples by class and of none, by the flow and by chains told none.
 digits() {
   : "${VAPO_DATA:?tools/equilibrium.sh: VAPO_DATA must name the folder that holds mnist}"
-  local classifier=$out/classifier.safetensors end
-  [ -e "$classifier" ] || run classifier train mnist --out "$classifier"
+  local end
   learn mnist_equilibrium digits
   for end in flow phase; do
-    digits_by flow $end -n 1000
-    digits_by chains $end -n 256 --method sgld --t 0.8 --denoise --step-size 0.01 --steps 200
+    sampled digits-$end classes -n 1000 --class all
+    sampled digits-$end flow -n 1000
+    sampled digits-$end chains -n 256 "${at[@]}" --denoise --steps 500
   done
 }
-digits_by() {  # WAY END OPTIONS…: samples, and how far they are from the test images
-  local file=$out/digits-$2-$1.npz name="digits $2, by $1: distance" run=$out/digits-$2
+at=(--method sgld --t 0.8 --step-size 0.04)
+starts=(--start "noise,samples,data")
+sampled() {  # RUN WAY OPTION…: samples, what they are read as, and how far they are from the test images
+  local run=$out/$1 file=$out/$1-$2.npz name="${1/-/ }, by $2" classifier=$out/classifier.safetensors
   shift 2
+  [ -e "$classifier" ] || run classifier train mnist --out "$classifier"
   [ -e "$file" ] || run sample "$run" "$@" --save "$file" --grid "${file%.npz}.png" --columns 16
-  number "$name" fid --features "$out/classifier.safetensors" --ref mnist:test --samples "$file"
+  number "$name: read" classifier test "$classifier" "$file"
+  number "$name: distance" fid --features "$classifier" --ref mnist:test --samples "$file"
 }
 chains() {
-  local end at=(--method sgld --t 0.8 --step-size 0.01 --start "noise,samples,data")
+  local end steps
   for end in flow phase; do
-    number "digits $end: chains" longrun "$out/digits-$end" "${at[@]}" --temperatures 0.5,1,2 --steps 600
+    number "digits $end: chains" longrun "$out/digits-$end" "${at[@]}" "${starts[@]}" --temperatures 0.5,1,2 --steps 2000 --averaged-noise --denoise
   done
-  number "digits phase: longer chains" longrun "$out/digits-phase" "${at[@]}" --steps 2000 --denoise --out "$out/digits-phase/evaluations/longer"
+  for steps in 2000 10000; do sampled digits-phase "chains-of-$steps" -n 32 "${at[@]}" --denoise --steps $steps; done
+}
+# A WideResNet that is told neither time nor class.
+autonomous() {
+  local end own=(equilibrium.times=[0.8] equilibrium.weight=0.15 equilibrium.final_fraction=0.1 sample.averaged_noise=true energy.marginal_t=0.8)
+  learn_run mnist_autonomous autonomous-flow
+  learn_run mnist_autonomous autonomous-phase "${own[@]}" equilibrium.steps=500 -- --from "$out/autonomous-flow"
+  for end in flow phase; do
+    sampled autonomous-$end flow -n 1000
+    sampled autonomous-$end chains -n 256 --method sgld --t 0.8 --denoise --averaged-noise --step-size 0.01 --steps 200
+    number "autonomous $end: chains" longrun "$out/autonomous-$end" --method sgld --t 0.8 --step-size 0.01 "${starts[@]}" --temperatures 0.5,1,2 --steps 600 --averaged-noise
+  done
 }
 
 for part in "${parts[@]}"; do
   case $part in
-    points | digits | chains) $part ;;
+    points | digits | chains | autonomous) $part ;;
     *) echo "tools/equilibrium.sh: '$part' is no part" >&2 && exit 2 ;;
   esac
 done

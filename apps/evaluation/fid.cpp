@@ -218,7 +218,8 @@ int fid(FidOptions options) {
     evaluation.emplace(evaluation_folder(options.out, "fid"), "fid", request);
   Outcome outcome(std::move(evaluation), request);
 
-  SideRequest asked{.network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images};
+  SideRequest asked{
+      .network = *network, .evaluation = outcome.folder(), .part = "ref", .images = options.images, .seed = seed};
   Side real = side_of(asked, options.reference, options.data, {}), samples;
   asked.part = "samples";
   DrawnImages drawn;
@@ -279,7 +280,8 @@ void add_fid(CLI::App& app, Action& action) {
       ->required();
   command->add_option("--samples", o->samples,
                       "Samples: as for --ref; or a run or a checkpoint, from which they are drawn");
-  command->add_option("-n,--number", o->n, "So many samples (default: all; 10000 from a model)")
+  command
+      ->add_option("-n,--number", o->n, "So many samples, of images at random (default: all; 10000 from a model)")
       ->check(CLI::Range(int64_t{2}, int64_t{100'000'000}));
   command->add_option("--features", o->network.features, "inception, or what vapo classifier train wrote")
       ->capture_default_str();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/evaluation/model_images.h"
 #include "apps/run/ranks.h"
 #include "apps/run/run_folder.h"
 #include "apps/run/shared_tensor.h"
@@ -159,7 +160,10 @@ Side side_of(const SideRequest& request, const std::string& name, const std::str
   }
   if (most && *most > images.set.count())
     throw InputError(fmt::format("{}: -n {}: it has {} images", name, *most, images.set.count()));
-  return side_of(request, most ? rows_of(images, 0, *most) : images);
+  if (most)
+    images.set.pixels =
+        kernel::index_select(images.set.pixels, 0, some_of(images.set.count(), *most, request.seed));
+  return side_of(request, images);
 }
 
 }  // namespace vapo::app

@@ -29,9 +29,10 @@ struct SideRequest {
   const Evaluation* evaluation = nullptr;  // where parts are kept; may be null
   std::string part;                        // "ref" or "samples": the beginning of their names
   FolderFlags images = {};
+  uint64_t seed = 0;  // of the choice of some images
 };
 // Images as read_named_images has them, or statistics (.npz with mu and sigma) of features as wide as the
-// network's. `most`: of images, the first so many; InputError where there are fewer.
+// network's. `most`: of images, so many at random, for sets and folders may lie in an order; InputError where there are fewer.
 Side side_of(const SideRequest& request, const std::string& name, const std::string& path,
              std::optional<int64_t> most);
 Side side_of(const SideRequest& request, const NamedImages& images);

@@ -34,6 +34,11 @@ expect 0 "${fid[@]}" --ref mnist --halves --seed 1
 [ "$(found halves_distance)" != "$halves" ] || fail "another seed gave the same halves"
 expect 0 "${fid[@]}" --ref mnist --samples mnist:test -n 50
 [ "$(found samples_n)" = 50 ] || fail "-n 50 took $(found samples_n)"
+some=$(found frechet_distance)  # at random: sets may lie in an order
+expect 0 "${fid[@]}" --ref mnist --samples mnist:test -n 50 --seed 1
+[ "$(found frechet_distance)" != "$some" ] || fail "another seed chose the same 50 images"
+expect 0 "${fid[@]}" --ref mnist --samples mnist:test -n 50 --seed 0
+[ "$(found frechet_distance)" = "$some" ] || fail "the same seed chose other images"
 
 # --- a run, from which samples are drawn; they and their features count as done
 images_toml unet train.steps=5 >images.toml
