@@ -56,7 +56,7 @@ cifar() {
   learn cifar10_small cifar10
   local others=interpolated,cifar100:test,celeba:test
   [ ! -e "$VAPO_DATA/svhn" ] || others+=,svhn:test
-  run ood "$out/cifar10" --in cifar10:test --out "$others" --likelihood 32
+  run ood "$out/cifar10" --in cifar10:test --out "$others" --likelihood 32 --times 0.5,0.7,0.8,0.9,0.95 --training-images 2000
   "$vapo" report "$out/cifar10"
 }
 report() { for model in classes autonomous; do "$vapo" report "$out/$model"; done; }
