@@ -63,11 +63,9 @@ digits() {
   for end in flow phase; do
     sampled digits-$end classes -n 1000 --class all
     sampled digits-$end flow -n 1000
-    sampled digits-$end chains -n 256 "${at[@]}" --denoise --steps 500
+    sampled digits-$end chains -n 256 --method sgld --t 0.8 --step-size 0.04 --denoise --steps 500
   done
 }
-at=(--method sgld --t 0.8 --step-size 0.04)
-starts=(--start "noise,samples,data")
 sampled() {  # RUN WAY OPTION…: samples, what they are read as, and how far they are from the test images
   local run=$out/$1 file=$out/$1-$2.npz name="${1/-/ }, by $2" classifier=$out/classifier.safetensors
   shift 2
@@ -76,12 +74,19 @@ sampled() {  # RUN WAY OPTION…: samples, what they are read as, and how far th
   number "$name: read" classifier test "$classifier" "$file"
   number "$name: distance" fid --features "$classifier" --ref mnist:test --samples "$file"
 }
+starts=(--start "noise,samples,data")
 chains() {
-  local end steps
-  for end in flow phase; do
-    number "digits $end: chains" longrun "$out/digits-$end" "${at[@]}" "${starts[@]}" --temperatures 0.5,1,2 --steps 2000 --averaged-noise --denoise
-  done
-  for steps in 2000 10000; do sampled digits-phase "chains-of-$steps" -n 32 "${at[@]}" --denoise --steps $steps; done
+  long digits-flow 0.8 0.04 2000
+  long digits-phase 0.8 0.04 2000 --temperatures 0.5,1,2
+  long digits-phase 0.8 0.04 10000
+  long digits-phase 0.7 0.1 5000
+  long digits-phase 0.6 0.25 2000
+}
+long() {  # RUN T STEP_SIZE STEPS OPTION…
+  local run=$1 t=$2 size=$3 steps=$4
+  shift 4
+  number "${run/-/ }: $steps steps at t = $t" longrun "$out/$run" --method sgld --t "$t" --step-size "$size" --steps "$steps" "${starts[@]}" \
+    --averaged-noise --denoise --out "$out/$run/evaluations/chains-$t-$steps" "$@"
 }
 # A WideResNet that is told neither time nor class.
 autonomous() {

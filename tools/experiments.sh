@@ -3,8 +3,8 @@
 # order: train guidance compose interpolate inpaint longrun ood likelihood report; all where none is named. One more, cifar,
 # runs only where it is named: it trains configs/cifar10_small.toml for an hour or two and scores other images with it.
 # Sets are found below $VAPO_DATA. Safe to run again: runs go on where they stopped, what is there is not made anew.
-# Leaves in DIR (default out/experiments): classifier.safetensors, classes/, autonomous/ and cifar10/ (runs, each with its evaluations/ and
-# report.html), guidance.jsonl.
+# Leaves in DIR (default out/experiments): classifier.safetensors, classes/, chains/ (the same after the equilibrium phase),
+# autonomous/ and cifar10/ (runs, each with its evaluations/ and report.html), guidance.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,12 +18,15 @@ mkdir -p "$out"
 classifier=$out/classifier.safetensors
 run() { "$vapo" "$@" --precision fast; }
 
-learn() {  # CONFIG FOLDER
-  if [ -e "$out/$2/latest" ]; then run train --out "$out/$2" --resume; else run train "configs/$1.toml" --out "$out/$2"; fi
+learn() {  # CONFIG FOLDER [OPTION…]
+  local config=configs/$1.toml run=$out/$2
+  shift 2
+  if [ -e "$run/latest" ]; then run train --out "$run" --resume; else run train "$config" "$@" --out "$run"; fi
 }
 train() {
   [ -e "$classifier" ] || run classifier train mnist --out "$classifier"
-  learn mnist_classes classes
+  learn mnist_equilibrium classes --set equilibrium.steps=0
+  learn mnist_equilibrium chains --from "$out/classes"
   learn mnist_autonomous autonomous
 }
 # 1,000 samples, a hundred of each class: how many are read as theirs, and how far they are from the test images.
@@ -45,12 +48,11 @@ inpaint() {
   done
 }
 longrun() {
-  for model in classes autonomous; do
-    run longrun "$out/$model" --method ode --until 20
-    run longrun "$out/$model" --method sgld --temperatures 0.1,0.5,1 --start noise,samples --steps 2000
-  done
+  for model in classes autonomous; do run longrun "$out/$model" --method ode --until 20; done
+  run longrun "$out/autonomous" --method sgld --temperatures 0.1,0.5,1 --start noise,samples --steps 2000
+  run longrun "$out/chains" --method sgld --temperatures 0.5,1,2 --start noise,samples,data --steps 2000 --denoise
 }
-ood() { run ood "$out/classes" --in mnist:test --out fashion_mnist:test,interpolated --limit 2000; }
+ood() { run ood "$out/chains" --in mnist:test --out fashion_mnist:test,interpolated --limit 2000 --times 0.5,0.7,0.8,0.9,0.95; }
 likelihood() { run likelihood "$out/classes" --limit 128; }
 cifar() {
   learn cifar10_small cifar10
@@ -59,7 +61,7 @@ cifar() {
   run ood "$out/cifar10" --in cifar10:test --out "$others" --likelihood 32 --times 0.5,0.7,0.8,0.9,0.95 --training-images 2000
   "$vapo" report "$out/cifar10"
 }
-report() { for model in classes autonomous; do "$vapo" report "$out/$model"; done; }
+report() { for model in classes chains autonomous; do "$vapo" report "$out/$model"; done; }
 
 for part in "${parts[@]}"; do
   case $part in
