@@ -29,7 +29,7 @@ class OodScorer {
   const std::vector<std::string>& names() const { return names_; }
   // Of each energy: ‖∇E‖, ‖∇E‖² + T, and both; T = vᵀ∇²E v of one Rademacher vector v, a function of (seed, index). Of a
   // profile: ‖∇E‖ and T of the marginal energies of all its times. The noise of a time is the scale at which its energy
-  // looks at a sample, and what is usual at one scale need not be so across them (norms: MSMA, arXiv 2103.13528).
+  // looks at a sample, and what is usual at one scale need not be so across them (norms: MSMA, arXiv 2010.13132).
   const std::vector<std::string>& statistic_names() const { return statistic_names_; }
 
   struct Scores {

@@ -167,6 +167,7 @@ for without in 'path.kind="blurring"' 'path.coupling="optimal"'; do
   [ -z "$(row 'marginal energy')" ] && [ -n "$(row '4 Phi - |x|^2')" ] || fail "$name: other scores: $(cat out)"
   grep -q "marginal energy was left out: ${without%%=*}" out || fail "$name: nothing is said of the marginal energy"
   refused 3 "^vapo: --t 0.5: ${without%%=*} = " "$vapo" ood $name --out black.npy --t 0.5
+  refused 3 "^vapo: --times: ${without%%=*} = " "$vapo" ood $name --out black.npy --times 0.5
   refused 3 "$reason" "$vapo" longrun $name --method sgld --energy marginal
   refused 3 "$reason" "$vapo" sample $name -n 4 --method sgld --energy marginal
   refused 3 "$reason" "$vapo" likelihood $name --limit 4 --save scores.csv
