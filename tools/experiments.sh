@@ -48,11 +48,11 @@ inpaint() {
   done
 }
 longrun() {
-  for model in classes autonomous; do run longrun "$out/$model" --method ode --until 20; done
+  for model in chains autonomous; do run longrun "$out/$model" --method ode --until 20; done
   run longrun "$out/autonomous" --method sgld --temperatures 0.1,0.5,1 --start noise,samples --steps 2000
   run longrun "$out/chains" --method sgld --temperatures 0.5,1,2 --start noise,samples,data --steps 2000 --denoise
 }
-ood() { run ood "$out/chains" --in mnist:test --out fashion_mnist:test,interpolated --limit 2000 --times 0.5,0.7,0.8,0.9,0.95; }
+ood() { run ood "$out/chains" --in mnist:test --out fashion_mnist:test,interpolated --limit 1000 --times 0.5,0.7,0.8,0.9,0.95; }
 likelihood() { run likelihood "$out/classes" --limit 128; }
 cifar() {
   learn cifar10_small cifar10

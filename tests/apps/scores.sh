@@ -88,10 +88,14 @@ grep -q "density of the gradient are left out: (|grad E|^2, v'Hv), E = 4 Phi - |
 grep -q 'density of |grad E|, E = 4 Phi' three/result.json || fail "what three images are enough for is left out too"
 
 # --- gradients at several times: their density is that of all of them together, of training images as of the others
-expect 0 "$vapo" ood run --out black.npy,mnist:test --training-images 40 --times 0.9,0.3 --folder profile --json
+expect 0 "$vapo" ood run --out black.npy,mnist:test,interpolated --training-images 40 --times 0.9,0.3 --folder profile --json
 profile="density of (|grad E|, v'Hv) of marginal energies at t = 0.9, 0.3"
-read -r black self < <(row "$profile")
+read -r black self both < <(row "$profile")
 between "$black" 0.9 1.01 && between "$self" 0.4999 0.5001 || fail "the profile tells black images apart by $black, and the set from itself by $self"
+for t in 0.9 0.3; do
+  expect 0 "$vapo" ood run --out interpolated --training-images 40 --times $t --folder profile-$t --json
+  [ "$(row "density of (|grad E|, v'Hv) of marginal energies at t = $t")" != "$both" ] || fail "the profile is that of t = $t alone: $both"
+done
 expect 0 "$vapo" ood run --out black.npy --training-images 40 --times 0.9,0.3 --no-trace --folder profile-slopes --json
 [ -n "$(row 'density of |grad E| of marginal energies at t = 0.9, 0.3')" ] || fail "no profile of norms: $(cat out)"
 expect 0 "$vapo" ood run --out black.npy --training-images 4 --times 0.9,0.3 --folder four
