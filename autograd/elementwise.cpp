@@ -36,17 +36,22 @@ Var scaled2(const Tower* t, int n, const Var& x, const Var& a, const Var& b) {
                  {a, [=](const Var& u) { return scaled2(t, n, x, b, u); }},
                  {b, [=](const Var& u) { return scaled2(t, n, x, a, u); }}});
 }
-// a·f'(x): the vjp of f for the cotangent a. f'(x) was computed with f(x): it serves the inner gradient and both
-// passes of the outer one.
-Var scaled(const Tower* t, const Var& x, const Var& a, const Tensor& slope) {
-  return record(t->vjp_name, kernel::binary(Binary::mul, a.value(), slope),
+// a·f'(x): the vjp of f for the cotangent a, plus `so_far` where that is defined. f'(x) was computed with f(x): it serves
+// the inner gradient and both passes of the outer one.
+Var scaled(const Tower* t, const Var& x, const Var& a, const Tensor& slope, const Var& so_far) {
+  return record(t->vjp_name,
+                so_far.defined() ? kernel::addcmul(so_far.value(), a.value(), slope)
+                                 : kernel::binary(Binary::mul, a.value(), slope),
                 {{x, [=](const Var& u) { return scaled2(t, 2, x, a, u); }},
-                 {a, [=](const Var& u) { return scaled(t, x, u, slope); }}});
+                 {a, [=](const Var& u, Addend& sum) { return scaled(t, x, u, slope, sum.take()); }},
+                 {so_far, [](const Var& u) { return u; }}});
 }
 Var tower(const Tower* t, const Var& x) {
   if (!x.requires_grad() || !NoGradGuard::grad_enabled()) return kernel::unary(t->function, x.value(), 0);
   auto [y, slope] = kernel::unary_with_slope(t->function, x.value());
-  return record(t->name, y, {{x, [t, x, slope = slope](const Var& g) { return scaled(t, x, g, slope); }}});
+  return record(
+      t->name, y,
+      {{x, [t, x, slope = slope](const Var& g, Addend& sum) { return scaled(t, x, g, slope, sum.take()); }}});
 }
 
 // The rule of a function whose slope, F, has itself slope 0 almost everywhere.
@@ -70,9 +75,20 @@ Var sub(const Var& a, const Var& b) {
                  {b, [s = b.shape()](const Var& g) { return neg(sum_to(g, s)); }}});
 }
 Var mul(const Var& a, const Var& b) {
+  // of an operand of shape s, with what has come to it so far
+  auto vjp = [](const Var& g, const Var& other, const Shape& s, Addend& sum) {
+    Var so_far = g.shape() == s && other.shape() == s ? sum.take() : Var();
+    return so_far.defined() ? addcmul(so_far, g, other) : sum_to(mul(g, other), s);
+  };
   return record("mul", kernel::binary(Binary::mul, a.value(), b.value()),
-                {{a, [s = a.shape(), b](const Var& g) { return sum_to(mul(g, b), s); }},
-                 {b, [s = b.shape(), a](const Var& g) { return sum_to(mul(g, a), s); }}});
+                {{a, [=, s = a.shape()](const Var& g, Addend& sum) { return vjp(g, b, s, sum); }},
+                 {b, [=, s = b.shape()](const Var& g, Addend& sum) { return vjp(g, a, s, sum); }}});
+}
+Var addcmul(const Var& c, const Var& a, const Var& b) {
+  return record("addcmul", kernel::addcmul(c.value(), a.value(), b.value()),
+                {{c, [](const Var& g) { return g; }},
+                 {a, [b](const Var& g) { return mul(g, b); }},
+                 {b, [a](const Var& g) { return mul(g, a); }}});
 }
 Var div(const Var& a, const Var& b) {
   return record("div", kernel::binary(Binary::div, a.value(), b.value()),

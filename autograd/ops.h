@@ -16,7 +16,8 @@ Var add(const Var& a, const Var& b);
 Var sub(const Var& a, const Var& b);
 Var mul(const Var& a, const Var& b);
 Var div(const Var& a, const Var& b);
-Var maximum(const Var& a, const Var& b);  // NaN if either is. Slopes: ½ each at a tie, 1 each at NaN
+Var addcmul(const Var& c, const Var& a, const Var& b);  // c + a·b, all of one shape
+Var maximum(const Var& a, const Var& b);                // NaN if either is. Slopes: ½ each at a tie, 1 each at NaN
 Var minimum(const Var& a, const Var& b);
 // 1 or 0 in the operands' dtype: constants, which `where` takes. NaN is unequal to all, and neither above nor below.
 Var eq(const Var& a, const Var& b);

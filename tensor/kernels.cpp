@@ -108,6 +108,26 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
   return y;
 }
 
+Tensor addcmul(const Tensor& c, const Tensor& a, const Tensor& b) {
+  check_same_shape("addcmul", a, b);
+  check_same_shape("addcmul", a, c);
+  Tensor y = Tensor::empty(a.shape(), a.options());
+  VAPO_ON(y.device(), addcmul(c, a, b, y));
+  return y;
+}
+std::vector<Tensor> add_each(std::vector<Tensor> a, std::span<const Tensor> b) {
+  VAPO_CHECK(a.size() == b.size(), "[add_each] {} tensors and {}", a.size(), b.size());
+  if (a.empty()) return a;
+  for (size_t i = 0; i < a.size(); ++i) {
+    check_same_shape("add_each", a[i], b[i]);
+    VAPO_CHECK(a[i].device() == a[0].device(), "[add_each] tensors on {} and {}", name_of(a[0].device()),
+               name_of(a[i].device()));
+  }
+  std::vector<Tensor> y;
+  for (const Tensor& x : a) y.push_back(x.held_once() ? x : Tensor::empty(x.shape(), x.options()));
+  VAPO_ON(a[0].device(), add_each(a, b, y));
+  return y;
+}
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   check_same_dtype("where", a, b);
   VAPO_CHECK(condition.defined(), "[where] the condition is undefined");
@@ -200,8 +220,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions o, Tensor add) {
   shape.push_back(m);
   shape.push_back(n);
   if (add.defined()) check_addend("matmul", add, shape, a);
-  bool in_place = add.defined() && a.device() == Device::cuda && add.held_once();
-  Tensor y = in_place ? add.alias() : Tensor::empty(shape, a.options());
+  Tensor y = add.defined() && add.held_once() ? add.alias() : Tensor::empty(shape, a.options());
   count_flops(2 * static_cast<double>(y.numel()) * static_cast<double>(k));
   MatmulSize size{o.transpose_a, o.transpose_b, m, n, k, broadcast_strides(batch, batch_of(a), batch_of(b))};
   if (y.numel() > 0) VAPO_ON(a.device(), matmul(size, a, b, {}, add, y));

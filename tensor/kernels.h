@@ -48,6 +48,9 @@ enum class Binary {
 };
 inline constexpr int binary_count = static_cast<int>(Binary::ge) + 1;
 Tensor binary(Binary op, const Tensor& a, const Tensor& b);
+Tensor addcmul(const Tensor& c, const Tensor& a, const Tensor& b);  // c + a·b, of one shape
+// a[i] + b[i], each pair of one shape and dtype, all on one device; in the memory of a[i] where nothing else has it.
+std::vector<Tensor> add_each(std::vector<Tensor> a, std::span<const Tensor> b);
 
 // a where the condition is not 0 (NaN is not), else b; all three broadcast. The condition is of a's and b's dtype,
 // as comparisons give it, or u8 or i64.

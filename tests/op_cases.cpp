@@ -78,6 +78,9 @@ void add_binary(OpTable& table) {
   add_all("add", add);
   add_all("sub", sub);
   add_all("mul", mul, linear_map);
+  for (const Shape& s : {Shape{3, 7}, Shape{2, 5000}})
+    table.add("addcmul", "", {s, s, s}, s.numel() > 100 ? between_back_ends : OpTraits{},
+              [](Vars x) { return addcmul(x[0], x[1], x[2]); });
   add_all("div", div, {.low = 0.5, .high = 2, .linear = true});
   // normal numbers of these seeds stay further apart than the difference reaches
   add_all("maximum", maximum);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tensor/backend.h"
+#include "tensor/cpu/pieces.h"
 #include "tensor/cpu/rows.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
@@ -98,6 +99,28 @@ void fill(double value, const Tensor& y) {
 void binary(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor& y) {
   if (y.numel() == 0) return;
   dispatch_floating(y.dtype(), [&]<class T>() { binary_of<T>(op, a, b, y); });
+}
+
+void addcmul(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
+  dispatch_floating(y.dtype(), [&]<class T>() {
+    const T *pc = c.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    bool stream = streams(bytes_of<T>(c, a, b, y), py);
+    parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
+      simd<T>().addcmul(pc + begin, pa + begin, pb + begin, py + begin, end - begin, stream);
+    });
+  });
+}
+
+void add_each(std::span<const Tensor> a, std::span<const Tensor> b, std::span<const Tensor> y) {
+  for_pieces(
+      y.size(), [&](size_t i) { return y[i].numel(); },
+      [&](const Piece& p) {
+        dispatch_floating(y[p.tensor].dtype(), [&]<class T>() {
+          simd<T>().of(kernel::Binary::add)({a[p.tensor].data<T>() + p.begin, b[p.tensor].data<T>() + p.begin,
+                                             y[p.tensor].mutable_data<T>() + p.begin, 1, p.count, 0, 1, 0, 1});
+        });
+      });
 }
 
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {

@@ -81,9 +81,9 @@ void thin(const Product& p, const T* a, const T* b, T* y) {
 }
 
 // A block of a product of f32 matrices: m × n of its result, k long, with the leading dimensions of the whole ones.
-// Computed in f32 or from operands rounded to bf16.
+// Computed in f32 or from operands rounded to bf16; `onto`: added to what y holds.
 struct Block {
-  bool transpose_a, transpose_b, bias, bf16;
+  bool transpose_a, transpose_b, bias, bf16, onto;
   int64_t m, n, k, lda, ldb, ldy;
   auto operator<=>(const Block&) const = default;
 };
@@ -105,8 +105,14 @@ class Primitive {
       a_.used = dnnl::memory::desc({p.m, p.k}, type::bf16, dnnl::memory::format_tag::ab);
       b_.used = dnnl::memory::desc({p.k, p.n}, type::bf16, dnnl::memory::format_tag::any);
     }
-    auto made = p.bias ? describe<dnnl::matmul>(onednn_engine(), a_.used, b_.used, c, y)
-                       : describe<dnnl::matmul>(onednn_engine(), a_.used, b_.used, y);
+    dnnl::primitive_attr attributes;
+    if (p.onto) {
+      dnnl::post_ops sum;
+      sum.append_sum(1);
+      attributes.set_post_ops(sum);
+    }
+    auto made = p.bias ? describe_with<dnnl::matmul>(attributes, onednn_engine(), a_.used, b_.used, c, y)
+                       : describe_with<dnnl::matmul>(attributes, onednn_engine(), a_.used, b_.used, y);
     b_.used = made.weights_desc();
     call_ = dnnl::matmul(made);
     arguments_ = {{DNNL_ARG_SRC, {a_.used, onednn_engine(), nullptr}},
@@ -157,7 +163,7 @@ Grid grid_of(const Product& p) {
   return best;
 }
 
-void by_onednn(const Product& p, const float* a, const float* b, const float* bias, float* y) try {
+void by_onednn(const Product& p, const float* a, const float* b, const float* bias, float* y, bool onto) try {
   Grid g = grid_of(p);
   bool bf16 = precision() == Precision::bf16 && cpu_has_bf16() &&
               p.m * p.n * p.k >= 1 << 20;  // smaller ones do not pay for rounding
@@ -167,7 +173,8 @@ void by_onednn(const Product& p, const float* a, const float* b, const float* bi
       int64_t i = part / g.cols * g.block_rows, j = part % g.cols * g.block_cols;
       int64_t m = std::min(g.block_rows, p.m - i), n = std::min(g.block_cols, p.n - j);
       if (m <= 0 || n <= 0) continue;
-      primitive_for<Primitive>(Block{p.transpose_a, p.transpose_b, bias != nullptr, bf16, m, n, p.k, lda, ldb, p.n})
+      primitive_for<Primitive>(
+          Block{p.transpose_a, p.transpose_b, bias != nullptr, bf16, onto, m, n, p.k, lda, ldb, p.n})
           .run(a + (p.transpose_a ? i : i * lda), b + (p.transpose_b ? j * ldb : j), bias ? bias + j : nullptr,
                y + i * p.n + j);
     }
@@ -176,21 +183,36 @@ void by_onednn(const Product& p, const float* a, const float* b, const float* bi
   fail("[matmul] oneDNN refused ({},{})×({},{}): {}", p.m, p.k, p.k, p.n, e.what());
 }
 
-// oneDNN's products come with their bias, the others without.
+// aᵀ·b where b is narrow, as the gradient of a first layer's weight: most of a register's lanes would compute nothing.
+// Its transpose bᵀ·a fills them.
+bool is_narrow(const Product& p) {
+  return p.transpose_a && !p.transpose_b && p.n < 32 && p.n % 16 != 0 && p.m >= 4 * p.n;
+}
+void narrow(const Product& p, const float* a, const float* b, float* y, bool onto) {
+  Tensor turned = Tensor::empty({p.n, p.m});
+  by_onednn({true, false, p.n, p.m, p.k}, b, a, nullptr, turned.mutable_data<float>(), false);
+  const float* from = turned.data<float>();
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) y[i * p.n + j] = from[j * p.m + i] + (onto ? y[i * p.n + j] : 0);
+}
+
+// oneDNN's products come with their bias and add to what is there, the others do not.
 template <class T>
-bool adds_bias(const Product& p) {
+bool has_epilogue(const Product& p) {
   return std::is_same_v<T, float> && p.k > 0 && !is_thin(p);
 }
 template <class T>
-void multiply(const Product& p, const T* a, const T* b, const T* bias, T* y) {
+void multiply(const Product& p, const T* a, const T* b, const T* bias, T* y, bool onto) {
   if (p.k == 0)
     std::fill_n(y, p.m * p.n, T(0));
   else if (is_thin(p))
     thin(p, a, b, y);
   else if constexpr (std::is_same_v<T, double>)
     by_panels(p, a, b, y);
+  else if (is_narrow(p) && !bias)
+    narrow(p, a, b, y, onto);
   else
-    by_onednn(p, a, b, bias, y);
+    by_onednn(p, a, b, bias, y, onto);
 }
 
 }  // namespace
@@ -199,6 +221,12 @@ void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor&
             const Tensor& y) {
   dispatch_floating(a.dtype(), [&]<class T>() {
     Product p{s.transpose_a, s.transpose_b, s.m, s.n, s.k};
+    bool onto = add.defined() && add.raw() == y.raw();
+    if (onto && !has_epilogue<T>(p)) {
+      Tensor product = Tensor::empty(y.shape(), y.options());
+      matmul(s, a, b, bias, {}, product);
+      return binary(kernel::Binary::add, y, product, y);
+    }
     int64_t batches = s.batch.numel();
     const T *pa = a.data<T>(), *pb = b.data<T>(), *pbias = bias.defined() ? bias.data<T>() : nullptr;
     T* py = y.mutable_data<T>();
@@ -206,7 +234,7 @@ void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor&
       for (int64_t i = begin; i < end; ++i) {
         int64_t at[2];
         s.batch.find(i, at);
-        multiply(p, pa + at[0] * s.m * s.k, pb + at[1] * s.k * s.n, pbias, py + i * s.m * s.n);
+        multiply(p, pa + at[0] * s.m * s.k, pb + at[1] * s.k * s.n, pbias, py + i * s.m * s.n, onto);
       }
     };
     if (batches >= sum_parts())  // whole products for each thread: nothing is read twice
@@ -217,8 +245,8 @@ void matmul(const MatmulSize& s, const Tensor& a, const Tensor& b, const Tensor&
                    });
     else
       some(0, batches);
-    if (bias.defined() && !adds_bias<T>(p)) add_bias("linear", bias, y);
-    if (add.defined()) binary(kernel::Binary::add, add, y, y);
+    if (bias.defined() && !has_epilogue<T>(p)) add_bias("linear", bias, y);
+    if (add.defined() && !onto) binary(kernel::Binary::add, add, y, y);
   });
 }
 

@@ -11,6 +11,11 @@ template <class Op, class... Arguments>
 typename Op::primitive_desc describe(const dnnl::engine& engine, const Arguments&... arguments) {
   return {engine, arguments...};
 }
+template <class Op, class... Arguments>
+typename Op::primitive_desc describe_with(const dnnl::primitive_attr& attributes, const dnnl::engine& engine,
+                                          const Arguments&... arguments) {
+  return {engine, arguments..., attributes};
+}
 // Of an operation that takes the forward pass as a hint.
 template <class Op, class Hint, class... Arguments>
 typename Op::primitive_desc describe_gradient(const dnnl::engine& engine, const Hint& forward,
@@ -21,6 +26,11 @@ typename Op::primitive_desc describe_gradient(const dnnl::engine& engine, const 
 template <class Op, class... Arguments>
 typename Op::primitive_desc describe(const dnnl::engine& engine, const Arguments&... arguments) {
   return {typename Op::desc(arguments...), engine};
+}
+template <class Op, class... Arguments>
+typename Op::primitive_desc describe_with(const dnnl::primitive_attr& attributes, const dnnl::engine& engine,
+                                          const Arguments&... arguments) {
+  return {typename Op::desc(arguments...), attributes, engine};
 }
 template <class Op, class Hint, class... Arguments>
 typename Op::primitive_desc describe_gradient(const dnnl::engine& engine, const Hint& forward,

@@ -2,29 +2,16 @@
 
 #include <cmath>
 #include <tuple>
-#include <vector>
 
 #include "tensor/backend.h"
+#include "tensor/cpu/pieces.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/optimizer_formulas.h"
-#include "tensor/parallel.h"
 
 namespace vapo::cpu {
 namespace {
 
 using kernel::AdamUpdate, kernel::SgdUpdate, kernel::Slot;
-
-struct Piece {  // part of one slot
-  const Slot* slot;
-  int64_t begin, count;
-};
-void cut(std::span<const Slot> slots, std::vector<Piece>& pieces) {
-  constexpr int64_t size = 8192;
-  pieces.clear();
-  for (const Slot& s : slots)
-    for (int64_t i = 0; i < s.param.numel(); i += size)
-      pieces.push_back({&s, i, std::min(size, s.param.numel() - i)});
-}
 
 template <class T>
 T* part(const Tensor& x, int64_t begin) {
@@ -35,36 +22,33 @@ const T* grad_part(const Slot& s, int64_t begin) {
   return s.grad.data<T>() + begin;
 }
 
+// f<T>(slot, first element, how many)
 template <class F>
-void for_pieces(std::span<const Slot> slots, const F& f) {
-  static thread_local std::vector<Piece> pieces;  // kept, so that a step allocates nothing
-  cut(slots, pieces);
-  parallel_for(static_cast<int64_t>(pieces.size()), 4, 1, [all = &pieces, &f](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Piece& p = (*all)[static_cast<size_t>(i)];
-      dispatch_floating(p.slot->param.dtype(), [&]<class T>() { f.template operator()<T>(p); });
-    }
-  });
+void for_slots(std::span<const Slot> slots, const F& f) {
+  for_pieces(
+      slots.size(), [&](size_t i) { return slots[i].param.numel(); },
+      [&](const Piece& p) {
+        const Slot& s = slots[p.tensor];
+        dispatch_floating(s.param.dtype(), [&]<class T>() { f.template operator()<T>(s, p.begin, p.count); });
+      });
 }
 
 }  // namespace
 
 void adam_update(std::span<const Slot> slots, const AdamUpdate& update) {
   std::tuple constants{adam_constants<float>(update), adam_constants<double>(update)};
-  for_pieces(slots, [&]<class T>(const Piece& p) {
-    const Slot& s = *p.slot;
-    simd<T>().adam(std::get<AdamConstants<T>>(constants), part<T>(s.param, p.begin), grad_part<T>(s, p.begin),
-                   part<T>(s.m, p.begin), part<T>(s.v, p.begin), part<T>(s.ema, p.begin), p.count);
+  for_slots(slots, [&]<class T>(const Slot& s, int64_t begin, int64_t count) {
+    simd<T>().adam(std::get<AdamConstants<T>>(constants), part<T>(s.param, begin), grad_part<T>(s, begin),
+                   part<T>(s.m, begin), part<T>(s.v, begin), part<T>(s.ema, begin), count);
   });
 }
 
 void sgd_update(std::span<const Slot> slots, const SgdUpdate& update) {
-  for_pieces(slots, [&]<class T>(const Piece& piece) {
+  for_slots(slots, [&]<class T>(const Slot& s, int64_t begin, int64_t count) {
     auto k = sgd_constants<T>(update);
-    const Slot& s = *piece.slot;
-    T *p = part<T>(s.param, piece.begin), *m = part<T>(s.m, piece.begin), *ema = part<T>(s.ema, piece.begin);
-    const T* g = grad_part<T>(s, piece.begin);
-    for (int64_t i = 0; i < piece.count; ++i) {
+    T *p = part<T>(s.param, begin), *m = part<T>(s.m, begin), *ema = part<T>(s.ema, begin);
+    const T* g = grad_part<T>(s, begin);
+    for (int64_t i = 0; i < count; ++i) {
       p[i] = sgd_moved(k, p[i], g[i], m[i]);
       if (ema) ema[i] = averaged(k.ema_rate, p[i], ema[i]);
     }

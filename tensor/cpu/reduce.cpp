@@ -1,9 +1,11 @@
 // Reductions. The order of additions depends on shapes alone, not on the number of threads.
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "tensor/backend.h"
+#include "tensor/cpu/pieces.h"
 #include "tensor/cpu/simd.h"
 #include "tensor/parallel.h"
 
@@ -114,14 +116,15 @@ void cumsum(const Tensor& x, const Around& d, bool reverse, const Tensor& y) {
 }
 
 void sum_squares(std::span<const Tensor> xs, const Tensor& y) {
-  double total = 0;
-  for (const Tensor& x : xs) {
-    dispatch_floating(x.dtype(), [&]<class T>() {
-      const T* p = x.data<T>();
-      total += chunked_sum(x.numel(), [&](int64_t b, int64_t e) { return simd<T>().sum_squares(p + b, e - b); });
-    });
-  }
-  *y.mutable_data<double>() = total;
+  std::vector<double> sums;  // of each piece
+  for_pieces(
+      xs.size(), [&](size_t i) { return xs[i].numel(); }, [&](size_t pieces) { sums.resize(pieces); },
+      [&](const Piece& p, size_t i) {
+        const Tensor& x = xs[p.tensor];
+        sums[i] = dispatch_floating(
+            x.dtype(), [&]<class T>() { return simd<T>().sum_squares(x.data<T>() + p.begin, p.count); });
+      });
+  *y.mutable_data<double>() = std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 bool all_finite(const Tensor& x) {

@@ -41,7 +41,8 @@ struct Loops {
   void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream);
   void (*binary[kernel::binary_count])(const BinaryLoop<T>&);
   auto of(kernel::Binary op) const { return binary[static_cast<int>(op)]; }
-  void (*where)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);  // c ≠ 0 ? a : b
+  void (*where)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);    // c ≠ 0 ? a : b
+  void (*addcmul)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);  // c + a·b
   void (*affine)(const T* x, T* y, int64_t n, double a, double b, bool stream);
   double (*sum)(const T* x, int64_t n);
   double (*sum_squares)(const T* x, int64_t n);

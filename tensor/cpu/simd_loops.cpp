@@ -118,6 +118,19 @@ void binary(const BinaryLoop<T>& l) {
 }
 
 template <class T>
+void addcmul(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream) {
+  using P = Pack<T>;
+  for_results<T>(
+      n, stream,
+      [&](int64_t i, auto put)
+          VAPO_INLINE { put(multiply_add(P::load(a + i), P::load(b + i), P::load(c + i)), y + i); },
+      [&](int64_t i, int64_t k) {
+        multiply_add(P::load_part(a + i, k), P::load_part(b + i, k), P::load_part(c + i, k)).store_part(y + i, k);
+      });
+  end_stream(stream);
+}
+
+template <class T>
 void where(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream) {
   using P = Pack<T>;
   for_results<T>(
@@ -333,7 +346,8 @@ constexpr Loops<T> make_loops() {
   expand(l, Functions{});
   expand_towers(l, Towers{});
   expand(l, std::make_integer_sequence<int, kernel::binary_count>{});
-  l.where = where<T>, l.affine = affine<T>, l.sum = sum<T>, l.sum_squares = sum_squares<T>, l.maximum = maximum<T>;
+  l.where = where<T>, l.addcmul = addcmul<T>, l.affine = affine<T>, l.sum = sum<T>, l.sum_squares = sum_squares<T>,
+  l.maximum = maximum<T>;
   l.max_into = max_into<T>, l.dot = dot<T>, l.weighted_rows = weighted_rows<T>, l.adam = adam<T>;
   l.normal = normal<T>, l.uniform = uniform<T>;
   return l;

@@ -142,6 +142,10 @@ void binary_of(const char* name, const Tensor& a, const Tensor& b, const Tensor&
 }
 
 template <class T>
+struct Addcmul {
+  __device__ void operator()(const T* x, T* y) const { y[0] = x[0] + x[1] * x[2]; }
+};
+template <class T>
 struct Where {
   __device__ void operator()(const T* x, T* y) const { y[0] = x[0] == T(0) ? x[2] : x[1]; }
 };
@@ -188,6 +192,15 @@ void binary(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor& y
   dispatch_stored(y.dtype(), [&]<class T>() {
     visit_binary(op, [&]<kernel::Binary known>() { binary_of<T, known>("binary", a, b, y); });
   });
+}
+void addcmul(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
+  dispatch_stored(y.dtype(), [&]<class T>() {
+    map<T, 3, 1>("addcmul", y.numel(), {{pointer<T>(c), pointer<T>(a), pointer<T>(b)}, {pointer<T>(y)}},
+                 Addcmul<Compute<T>>{});
+  });
+}
+void add_each(std::span<const Tensor> a, std::span<const Tensor> b, std::span<const Tensor> y) {
+  for (size_t i = 0; i < y.size(); ++i) binary(kernel::Binary::add, a[i], b[i], y[i]);
 }
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
   dispatch_stored(y.dtype(), [&]<class T>() {

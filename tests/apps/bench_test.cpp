@@ -17,7 +17,7 @@ std::map<std::string, const char*> untimed() {
   std::map<std::string, const char*> out;
   for (auto [reason, names] : {
            std::pair("a loop over two operands, as add and mul",
-                     "sub div maximum minimum eq ne lt le gt ge where masked"),
+                     "sub addcmul div maximum minimum eq ne lt le gt ge where masked"),
            {"a loop over one operand, as silu",
             "neg exp expm1 log log1p sqrt rsqrt square sin cos abs pow relu leaky_relu clamp tanh sigmoid gelu "
             "softplus "

@@ -56,6 +56,30 @@ TEST_CASE("the bits of a sum of cotangents are those of additions, latest use fi
   CHECK(sum.to_vector<float>() == expected.to_vector<float>());
 }
 
+TEST_CASE("an input of activations and products, once more and with each other: derivatives to the third order") {
+  std::vector<Tensor> in{draw({3, 4}, 1), draw({4, 4}, 2), draw({3, 4}, 3)};
+  auto f = [](std::span<const Var> v) {
+    Var h = silu(v[0]), p = mul(v[0], v[2]);
+    return std::vector{total({mul(matmul(h, v[1]), tanh(v[0])), mul(p, p), matmul(matmul(p, v[1]), v[1]), v[0],
+                              addcmul(v[0], v[0], h), mul(v[2], h)})};
+  };
+  CHECK(check_grads(f, in, {.order = 3}) < 1e-7);
+}
+
+TEST_CASE(
+    "what has come to an activation's input is added in the pass of its slope, and not lost where it is kept") {
+  Tensor in = draw({3, 4}, 1, DType::f32), other = draw({3, 4}, 2, DType::f32), g = draw({3, 4}, 5, DType::f32);
+  Var x = Var::leaf(in), u = g;
+  auto gradient = [&](const Var& y) { return grad({&y, 1}, {&x, 1}, {}, {&u, 1})[0].value(); };
+  Tensor sum = gradient(add(silu(x), mul(x, other))), slopes = gradient(silu(x));
+  for (int64_t i = 0; i < sum.numel(); ++i)
+    CHECK(sum.at(i) == doctest::Approx(slopes.at(i) + g.at(i) * other.at(i)).epsilon(1e-6));
+  Tensor kept = gradient(add(silu(x), x));  // the cotangent that x has already is g itself
+  for (int64_t i = 0; i < sum.numel(); ++i)
+    CHECK(kept.at(i) == doctest::Approx(slopes.at(i) + g.at(i)).epsilon(1e-6));
+  CHECK(g.to_vector<float>() == draw({3, 4}, 5, DType::f32).to_vector<float>());
+}
+
 TEST_CASE("an operand that an operation has twice gets both cotangents and what had come before") {
   Tensor a = draw(kScale, 3), s = draw(kScale, 4), u = draw(kImages, 5);
   auto second = [&](auto norm) {  // the vjp of the norm at x for the cotangent x, and x once more

@@ -66,6 +66,12 @@ inline void pass_rows(const AddRow& add_row) {
                         return kernel::concat(all, 0);
                       });
   }
+  add_row(
+      "lists added pair by pair", {{5, 7}, {2, 40}, {5, 7}, {2, 40}},
+      [](const Tensors& x) {
+        return kernel::add_each({x[0].clone(), x[1]}, std::vector{x[2], x[3]});
+      },
+      true);
   add_each_type("split", {{3, 21, 8}, {2, 5, 48}}, [](const Tensors& x) {
     Tensors out;
     for (const Tensor& part : kernel::split(x[0], 1, {4, 0, 9, 8}, {true, true, false, true}))

@@ -208,6 +208,8 @@ TEST_CASE("matmul in every orientation and shape, thin ones too") {
                            {300, 1, 70},
                            {5, 6, 1},
                            {64, 192, 18},
+                           {192, 18, 64},
+                           {77, 3, 40},
                            {1, 1, 1},
                            {2, 3, 0},
                            {0, 3, 2},
@@ -229,6 +231,23 @@ TEST_CASE("matmul in every orientation and shape, thin ones too") {
                 return s;
               }) < (t == DType::f32 ? 2e-5 : 1e-12));
       }
+  // onto what is there, in its place where nothing else has it
+  for (DType t : floating)
+    for (auto [m, n, k] : {std::array<int64_t, 3>{33, 65, 20}, {192, 18, 64}, {300, 1, 70}, {5, 6, 1}, {4, 3, 0}})
+      for (bool ta : {false, true})
+        for (bool shared : {false, true}) {
+          Tensor a = noise(ta ? Shape{k, m} : Shape{m, k}, t), b = noise({k, n}, t, 1), c = noise({m, n}, t, 2),
+                 handle = shared ? c : Tensor(), there = noise({m, n}, t, 2);
+          const void* place = c.raw();
+          Tensor product = kernel::matmul(a, b, {.transpose_a = ta});
+          Tensor y = kernel::matmul(a, b, {.transpose_a = ta}, std::move(c));
+          CAPTURE(m);
+          CAPTURE(n);
+          CHECK(error(y, [&](int64_t i) { return there.at(i) + product.at(i); }) <
+                (t == DType::f32 ? 1e-5 : 1e-13));
+          CHECK((y.raw() == place) == !shared);
+          if (shared) CHECK(error(handle, [&](int64_t i) { return there.at(i); }) == 0);
+        }
   // batches broadcast
   Tensor a = noise({2, 1, 3, 4}, DType::f64), b = noise({5, 4, 2}, DType::f64, 1);
   Tensor y = kernel::matmul(a, b);

@@ -100,6 +100,30 @@ TEST_CASE("as many parts as keep all threads at work, with what a cache holds; a
   CHECK(parts_side_by_side(UnetPotential(tiny, 0), 64, {}) == 1);
 }
 
+TEST_CASE("of several parts that a thread takes, loss and gradient are those of one after the other") {
+  Tensor x = randn({96, 2}, {.seed = 1}), eps = randn({96, 2}, {.seed = 2}), t = Tensor::full({96}, 0.5);
+  auto report = [&](int threads, bool side_by_side) {
+    Threads with(threads);
+    MlpPotential phi({.hidden = {8}}, 0);
+    TrainingStep training(phi, {});
+    Path path;
+    LossParts loss(phi, path, {x, t, eps}, {}, 8);
+    return training(0, 1e-3, [&](const TrainingStep::Add& add) {
+      if (side_by_side) return add.side_by_side(8, loss);
+      for (int64_t part = 0; part < 8; ++part) add(loss(part));
+    });
+  };
+  StepReport expected = report(1, false);
+  for (int threads : {1, 2, 3, 8, 11}) {
+    CAPTURE(threads);
+    StepReport got = report(threads, true);
+    CHECK(got.loss == doctest::Approx(expected.loss).epsilon(1e-5));
+    CHECK(got.gradient_norm == doctest::Approx(expected.gradient_norm).epsilon(1e-5));
+    for (size_t i = 0; i < expected.terms.size(); ++i)
+      CHECK(got.terms[i].second == doctest::Approx(expected.terms[i].second).epsilon(1e-5));
+  }
+}
+
 TEST_CASE("a part's loss runs on one thread, and what it throws arrives") {
   Threads three(3);
   MlpPotential phi({.hidden = {8}}, 0);

@@ -9,10 +9,7 @@
 namespace vapo {
 
 GradientSum::Part GradientSum::Plus::operator()(Part a, Part b) const {
-  for (size_t i = 0; i < a.gradients.size(); ++i) {
-    a.gradients[i] = a.gradients[i] + b.gradients[i];
-    b.gradients[i] = Tensor();
-  }
+  a.gradients = kernel::add_each(std::move(a.gradients), b.gradients);
   if (a.values.defined()) a.values = a.values + b.values;
   return a;
 }
@@ -42,16 +39,19 @@ void GradientSum::take(const Var& loss, const Tensor& values) {
 }
 
 void GradientSum::take_side_by_side(int64_t count, const Loss& loss) {
-  VAPO_CHECK(!replicas_.ranks, "[gradient_sum] parts side by side on several ranks");
-  std::vector<Part> parts(static_cast<size_t>(count));
+  VAPO_CHECK(!replicas_.ranks && !replicas_.tree,
+             "[gradient_sum] parts side by side on several ranks or as a tree");
+  std::vector<Part> sums(static_cast<size_t>(count));  // of a thread's parts, where its first one lies
   parallel_for(count, 1, 1, [&](int64_t begin, int64_t end) {
+    Part& sum = sums[static_cast<size_t>(begin)];
     for (int64_t i = begin; i < end; ++i) {
       auto [of_part, values] = loss(i);
-      parts[static_cast<size_t>(i)] = {.gradients = gradients_of(of_part, {.allow_unused = true}),
-                                       .values = values};
+      Part part{.gradients = gradients_of(of_part, {.allow_unused = true}), .values = values};
+      sum = i == begin ? std::move(part) : Plus{}(std::move(sum), std::move(part));
     }
   });
-  for (Part& part : parts) add(std::move(part));
+  for (Part& sum : sums)
+    if (!sum.gradients.empty()) add(std::move(sum));
 }
 
 void GradientSum::add(Part part) {

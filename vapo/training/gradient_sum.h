@@ -41,8 +41,8 @@ class GradientSum {
   // Takes the gradient of one part's loss; a parameter on which it does not depend has zeros. values (k): numbers whose
   // sums are wanted beside. A part of nothing is taken too: undefined.
   void take(const Var& loss, const Tensor& values = {});
-  // The same of loss(0) … loss(count − 1), each with its values, that threads compute side by side. In their order, on one
-  // rank alone.
+  // The same of loss(0) … loss(count − 1), each with its values, that threads compute side by side. Each thread adds up its
+  // own, and these sums are added in order. On one rank alone.
   using Loss = std::function<std::pair<Var, Tensor>(int64_t part)>;
   void take_side_by_side(int64_t count, const Loss& loss);
   // After the last: over all parts and ranks. Called once.
