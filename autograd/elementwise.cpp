@@ -3,6 +3,7 @@
 
 #include "autograd/ops.h"
 
+#include <array>
 #include <cmath>
 
 namespace vapo {
@@ -39,12 +40,19 @@ Var scaled2(const Tower* t, int n, const Var& x, const Var& a, const Var& b) {
 // a·f'(x): the vjp of f for the cotangent a, plus `so_far` where that is defined. f'(x) was computed with f(x): it serves
 // the inner gradient and both passes of the outer one.
 Var scaled(const Tower* t, const Var& x, const Var& a, const Tensor& slope, const Var& so_far) {
-  return record(t->vjp_name,
-                so_far.defined() ? kernel::addcmul(so_far.value(), a.value(), slope)
-                                 : kernel::binary(Binary::mul, a.value(), slope),
-                {{x, [=](const Var& u) { return scaled2(t, 2, x, a, u); }},
-                 {a, [=](const Var& u, Addend& sum) { return scaled(t, x, u, slope, sum.take()); }},
-                 {so_far, [](const Var& u) { return u; }}});
+  Tensor y = so_far.defined() ? kernel::addcmul(so_far.value(), a.value(), slope)
+                              : kernel::binary(Binary::mul, a.value(), slope);
+  return record_jointly(
+      t->vjp_name, {std::move(y)}, std::array{x, a, so_far},
+      [=](std::span<const Var> cotangent, const std::vector<bool>& wanted, std::span<Addend> sums) {
+        const Var& u = cotangent[0];
+        if (wanted[0] && wanted[1] && !NoGradGuard::grad_enabled()) {
+          auto [dx, da] = kernel::scaled_vjp(t->at(2), x.value(), a.value(), slope, u.value());
+          return std::vector<Var>{dx, da, u};
+        }
+        return std::vector{wanted[0] ? scaled2(t, 2, x, a, u) : Var(),
+                           wanted[1] ? scaled(t, x, u, slope, sums[1].take()) : Var(), u};
+      })[0];
 }
 Var tower(const Tower* t, const Var& x) {
   if (!x.requires_grad() || !NoGradGuard::grad_enabled()) return kernel::unary(t->function, x.value(), 0);

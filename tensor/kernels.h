@@ -21,6 +21,11 @@ struct ValueAndSlope {
 };
 ValueAndSlope unary_with_slope(int function, const Tensor& x);  // f(x) and f'(x) in one pass; f one of Towers
 Tensor scaled2(int function, const Tensor& x, const Tensor& a, const Tensor& b, double p);  // a·b·f(x), same shapes
+// The vjp of a·f'(x) for the cotangent u, where f'(x) is known: a·u·f''(x) and u·f'(x), in one pass. `function` is f''.
+struct ScaledGrads {
+  Tensor dx, da;
+};
+ScaledGrads scaled_vjp(int function, const Tensor& x, const Tensor& a, const Tensor& slope, const Tensor& u);
 template <class F>
 Tensor unary(const Tensor& x, double p = 0) {
   return unary(Functions::index_of<F>(), x, p);

@@ -76,6 +76,20 @@ void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tens
   });
 }
 
+void scaled_vjp(int function, const Tensor& x, const Tensor& a, const Tensor& slope, const Tensor& u,
+                const kernel::ScaledGrads& out) {
+  dispatch_floating(x.dtype(), [&]<class T>() {
+    auto loop = simd<T>().scaled_vjp[function];
+    const T *px = x.data<T>(), *pa = a.data<T>(), *ps = slope.data<T>(), *pu = u.data<T>();
+    T *dx = out.dx.mutable_data<T>(), *da = out.da.mutable_data<T>();
+    int64_t bytes = bytes_of<T>(x, a, slope, u, out.dx, out.da);
+    bool stream = streams(bytes, dx) && streams(bytes, da);
+    parallel_for(x.numel(), grain, 16, [&](int64_t begin, int64_t end) {
+      loop(px + begin, pa + begin, ps + begin, pu + begin, dx + begin, da + begin, end - begin, stream);
+    });
+  });
+}
+
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
   dispatch_floating(x.dtype(), [&]<class T>() {
     const T* px = x.data<T>();

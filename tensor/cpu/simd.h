@@ -39,6 +39,9 @@ struct Loops {
   void (*with_slope[Functions::size])(const T* x, T* y, T* slope, int64_t n,
                                       bool stream);  // of Towers; null for the others
   void (*scaled2[Functions::size])(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream);
+  // dx = a·u·f(x), da = u·slope; f is a second derivative of Towers, null for the others
+  void (*scaled_vjp[Functions::size])(const T* x, const T* a, const T* slope, const T* u, T* dx, T* da, int64_t n,
+                                      bool stream);
   void (*binary[kernel::binary_count])(const BinaryLoop<T>&);
   auto of(kernel::Binary op) const { return binary[static_cast<int>(op)]; }
   void (*where)(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream);    // c ≠ 0 ? a : b

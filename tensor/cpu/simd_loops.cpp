@@ -74,6 +74,23 @@ void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool
   end_stream(stream);
 }
 
+template <class T, class F>
+void scaled_vjp(const T* x, const T* a, const T* slope, const T* u, T* dx, T* da, int64_t n, bool stream) {
+  using P = Pack<T>;
+  for_results<T>(
+      n, stream,
+      [&](int64_t i, auto put) VAPO_INLINE {
+        P c = P::load(u + i);
+        put(P::load(a + i) * c * F::apply(P::load(x + i), 0), dx + i), put(c * P::load(slope + i), da + i);
+      },
+      [&](int64_t i, int64_t k) {
+        P c = P::load_part(u + i, k);
+        (P::load_part(a + i, k) * c * F::apply(P::load_part(x + i, k), 0)).store_part(dx + i, k);
+        (c * P::load_part(slope + i, k)).store_part(da + i, k);
+      });
+  end_stream(stream);
+}
+
 template <class T>
 void affine(const T* x, T* y, int64_t n, double a, double b, bool stream) {
   using P = Pack<T>;
@@ -330,6 +347,7 @@ void uniform(const PhiloxRange& range, T* y, int64_t blocks, double low, double 
 template <class T, class... Fs>
 constexpr void expand_towers(Loops<T>& l, FunctionList<Fs...>) {
   ((l.with_slope[Functions::index_of<Fs>()] = with_slope<T, Fs, SlopeOf<Fs>>), ...);
+  ((l.scaled_vjp[Functions::index_of<Fs>() + 2] = scaled_vjp<T, SlopeOf<SlopeOf<Fs>>>), ...);
 }
 template <class T, class... Fs>
 constexpr void expand(Loops<T>& l, FunctionList<Fs...>) {

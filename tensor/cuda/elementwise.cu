@@ -83,6 +83,24 @@ void slope_of(int function, const Tensor& x, const Tensor& y, const Tensor& slop
   });
 }
 
+template <class F, class T>
+struct ApplyScaledVjp {
+  __device__ void operator()(const T* x, T* y) const {
+    y[0] = x[1] * x[3] * F::template apply<T>(x[0], 0), y[1] = x[3] * x[2];
+  }
+};
+template <class T>
+void scaled_vjp_of(int function, const Tensor& x, const Tensor& a, const Tensor& slope, const Tensor& u,
+                   const kernel::ScaledGrads& out) {
+  Functions::visit(function - 2, [&]<class F>() {
+    if constexpr (Towers::index_of<F>() >= 0)
+      map<T, 4, 2>("scaled_vjp", x.numel(),
+                   {{pointer<T>(x), pointer<T>(a), pointer<T>(slope), pointer<T>(u)},
+                    {pointer<T>(out.dx), pointer<T>(out.da)}},
+                   ApplyScaledVjp<SlopeOf<SlopeOf<F>>, Compute<T>>{});
+  });
+}
+
 template <class T>
 struct Affine {
   T a, b;
@@ -176,6 +194,10 @@ void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, doub
 }
 void unary_with_slope(int function, const Tensor& x, const Tensor& y, const Tensor& slope) {
   dispatch_stored(x.dtype(), [&]<class T>() { slope_of<T>(function, x, y, slope); });
+}
+void scaled_vjp(int function, const Tensor& x, const Tensor& a, const Tensor& slope, const Tensor& u,
+                const kernel::ScaledGrads& out) {
+  dispatch_stored(x.dtype(), [&]<class T>() { scaled_vjp_of<T>(function, x, a, slope, u, out); });
 }
 void affine(const Tensor& x, double a, double b, const Tensor& y) {
   dispatch_stored(x.dtype(), [&]<class T>() {
