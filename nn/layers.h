@@ -6,6 +6,7 @@
 
 #include "autograd/ops.h"
 #include "nn/module.h"
+#include "nn/rounded.h"
 #include "tensor/names.h"
 #include "tensor/random.h"
 
@@ -15,7 +16,7 @@ namespace vapo::nn {
 Var to_activation(const Var& x);
 // A parameter as a layer uses it: in the dtype of its input, where that is bf16 and the parameter is kept in f32.
 inline Var like(const Var& x, const Var& parameter) {
-  return x.dtype() == DType::bf16 && parameter.defined() ? to(parameter, DType::bf16) : parameter;
+  return x.dtype() == DType::bf16 && parameter.defined() ? rounded(parameter) : parameter;
 }
 
 // y = x wᵀ + b: (…, in) → (…, out). Initialised as PyTorch does: U(±1/√in) for both.

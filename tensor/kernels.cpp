@@ -132,6 +132,17 @@ std::vector<Tensor> add_each(std::vector<Tensor> a, std::span<const Tensor> b) {
   VAPO_ON(a[0].device(), add_each(a, b, y));
   return y;
 }
+std::vector<Tensor> convert_each(std::span<const Tensor> xs, DType dtype) {
+  std::vector<Tensor> y;
+  for (const Tensor& x : xs) {
+    VAPO_CHECK(x.device() == xs[0].device() && x.dtype() == xs[0].dtype(),
+               "[convert_each] tensors are {} on {} and {} on {}", name_of(xs[0].dtype()), name_of(xs[0].device()),
+               name_of(x.dtype()), name_of(x.device()));
+    y.push_back(Tensor::empty(x.shape(), {dtype, x.device()}));
+  }
+  if (!y.empty()) VAPO_ON(y[0].device(), convert_each(xs, y));
+  return y;
+}
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   check_same_dtype("where", a, b);
   VAPO_CHECK(condition.defined(), "[where] the condition is undefined");

@@ -53,6 +53,8 @@ enum class Binary {
 };
 inline constexpr int binary_count = static_cast<int>(Binary::ge) + 1;
 Tensor binary(Binary op, const Tensor& a, const Tensor& b);
+std::vector<Tensor> convert_each(std::span<const Tensor> xs,
+                                 DType dtype);  // each in that dtype; all of one, and on one device
 Tensor addcmul(const Tensor& c, const Tensor& a, const Tensor& b);  // c + a·b, of one shape
 // a[i] + b[i], each pair of one shape and dtype, all on one device; in the memory of a[i] where nothing else has it.
 std::vector<Tensor> add_each(std::vector<Tensor> a, std::span<const Tensor> b);

@@ -7,6 +7,13 @@
 
 namespace vapo {
 
+Recorded::Recorded(Function f, bool allowed)
+    : f_([this, f = std::move(f)](std::span<const Tensor> operands) {
+        nn::RoundedParameters::Use rounded(rounded_);
+        return f(operands);
+      }),
+      allowed_(allowed) {}
+
 // Whether these operands do not fit into the places of the last ones.
 bool Recorded::begins_anew(std::span<const Tensor> operands) {
   return !std::ranges::equal(operands, places_, [](const Tensor& x, const Tensor& place) {

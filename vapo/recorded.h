@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/rounded.h"
 #include "tensor/step_graph.h"
 #include "vapo/energy.h"
 
@@ -19,7 +20,7 @@ class Recorded {
   // anew at every call (weights). What else it does is done in the first two calls alone. One that copies anything
   // from or to the CPU, or reads a result, cannot be recorded.
   using Function = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
-  explicit Recorded(Function f, bool allowed = true) : f_(std::move(f)), allowed_(allowed) {}
+  explicit Recorded(Function f, bool allowed = true);
   Recorded(const Recorded&) = delete;
   Recorded& operator=(const Recorded&) = delete;
 
@@ -35,6 +36,7 @@ class Recorded {
   bool begins_anew(std::span<const Tensor> operands);
   bool record();
 
+  nn::RoundedParameters rounded_;
   Function f_;
   bool allowed_;
   std::string refusal_;

@@ -169,4 +169,8 @@ void convert(const Tensor& from, const Tensor& to) {
   });
 }
 
+void convert_each(std::span<const Tensor> from, std::span<const Tensor> to) {
+  for (size_t i = 0; i < to.size(); ++i) convert(from[i], to[i]);
+}
+
 }  // namespace vapo::cpu

@@ -187,6 +187,39 @@ struct Convert {
   }
 };
 
+// Of up to `most` tensors: their addresses travel as one kernel argument.
+template <class From, class To>
+struct ConvertBatch {
+  static constexpr int most = 128;
+  Convert<From, To> of[most];
+};
+template <class From, class To>
+__global__ void convert_kernel(ConvertBatch<From, To> batch) {
+  const Convert<From, To>& part = batch.of[blockIdx.y];
+  stride_over((part.n + part.width - 1) / part.width, [&](int64_t i) { part(i); });
+}
+template <class From, class To>
+void convert_batches(std::span<const Tensor> from, std::span<const Tensor> to) {
+  using Batch = ConvertBatch<From, To>;
+  constexpr unsigned most_blocks = 256;
+  Batch batch{};
+  unsigned used = 0;
+  int64_t longest = 0;
+  auto flush = [&] {
+    if (longest > 0)
+      launch("convert_each", convert_kernel<From, To>, dim3(std::min(blocks_for(longest).x, most_blocks), used),
+             block_size, batch);
+    used = 0, longest = 0;
+  };
+  for (size_t i = 0; i < to.size(); ++i) {
+    int64_t n = to[i].numel();
+    batch.of[used++] = {pointer<From>(from[i]), pointer<To>(to[i]), n};
+    longest = std::max(longest, (n + Convert<From, To>::width - 1) / Convert<From, To>::width);
+    if (used == Batch::most) flush();
+  }
+  flush();
+}
+
 }  // namespace
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
@@ -237,6 +270,11 @@ void convert(const Tensor& from, const Tensor& to) {
       int64_t n = from.numel();
       for_each("convert", (n + Part::width - 1) / Part::width, Part{pointer<From>(from), pointer<To>(to), n});
     });
+  });
+}
+void convert_each(std::span<const Tensor> from, std::span<const Tensor> to) {
+  dispatch_any(from[0].dtype(), [&]<class From>() {
+    dispatch_any(to[0].dtype(), [&]<class To>() { convert_batches<From, To>(from, to); });
   });
 }
 void add_bias(const char* op, const Tensor& bias, const Tensor& y) {

@@ -72,6 +72,16 @@ inline void pass_rows(const AddRow& add_row) {
         return kernel::add_each({x[0].clone(), x[1]}, std::vector{x[2], x[3]});
       },
       true);
+  for (DType t : {DType::bf16, DType::f32, DType::f64})
+    add_row(
+        fmt::format("lists converted to {}", name_of(t)), {{5, 7}, {2, 4000}, {0, 3}, {1}},
+        [t](const Tensors& x) {
+          Tensors many(150, x[3]), out;
+          many.insert(many.begin(), x.begin(), x.end());
+          for (const Tensor& y : kernel::convert_each(many, t)) out.push_back(y.to(DType::f64));
+          return out;
+        },
+        true);
   add_each_type("split", {{3, 21, 8}, {2, 5, 48}}, [](const Tensors& x) {
     Tensors out;
     for (const Tensor& part : kernel::split(x[0], 1, {4, 0, 9, 8}, {true, true, false, true}))

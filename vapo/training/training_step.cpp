@@ -31,18 +31,21 @@ void TrainingStep::compute(double learning_rate, const std::function<void(const 
   };
   // Where only ∇Φ enters the loss, Φ's last bias has no gradient: zeros. Where the loss is not finite neither is their
   // norm, and nothing is written.
-  losses(Add(
-      [&](const LossTerms& loss) {
-        name_terms(loss);
-        sum.take(loss.total, values_of(loss));
-      },
-      [&](int64_t count, const Add::Loss& loss) {
-        sum.take_side_by_side(count, [&](int64_t part) {
-          LossTerms of_part = loss(part);
-          if (part == 0) name_terms(of_part);
-          return std::pair(of_part.total, values_of(of_part));
-        });
-      }));
+  {
+    nn::RoundedParameters::Use rounded(rounded_);
+    losses(Add(
+        [&](const LossTerms& loss) {
+          name_terms(loss);
+          sum.take(loss.total, values_of(loss));
+        },
+        [&](int64_t count, const Add::Loss& loss) {
+          sum.take_side_by_side(count, [&](int64_t part) {
+            LossTerms of_part = loss(part);
+            if (part == 0) name_terms(of_part);
+            return std::pair(of_part.total, values_of(of_part));
+          });
+        }));
+  }
   sum.finish();
   std::vector<Var> gradients(sum.gradients().begin(), sum.gradients().end());
   const Tensor& values = sum.values();

@@ -9,6 +9,7 @@
 
 #include "nn/ema.h"
 #include "nn/optimizer.h"
+#include "nn/rounded.h"
 #include "tensor/step_graph.h"
 #include "vapo/loss.h"
 #include "vapo/training/gradient_sum.h"
@@ -77,6 +78,7 @@ class TrainingStep {
   StepOptions options_;
   std::vector<Var> parameters_;
   std::unique_ptr<nn::Optimizer> optimizer_;
+  nn::RoundedParameters rounded_;
   std::unique_ptr<nn::Ema> ema_;
   Tensor results_;  // f64: the loss, its terms, and ‖g‖², which are read at once
   std::vector<std::string> term_names_;
