@@ -45,6 +45,17 @@ void binary_of(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor
   });
 }
 
+// y = loop(a, b, c), all of one shape
+template <class T, class Loop>
+void of_three(Loop loop, const Tensor& a, const Tensor& b, const Tensor& c, const Tensor& y) {
+  const T *pa = a.data<T>(), *pb = b.data<T>(), *pc = c.data<T>();
+  T* py = y.mutable_data<T>();
+  bool stream = streams(bytes_of<T>(a, b, c, y), py);
+  parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
+    loop(pa + begin, pb + begin, pc + begin, py + begin, end - begin, stream);
+  });
+}
+
 }  // namespace
 
 void unary(int function, const Tensor& x, const Tensor* a, const Tensor* b, double p, const Tensor& y) {
@@ -116,14 +127,7 @@ void binary(kernel::Binary op, const Tensor& a, const Tensor& b, const Tensor& y
 }
 
 void addcmul(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&]<class T>() {
-    const T *pc = c.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
-    T* py = y.mutable_data<T>();
-    bool stream = streams(bytes_of<T>(c, a, b, y), py);
-    parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
-      simd<T>().addcmul(pc + begin, pa + begin, pb + begin, py + begin, end - begin, stream);
-    });
-  });
+  dispatch_floating(y.dtype(), [&]<class T>() { of_three<T>(simd<T>().addcmul, c, a, b, y); });
 }
 
 void add_each(std::span<const Tensor> a, std::span<const Tensor> b, std::span<const Tensor> y) {
@@ -138,14 +142,7 @@ void add_each(std::span<const Tensor> a, std::span<const Tensor> b, std::span<co
 }
 
 void where(const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& y) {
-  dispatch_floating(y.dtype(), [&]<class T>() {
-    const T *pc = c.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
-    T* py = y.mutable_data<T>();
-    bool stream = streams(bytes_of<T>(c, a, b, y), py);
-    parallel_for(y.numel(), cheap_grain, 16, [&](int64_t begin, int64_t end) {
-      simd<T>().where(pc + begin, pa + begin, pb + begin, py + begin, end - begin, stream);
-    });
-  });
+  dispatch_floating(y.dtype(), [&]<class T>() { of_three<T>(simd<T>().where, c, a, b, y); });
 }
 
 void add_bias(const char*, const Tensor& bias, const Tensor& y) {

@@ -60,20 +60,23 @@ void with_slope(const T* x, T* y, T* slope, int64_t n, bool stream) {
       });
   end_stream(stream);
 }
+// y = f(a, b, c), of registers
 template <class T, class F>
-void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream) {
+VAPO_PACK void of_three(const T* a, const T* b, const T* c, T* y, int64_t n, bool stream, F f) {
   using P = Pack<T>;
   for_results<T>(
       n, stream,
-      [&](int64_t i, auto put)
-          VAPO_INLINE { put(P::load(a + i) * P::load(b + i) * F::apply(P::load(x + i), p), y + i); },
+      [&](int64_t i, auto put) VAPO_INLINE { put(f(P::load(a + i), P::load(b + i), P::load(c + i)), y + i); },
       [&](int64_t i, int64_t k) {
-        (P::load_part(a + i, k) * P::load_part(b + i, k) * F::apply(P::load_part(x + i, k), p))
-            .store_part(y + i, k);
+        f(P::load_part(a + i, k), P::load_part(b + i, k), P::load_part(c + i, k)).store_part(y + i, k);
       });
   end_stream(stream);
 }
-
+template <class T, class F>
+void scaled2(const T* x, const T* a, const T* b, T* y, int64_t n, double p, bool stream) {
+  using P = Pack<T>;
+  of_three(x, a, b, y, n, stream, [p](P v, P u, P w) VAPO_INLINE { return u * w * F::apply(v, p); });
+}
 template <class T, class F>
 void scaled_vjp(const T* x, const T* a, const T* slope, const T* u, T* dx, T* da, int64_t n, bool stream) {
   using P = Pack<T>;
@@ -137,28 +140,12 @@ void binary(const BinaryLoop<T>& l) {
 template <class T>
 void addcmul(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream) {
   using P = Pack<T>;
-  for_results<T>(
-      n, stream,
-      [&](int64_t i, auto put)
-          VAPO_INLINE { put(multiply_add(P::load(a + i), P::load(b + i), P::load(c + i)), y + i); },
-      [&](int64_t i, int64_t k) {
-        multiply_add(P::load_part(a + i, k), P::load_part(b + i, k), P::load_part(c + i, k)).store_part(y + i, k);
-      });
-  end_stream(stream);
+  of_three(c, a, b, y, n, stream, [](P w, P u, P v) VAPO_INLINE { return multiply_add(u, v, w); });
 }
-
 template <class T>
 void where(const T* c, const T* a, const T* b, T* y, int64_t n, bool stream) {
   using P = Pack<T>;
-  for_results<T>(
-      n, stream,
-      [&](int64_t i, auto put)
-          VAPO_INLINE { put(select(P::load(c + i) == P(0.), P::load(b + i), P::load(a + i)), y + i); },
-      [&](int64_t i, int64_t k) {
-        select(P::load_part(c + i, k) == P(0.), P::load_part(b + i, k), P::load_part(a + i, k))
-            .store_part(y + i, k);
-      });
-  end_stream(stream);
+  of_three(c, a, b, y, n, stream, [](P w, P u, P v) VAPO_INLINE { return select(w == P(0.), v, u); });
 }
 
 // Four registers of partial sums, folded into a double every 4096 elements.
